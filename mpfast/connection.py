@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: MIT
+"""multiprocessing.connection, as it is."""
+
+import sys
+from multiprocessing import connection
+
+sys.modules[__name__] = connection

@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: MIT
+"""The contexts: the one place that binds primitives to a start method.
+
+A context offers multiprocessing's whole API. The lock family is mpfast's; what is inherited from BaseContext is the
+stdlib's, made with this context, so that it uses mpfast's locks and processes.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from multiprocessing import process, reduction
+from multiprocessing.context import (
+    AuthenticationError,
+    BaseContext,
+    BufferTooShort,
+    ProcessError,
+    TimeoutError,
+    assert_spawning,
+    get_spawning_popen,
+    set_spawning_popen,
+)
+from typing import TYPE_CHECKING, Any
+
+from . import conditions, mutex, semaphores
+
+if TYPE_CHECKING:
+    from .managers import SyncManager
+    from .pool import Pool
+
+__all__ = [
+    "AuthenticationError", "BaseContext", "BufferTooShort", "DefaultContext", "ForkContext", "ForkProcess",
+    "ForkServerContext", "ForkServerProcess", "Process", "ProcessError", "SpawnContext", "SpawnProcess", "TimeoutError",
+    "assert_spawning", "get_spawning_popen", "process", "reduction", "set_spawning_popen",
+]  # fmt: skip
+
+
+class Context(BaseContext):
+    """What all of mpfast's contexts have in common."""
+
+    def Lock(self, *, on_owner_death: str = "raise") -> mutex.Lock:
+        """Returns a non-recursive lock."""
+        return mutex.Lock(on_owner_death=on_owner_death)
+
+    def RLock(self, *, on_owner_death: str = "raise") -> mutex.RLock:
+        """Returns a recursive lock."""
+        return mutex.RLock(on_owner_death=on_owner_death)
+
+    def Semaphore(self, value: int = 1) -> semaphores.Semaphore:
+        """Returns a semaphore with `value` permits."""
+        return semaphores.Semaphore(value)
+
+    def BoundedSemaphore(self, value: int = 1, *, on_owner_death: str = "release") -> semaphores.BoundedSemaphore:
+        """Returns a semaphore that never has more than `value` permits."""
+        return semaphores.BoundedSemaphore(value, on_owner_death=on_owner_death)
+
+    def Condition(self, lock: Any = None) -> conditions.Condition:
+        """Returns a condition on a lock (None: a new RLock)."""
+        return conditions.Condition(lock)
+
+    def Event(self) -> semaphores.Event:
+        """Returns an event, not set."""
+        return semaphores.Event()
+
+    def Barrier(
+        self,
+        parties: int,
+        action: Callable[[], object] | None = None,
+        timeout: float | None = None,
+        *,
+        on_owner_death: str = "raise",
+    ) -> conditions.Barrier:
+        """Returns a barrier for so many parties."""
+        return conditions.Barrier(parties, action, timeout, on_owner_death=on_owner_death)
+
+    def Pool(
+        self,
+        processes: int | None = None,
+        initializer: Callable[..., object] | None = None,
+        initargs: Iterable[Any] = (),
+        maxtasksperchild: int | None = None,
+    ) -> Pool:
+        """Returns a pool of worker processes."""
+        from .pool import Pool
+
+        return Pool(processes, initializer, initargs, maxtasksperchild, context=self.get_context())
+
+    def Manager(self) -> SyncManager:
+        """Returns a manager whose server process has been started."""
+        from .managers import SyncManager
+
+        manager = SyncManager(ctx=self.get_context())
+        manager.start()
+        return manager
+
+    def get_context(self, method: str | None = None) -> BaseContext:
+        """Returns mpfast's context of that start method (None: this one)."""
+        if method is None:
+            return self
+        try:
+            context = _concrete_contexts[method]
+        except KeyError:
+            raise ValueError(f"cannot find context for {method!r}") from None
+        context._check_available()
+        return context
+
+
+class _Starts(process.BaseProcess):
+    """A process that takes mpfast's start method with it; each class below names the launcher for its own."""
+
+    def start(self) -> None:
+        """Starts the process. Call it once at most."""
+        self._mpfast_start_method = _default_context.get_start_method(allow_none=self._start_method == "fork")
+        super().start()
+
+    def _bootstrap(self, parent_sentinel: int | None = None) -> int:
+        if self._mpfast_start_method is not None:
+            _default_context.set_start_method(self._mpfast_start_method, force=True)
+        return super()._bootstrap(parent_sentinel=parent_sentinel)
+
+
+class Process(_Starts):
+    """A process of the default context's start method."""
+
+    _start_method: str | None = None
+
+    @staticmethod
+    def _Popen(process_obj: process.BaseProcess) -> Any:
+        return _default_context.get_context().Process._Popen(process_obj)
+
+    @staticmethod
+    def _after_fork() -> None:
+        _default_context.get_context().Process._after_fork()
+
+
+class ForkProcess(_Starts):
+    """A process that starts as a copy of its parent."""
+
+    _start_method = "fork"
+
+    @staticmethod
+    def _Popen(process_obj: process.BaseProcess) -> Any:
+        from multiprocessing.popen_fork import Popen
+
+        return Popen(process_obj)
+
+
+class SpawnProcess(_Starts):
+    """A process in a fresh interpreter."""
+
+    _start_method = "spawn"
+
+    @staticmethod
+    def _Popen(process_obj: process.BaseProcess) -> Any:
+        from .popen import SpawnPopen
+
+        return SpawnPopen(process_obj)
+
+    @staticmethod
+    def _after_fork() -> None:
+        pass
+
+
+class ForkServerProcess(_Starts):
+    """A process that the fork server forks."""
+
+    _start_method = "forkserver"
+
+    @staticmethod
+    def _Popen(process_obj: process.BaseProcess) -> Any:
+        from .popen import ForkServerPopen
+
+        return ForkServerPopen(process_obj)
+
+
+class ForkContext(Context):
+    _name = "fork"
+    Process = ForkProcess
+
+
+class SpawnContext(Context):
+    _name = "spawn"
+    Process = SpawnProcess
+
+
+class ForkServerContext(Context):
+    _name = "forkserver"
+    Process = ForkServerProcess
+
+
+class DefaultContext(Context):
+    """The context behind mpfast's module-level functions; its start method can be set once."""
+
+    Process = Process
+
+    def __init__(self, context: Context) -> None:
+        self._default_context = context
+        self._actual_context: BaseContext | None = None
+
+    def get_context(self, method: str | None = None) -> BaseContext:
+        """Returns the context of that start method; None: of the one in use, which it is from now on."""
+        if method is not None:
+            return super().get_context(method)
+        if self._actual_context is None:
+            self._actual_context = self._default_context
+        return self._actual_context
+
+    def set_start_method(self, method: str | None, force: bool = False) -> None:
+        """Chooses the start method. RuntimeError if one is in use and not `force`."""
+        if self._actual_context is not None and not force:
+            raise RuntimeError("context has already been set")
+        self._actual_context = None if method is None and force else self.get_context(method)
+
+    def get_start_method(self, allow_none: bool = False) -> str | None:
+        """Returns the name of the start method in use; allow_none: None if none is yet."""
+        if self._actual_context is None and allow_none:
+            return None
+        return self.get_context().get_start_method()
+
+    def get_all_start_methods(self) -> list[str]:
+        """Returns the names of the start methods, the default first."""
+        default = self._default_context._name
+        return [default, *(name for name in ("fork", "spawn", "forkserver") if name != default)]
+
+
+_concrete_contexts: dict[str, Context] = {
+    "fork": ForkContext(),
+    "spawn": SpawnContext(),
+    "forkserver": ForkServerContext(),
+}
+
+_default_context = DefaultContext(_concrete_contexts["forkserver" if sys.version_info >= (3, 14) else "fork"])

@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: MIT */
+/* Barrier: the whole state in one 64-bit word, so that arriving, completing, breaking and resetting are one CAS each.
+ * Waiters sleep on its upper half, which changes whenever their round is decided.
+ *
+ *   low half:   count of the arrived:32
+ *   upper half: round:22 | outcomes of the last 8 rounds:8 (1 = was reset) | BROKEN:1 | ACTING:1
+ *
+ * There is no draining phase: the next round may begin while threads of the last one still wake up. They learn how it
+ * ended from the outcomes. ACTING means that all have arrived and the last one runs the action.
+ *
+ * members[] remembers who arrived in this round and in the last one. A member that was killed before it arrived again
+ * breaks the barrier, since multiprocessing's would wait for it for ever. */
+#ifndef MPFAST_BARRIER_H
+#define MPFAST_BARRIER_H
+
+#include "lock.h"
+#include "spin.h"
+#include "waiting.h"
+
+#define BARRIER_ACTING (UINT64_C(1) << 32)
+#define BARRIER_BROKEN (UINT64_C(1) << 33)
+#define BARRIER_OUTCOMES_SHIFT 34
+#define BARRIER_ROUND_SHIFT 42
+#define BARRIER_ROUND_MASK 0x3fffffu
+#define BARRIER_ANY_ROUND UINT32_MAX
+#define BARRIER_SPIN (20 * MICROSECOND)
+#define MEMBER_KILLED 0x8000u /* no index is that large */
+
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "the futex of a barrier is the second 32-bit half of its word"
+#endif
+
+struct barrier {
+    shared64 word;
+    uint32_t parties;
+    uint32_t policy;     /* DEATH_WAIT: killed members are none of its business */
+    shared32 actor;      /* identity of who runs the action */
+    shared32 killed_pid; /* the member whose death broke the barrier; 0: broken by a call */
+    struct spin spin;
+    shared16 members[]; /* [parity of the round][order of arrival]: participant index, 0 = nobody */
+};
+
+#define BARRIER_SMALL ((SMALL_SLOT_SIZE - sizeof(struct barrier)) / sizeof(shared16) / 2)
+#define BARRIER_LARGE ((LARGE_SLOT_SIZE - sizeof(struct barrier)) / sizeof(shared16) / 2)
+
+static inline uint32_t barrier_round(uint64_t word) { return (uint32_t)(word >> BARRIER_ROUND_SHIFT); }
+static inline uint32_t barrier_count(uint64_t word) { return (uint32_t)word; }
+static inline shared32 *barrier_futex(struct barrier *b) { return (shared32 *)&b->word + 1; }
+
+/* The word that begins the next round: nobody there, nothing broken. */
+static inline uint64_t barrier_next(uint64_t word, bool was_reset)
+{
+    uint64_t round = (barrier_round(word) + 1) & BARRIER_ROUND_MASK;
+    uint64_t outcomes = ((word >> BARRIER_OUTCOMES_SHIFT & 0xff) << 1 | was_reset) & 0xff;
+    return round << BARRIER_ROUND_SHIFT | outcomes << BARRIER_OUTCOMES_SHIFT;
+}
+
+static inline bool barrier_tracks(const struct barrier *b) { return b->parties <= BARRIER_LARGE; }
+
+static inline shared16 *barrier_members(struct barrier *b, uint32_t round)
+{
+    return b->members + (round & 1) * b->parties;
+}
+
+static inline void barrier_wake(struct barrier *b)
+{
+    STEP();
+    futex_wake(barrier_futex(b), INT_MAX);
+}
+
+/* How the round of a waiter was decided: 0 complete, -EPIPE broken or reset, -EAGAIN not yet. */
+static inline int barrier_outcome(uint64_t word, uint32_t round)
+{
+    uint32_t later = (barrier_round(word) - round) & BARRIER_ROUND_MASK;
+    if (later == 0)
+        return word & BARRIER_BROKEN ? -EPIPE : -EAGAIN;
+    return later <= 8 && word >> (BARRIER_OUTCOMES_SHIFT + later - 1) & 1 ? -EPIPE : 0;
+}
+
+enum { ARRIVED, ARRIVED_LAST, ARRIVED_TOO_EARLY };
+
+/* Joins the round. -EPIPE: the barrier is broken. ARRIVED: *round and *index say what to wait for. ARRIVED_LAST: the
+ * caller completes the round (`acting`: after its action). ARRIVED_TOO_EARLY: the round before *round+1 is not over. */
+static inline int barrier_arrive(struct barrier *b, uint32_t me, bool acting, uint32_t *round, uint32_t *index)
+{
+    uint64_t word = load_acquire(&b->word); /* pairs with barrier_complete and barrier_reset */
+    for (;;) {
+        *round = barrier_round(word);
+        *index = barrier_count(word);
+        if (word & BARRIER_BROKEN)
+            return -EPIPE;
+        if (word & BARRIER_ACTING)
+            return ARRIVED_TOO_EARLY;
+        bool last = *index + 1 >= b->parties;
+        if (last && acting)
+            store_relaxed(&b->actor, me); /* published by the CAS; if it fails, whoever succeeds writes its own */
+        uint64_t next = !last ? word + 1 : acting ? (word + 1) | BARRIER_ACTING : barrier_next(word, false);
+        if (!cas_acqrel(&b->word, &word, next)) /* pairs with the arrivals before and the waiters after */
+            continue;
+        STEP();
+        if (barrier_tracks(b))
+            store_relaxed(&barrier_members(b, *round)[*index], (uint16_t)identity_index(me));
+        spin_here(&b->spin, me);
+        if (last && !acting)
+            barrier_wake(b);
+        return last ? ARRIVED_LAST : ARRIVED;
+    }
+}
+
+/* The action has run. False if the barrier was broken or reset meanwhile. */
+static inline bool barrier_complete(struct barrier *b, uint32_t round)
+{
+    uint64_t word = load_relaxed(&b->word);
+    while (barrier_round(word) == round && word & BARRIER_ACTING && !(word & BARRIER_BROKEN))
+        if (cas_acqrel(&b->word, &word, barrier_next(word, false))) { /* pairs with barrier_wait */
+            barrier_wake(b);
+            return true;
+        }
+    return false;
+}
+
+/* Breaks `round`, or whichever it is. Waiters get a broken barrier; killed: whose death is the reason, 0: a call. */
+static inline bool barrier_break(struct barrier *b, uint32_t round, pid_t killed)
+{
+    uint64_t word = load_relaxed(&b->word);
+    while ((round == BARRIER_ANY_ROUND || barrier_round(word) == round) && !(word & BARRIER_BROKEN)) {
+        if (killed != 0)
+            store_relaxed(&b->killed_pid, (uint32_t)killed);
+        if (cas_acqrel(&b->word, &word, (word | BARRIER_BROKEN) & ~BARRIER_ACTING)) { /* pairs with barrier_wait */
+            barrier_wake(b);
+            return true;
+        }
+    }
+    return false;
+}
+
+static inline void barrier_reset(struct barrier *b)
+{
+    uint64_t word = load_relaxed(&b->word);
+    uint64_t next;
+    if (barrier_tracks(b))
+        for (uint32_t i = 0; i < 2 * b->parties; i++)
+            store_relaxed(&b->members[i], 0);
+    store_relaxed(&b->killed_pid, 0);
+    do
+        next = barrier_next(word, barrier_count(word) > 0);
+    while (!cas_acqrel(&b->word, &word, next)); /* pairs with barrier_wait and barrier_arrive */
+    barrier_wake(b);
+}
+
+/* An interrupted waiter takes its arrival back. False if its round is decided. */
+static inline bool barrier_withdraw(struct barrier *b, uint32_t round)
+{
+    uint64_t word = load_relaxed(&b->word);
+    while (barrier_round(word) == round && !(word & (BARRIER_BROKEN | BARRIER_ACTING)) && barrier_count(word) > 0)
+        if (cas_relaxed(&b->word, &word, word - 1))
+            return true;
+    return false;
+}
+
+static inline uint32_t barrier_arrivals(struct barrier *b, uint32_t round, uint32_t count, uint16_t index)
+{
+    uint32_t found = 0;
+    for (uint32_t i = 0; i < count; i++)
+        found += load_relaxed(&barrier_members(b, round)[i]) == index;
+    return found;
+}
+
+/* The pid of a member of the last round that was killed and has not arrived in this one; 0: none. */
+static inline pid_t barrier_dead_member(struct family *f, struct barrier *b, uint32_t round, uint32_t count)
+{
+    if (barrier_arrivals(b, round - 1, b->parties, MEMBER_KILLED) > barrier_arrivals(b, round, count, MEMBER_KILLED))
+        return (pid_t)load_relaxed(&b->killed_pid);
+    for (uint32_t i = 0; i < b->parties; i++) {
+        uint16_t index = load_relaxed(&barrier_members(b, round - 1)[i]);
+        if (index == 0 || index >= FAMILY_PARTICIPANTS || index == identity_index(family_me(f)) ||
+            barrier_arrivals(b, round, count, index) > 0)
+            continue;
+        uint64_t state = load_acquire(&f->participants[index].state); /* pairs with participant_announce */
+        if (state_kind(state) == PARTICIPANT_LIVE && participant_gone(f, index, state))
+            return state_pid(state);
+    }
+    return 0;
+}
+
+/* A backstop expired: does the round wait for somebody who will never come? */
+static inline void barrier_check_members(struct family *f, struct barrier *b, uint32_t round)
+{
+    uint64_t word = load_acquire(&b->word); /* pairs with barrier_arrive */
+    if (barrier_round(word) != round || b->policy == DEATH_WAIT)
+        return;
+    pid_t killed = 0;
+    if (word & BARRIER_ACTING) {
+        uint32_t actor = load_relaxed(&b->actor);
+        killed = participant_died(f, actor) ? participant_pid(f, actor) : 0;
+    } else if (barrier_tracks(b)) {
+        killed = barrier_dead_member(f, b, round, barrier_count(word));
+    }
+    if (killed != 0)
+        barrier_break(b, round, killed);
+}
+
+/* Waits until `round` is decided: 0 complete, -EPIPE broken or reset, -ETIMEDOUT (the caller breaks it), or -EINTR:
+ * serve signals and call again. While the action runs there is no deadline, as in threading.Barrier. */
+static inline int barrier_wait(struct family *f, uint32_t slot, uint32_t me, uint32_t round, struct waiting *w,
+                               struct spin_history *h)
+{
+    struct barrier *b = slot_at(f, slot);
+    for (int slept = 0;;) {
+        uint64_t word = load_acquire(&b->word); /* pairs with barrier_complete, barrier_break, barrier_reset */
+        int outcome = barrier_outcome(word, round);
+        if (outcome != -EAGAIN)
+            return outcome;
+        if (slept == -EINTR || (slept == -ETIMEDOUT && !(word & BARRIER_ACTING)))
+            return slept;
+        if (word & BARRIER_ACTING)
+            w->deadline = NEVER;
+        if (!w->slept && spin_peer_elsewhere(&b->spin, me) &&
+            spin_on(barrier_futex(b), (uint32_t)(word >> 32), h, &b->spin.lease, BARRIER_SPIN))
+            continue;
+        slept = waiting_sleep(w, f, slot, barrier_futex(b), (uint32_t)(word >> 32), FUTEX_ALL);
+        if (slept == -EINTR)
+            barrier_check_members(f, b, round);
+    }
+}
+
+/* The participant's entry is about to be reused: members that were killed stay known as such. Idempotent. */
+static inline void barrier_reap(struct barrier *b, uint32_t index, bool died, pid_t pid)
+{
+    if (!barrier_tracks(b))
+        return;
+    for (uint32_t i = 0; i < 2 * b->parties; i++) {
+        uint16_t member = (uint16_t)index;
+        if (load_relaxed(&b->members[i]) != member)
+            continue;
+        if (died)
+            store_relaxed(&b->killed_pid, (uint32_t)pid);
+        cas_relaxed(&b->members[i], &member, died ? MEMBER_KILLED : 0);
+    }
+}
+
+#endif

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+/* Handles: how many objects of this process are on a slot. The first sets the process's reference, the last drops it. */
+#ifndef MPFAST_HANDLE_H
+#define MPFAST_HANDLE_H
+
+#include "lock.h"
+#include "slots.h"
+
+/* A new object on a slot that this process keeps already, or that was just claimed. The caller holds f->mutex. */
+static inline void handle_add(struct family *f, uint32_t slot) { add_relaxed(&f->handles[slot], 1u); }
+
+static inline bool slot_referenced_by_others(const struct family *f, uint32_t slot)
+{
+    uint32_t me = identity_index(family_me(f)), top = load_relaxed(&f->header->participants_top);
+    for (uint32_t i = 1; i < top; i++)
+        if (i != me && ref_get(f, i, slot))
+            return true;
+    return false;
+}
+
+/* A process may drop its last object on a lock that it holds. Others still wait for it, so they must hear of its death:
+ * the reference stays, as only what a participant references is looked through when it dies. */
+static inline bool handle_pinned(const struct family *f, uint32_t slot)
+{
+    enum slot_kind kind = slot_kind(load_relaxed(&f->states[slot]));
+    if (kind != SLOT_LOCK && kind != SLOT_RLOCK && kind != SLOT_BOUNDED)
+        return false;
+    const struct lock *l = slot_at(f, slot);
+    return (kind == SLOT_BOUNDED || LOCK_OWNER(load_relaxed(&l->word)) == family_me(f)) &&
+           slot_referenced_by_others(f, slot);
+}
+
+/* An object is gone. */
+static inline void handle_remove(struct family *f, uint32_t slot)
+{
+    pthread_mutex_lock(&f->mutex);
+    uint32_t me = family_me(f);
+    if (sub_relaxed(&f->handles[slot], 1u) == 1 && me != 0 && !handle_pinned(f, slot))
+        slot_drop(f, identity_index(me), slot);
+    pthread_mutex_unlock(&f->mutex);
+}
+
+/* Claims a slot for a new object. -ENOSPC, or -EOWNERDEAD in a process that is nobody (fork.h). */
+static inline int64_t handle_claim(struct family *f, enum slot_class class, enum slot_kind kind)
+{
+    if (family_me(f) == 0)
+        return -EOWNERDEAD;
+    pthread_mutex_lock(&f->mutex);
+    int64_t slot = slot_claim(f, class, kind);
+    if (slot >= 0)
+        handle_add(f, (uint32_t)slot);
+    pthread_mutex_unlock(&f->mutex);
+    return slot;
+}
+
+/* An object for a slot that came from elsewhere. -ESTALE: this process keeps no such slot. */
+static inline int handle_attach(struct family *f, uint32_t slot, enum slot_kind kind, uint32_t generation)
+{
+    pthread_mutex_lock(&f->mutex);
+    bool valid = family_me(f) != 0 && slot_valid(f, slot, kind, generation);
+    if (valid)
+        handle_add(f, slot);
+    pthread_mutex_unlock(&f->mutex);
+    return valid ? 0 : -ESTALE;
+}
+
+#endif

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: MIT
+from libc.stdint cimport uint32_t, uint64_t
+from mpfast.core.atomic cimport shared32, shared64
+from mpfast.core.family cimport family
+from mpfast.core.waiting cimport spin_history, waiting
+
+cdef extern from *:
+    int EOWNERDEAD
+
+cdef extern from "core/thread.h":
+    uint32_t thread_id(uint32_t me) nogil
+
+cdef extern from "core/lock.h":
+    enum:
+        LOCK_W
+        LOCK_DEAD
+    enum death_policy:
+        DEATH_RAISE
+        DEATH_RELEASE
+        DEATH_WAIT
+    struct lock:
+        shared32 word
+        uint32_t policy
+        shared64 holder
+        shared32 dead_pid
+        shared32 dead_tid
+    struct suspicion:
+        pass
+    uint32_t LOCK_OWNER(uint32_t word) nogil
+    uint32_t holder_tid(uint64_t holder) nogil
+    bint lock_try(lock *l, uint32_t me) nogil
+    bint lock_mine(const lock *l, uint32_t me) nogil
+    int lock_wait(family *f, uint32_t slot, uint32_t me, waiting *w, spin_history *h) nogil
+    int lock_poll_owner(family *f, lock *l, suspicion *s) nogil
+    uint32_t lock_release(family *f, lock *l) nogil
+    bint lock_recover(family *f, lock *l, uint32_t me) nogil
+    void lock_leave_wakes(family *f, lock *l, uint32_t slot, uint32_t bits) nogil
+
+cdef extern from "core/rlock.h":
+    uint32_t rlock_depth(const lock *l) nogil
+    void rlock_set_depth(lock *l, uint32_t depth) nogil
+    bint rlock_reenter(lock *l, uint32_t me) nogil
+    int rlock_release(family *f, lock *l, uint32_t me) nogil

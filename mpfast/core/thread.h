@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/* Who and where the calling thread is: its kernel id and its CPU, without a system call in the common case. */
+#ifndef MPFAST_THREAD_H
+#define MPFAST_THREAD_H
+
+#include <sched.h>
+#include <stdint.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* The identity (participant.h) under which the id was looked up: a forked child has another, so it looks again. */
+struct thread_cache {
+    uint32_t me;
+    uint32_t tid;
+};
+
+static _Thread_local struct thread_cache thread_cache __attribute__((tls_model("initial-exec")));
+
+static inline uint32_t thread_id(uint32_t me)
+{
+    if (__builtin_expect(thread_cache.me != me, 0)) {
+        thread_cache.tid = (uint32_t)syscall(SYS_gettid);
+        thread_cache.me = me;
+    }
+    return thread_cache.tid;
+}
+
+#define CPU_UNKNOWN 0xffffu
+
+/* The CPU that runs this thread now, from restartable sequences (a plain load) where libc has them. */
+static inline uint32_t thread_cpu(void)
+{
+    int cpu = sched_getcpu();
+    return cpu < 0 ? CPU_UNKNOWN : (uint32_t)cpu & 0xffffu;
+}
+
+#endif

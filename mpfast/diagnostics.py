@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: MIT
+"""Who holds what, and who waits for it: mpfast.locks()."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+__all__ = ["LockInfo", "Waiter", "locks"]
+
+
+class Waiter(NamedTuple):
+    """A thread that sleeps on an object."""
+
+    pid: int
+    tid: int
+    seconds: float
+
+
+class LockInfo(NamedTuple):
+    """One object of the lock family.
+
+    state: 'free', 'held', 'left held' (the holder ended without releasing it), 'abandoned' (the holder was killed), or
+    the value of a semaphore, event or barrier as text. holder_pid and holder_tid are 0 where there is no holder.
+    """
+
+    kind: str
+    index: int
+    state: str
+    holder_pid: int
+    holder_tid: int
+    waiters: tuple[Waiter, ...]
+
+
+def locks() -> list[LockInfo]:
+    """Lists the objects of this process's family that exist now, with who holds and who waits. Does not block.
+
+    A snapshot: each entry was true at some instant during the call.
+    """
+    from . import census
+
+    return [
+        LockInfo(kind, index, state, pid, tid, tuple(Waiter(*waiter) for waiter in waiters))
+        for kind, index, state, pid, tid, waiters in census.objects()
+    ]

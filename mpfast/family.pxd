@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: MIT
+"""What the extensions share: the base of every object that lies in a family's slot."""
+
+from libc.stdint cimport uint32_t
+from mpfast.core.atomic cimport load32, shared32
+from mpfast.core.family cimport family
+from mpfast.core.reap cimport reaped
+from mpfast.core.slots cimport slot_class, slot_kind_t
+from mpfast.core.waiting cimport spin_history
+
+
+cdef class Handle:
+    cdef family *family
+    cdef void *cell              # the slot's memory
+    cdef const shared32 *identity  # family.identity; a word that is 0 while the object has no slot
+    cdef uint32_t slot
+    cdef uint32_t generation
+    cdef slot_kind_t kind
+    cdef spin_history history
+    cdef object __weakref__
+
+    cdef int claim(self, slot_class which, slot_kind_t kind) except -1
+    cdef place(self, family *f, uint32_t slot, slot_kind_t kind)
+    cdef int refuse(self) except -1
+
+
+cdef inline uint32_t me(Handle self) except 0:
+    """Who this process is in the object's family; raises where it is nobody."""
+    cdef uint32_t identity = load32(self.identity)
+    if identity == 0:
+        self.refuse()
+    return identity
+
+cdef family *default_family() noexcept nogil
+cdef reaped *reaped_here() noexcept nogil
+cdef int report_reaped() except -1

@@ -1,0 +1,270 @@
+# SPDX-License-Identifier: MIT
+# cython: language_level=3
+"""The family of processes that share memory: joining it, and handing it to a child.
+
+All processes of one tree share a *family*: one sealed memory file without a name. It is made by the first process that
+needs it, inherited by fork, and handed over by descriptor when a lock is pickled for a child. A process may be in
+several families (a spawned child that made a lock before it received one); new objects go to the first it was in.
+Safe to use from any thread. The hooks for fork are libc's, so they run for forks in C code too.
+"""
+
+from libc.string cimport memcmp
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from mpfast.core.family cimport *
+from mpfast.core.fork cimport *
+from mpfast.core.handle cimport handle_attach, handle_claim, handle_remove
+from mpfast.core.atomic cimport load64_acquire
+from mpfast.core.participant cimport *
+from mpfast.core.slots cimport *
+
+import atexit
+import errno
+import os
+import threading
+import warnings
+from multiprocessing import context as _context, reduction as _reduction, util as _util
+
+from .errors import fail
+
+
+cdef family *_default = NULL
+cdef shared32 _nobody  # zero for ever: the identity of objects without a slot
+_joining = threading.Lock()
+_entered = set()  # (family id, identity) of every entry that was handed to this process
+
+
+cdef family *default_family() noexcept nogil:
+    """The family in which this process makes objects; NULL before the first."""
+    return _default
+
+
+cdef reaped *reaped_here() noexcept nogil:
+    """Where this process notes what it gave back for the dead."""
+    return &families.reaped
+
+
+cdef int report_reaped() except -1:
+    """Tells of permits that came back because their holder was killed."""
+    cdef uint32_t permits = families.reaped.permits
+    cdef int pid = families.reaped.pid
+    if permits:
+        families.reaped.permits = 0
+        warnings.warn(f"{permits} permit(s) of a BoundedSemaphore came back: process {pid} was killed holding them",
+                      ResourceWarning, stacklevel=3)
+    return 0
+
+
+cdef int _join() except -1:
+    """Makes this process's own family."""
+    global _default
+    cdef family *f = NULL
+    with _joining:
+        if _default != NULL:
+            return 0
+        rc = family_create(&f)
+        if rc < 0:
+            fail(rc, "mpfast cannot make its shared segment")
+        rc = member_join(f, &families.reaped)
+        if rc < 0:
+            os.close(f.fd)
+            family_unmap(f)
+            fail(rc, "mpfast cannot join its shared segment")
+        families_add(f)
+        _default = f
+    return 0
+
+
+cdef class Handle:
+    """Base of the synchronization objects: one slot of a family, kept as long as the object lives."""
+
+    def __cinit__(self):
+        self.identity = &_nobody
+
+    def __dealloc__(self):
+        if self.family != NULL:
+            handle_remove(self.family, self.slot)
+
+    cdef int claim(self, slot_class which, slot_kind_t kind) except -1:
+        if self.family != NULL:
+            raise RuntimeError(f"{type(self).__name__}.__init__() was called a second time")
+        if _default == NULL:
+            _join()
+        cdef int64_t slot = handle_claim(_default, which, kind)
+        if slot == -errno.EOWNERDEAD:
+            _refuse_orphan()
+        if slot < 0:
+            fail(<int>slot, f"cannot make a {type(self).__name__}")
+        self.place(_default, <uint32_t>slot, kind)
+        return 0
+
+    cdef place(self, family *f, uint32_t slot, slot_kind_t kind):
+        self.family = f
+        self.cell = slot_at(f, slot)
+        self.identity = f.identity
+        self.slot = slot
+        self.kind = kind
+        self.generation = slot_generation(load64_acquire(&f.states[slot]))
+
+    cdef int refuse(self) except -1:
+        if self.family == NULL:
+            raise RuntimeError(f"{type(self).__name__}.__init__() was not called")
+        _refuse_orphan()
+
+    @property
+    def handle(self):
+        """The object's slot number in its family; multiprocessing has a semaphore's address here."""
+        return self.slot
+
+    @property
+    def name(self):
+        """What messages call the object. Unlike multiprocessing's, it names nothing in the file system."""
+        return f"{type(self).__name__}-{self.slot}"
+
+    def __reduce__(self):
+        _context.assert_spawning(self)
+        me(self)
+        ticket = _reservation(_context.get_spawning_popen(), self).vouch(self.slot)
+        state = getattr(self, "__dict__", None)
+        return _rebuild, (type(self), ticket, self.slot, self.generation, <int>self.kind), state
+
+
+cdef _refuse_orphan():
+    raise RuntimeError("this process was forked without libc's fork handlers, or the participant table was full when "
+                       "it was forked: mpfast's objects of its parent do not work in it, and it cannot make new ones")
+
+
+def _rebuild(cls, ticket, uint32_t slot, uint32_t generation, int kind):
+    cdef Handle self = cls.__new__(cls)
+    cdef family *f = _enter(ticket)
+    rc = handle_attach(f, slot, <slot_kind_t>kind, generation)
+    if rc < 0:
+        raise ValueError(f"stale {cls.__name__}: slot {slot} of its family is not what was pickled")
+    self.place(f, slot, <slot_kind_t>kind)
+    return self
+
+
+cdef class Reservation:
+    """A child's entry in a family, made before the child: it keeps alive what the child was given."""
+    cdef family *family
+    cdef uint32_t identity
+    cdef public int fd
+    cdef object token
+
+    def __init__(self, Handle handle, bint foreign):
+        self.family = handle.family
+        self.fd = -1
+        self._reserve()
+        if foreign:
+            member_flag_pid_only(self.family, self.identity)
+
+    def _reserve(self):
+        cdef int fd = -1
+        pthread_mutex_lock(&self.family.mutex)
+        rc = member_reserve(self.family, &self.identity, &fd, &families.reaped)
+        if rc == 0 and fd < 0:
+            member_cancel(self.family, self.identity, -1, &families.reaped)
+            rc = -errno.EBADF
+        pthread_mutex_unlock(&self.family.mutex)
+        if rc < 0:
+            fail(rc, "cannot hand mpfast objects to a child")
+        self.fd = fd
+
+    def vouch(self, uint32_t slot):
+        """Gives the child a reference on a slot that this process has; returns what to pickle."""
+        ref_set(self.family, identity_index(self.identity), slot)
+        refs_vouched(self.family)
+        if self.token is None:
+            self.token = _reduction.DupFd(self.fd)
+        return <bytes>self.family.header.id[:16], self.identity, self.token
+
+    def close(self):
+        """The child has the descriptor by now, or will never have it."""
+        cdef int fd = self.fd
+        self.fd = -1
+        member_let_go(self.family, self.identity, fd, &families.reaped)
+
+
+def _reservation(popen, Handle handle):
+    """The entry that is reserved for the child that `popen` starts, in the family of `handle`."""
+    cdef Reservation found
+    reservations = popen.__dict__.setdefault("_mpfast_reservations", [])
+    for found in reservations:
+        if found.family == handle.family:
+            return found
+    foreign = not getattr(popen, "_mpfast_launcher", False)
+    reservations.append(Reservation(handle, foreign))
+    if foreign:
+        _util.Finalize(popen, _close_all, (reservations,))
+    return reservations[-1]
+
+
+def close_reservations(popen):
+    """The launcher of a child is done, whether there is a child or not."""
+    _close_all(popen.__dict__.pop("_mpfast_reservations", ()))
+
+
+def _close_all(reservations):
+    for reservation in reservations:
+        reservation.close()
+
+
+cdef family *_enter(ticket) except NULL:
+    """The family that a ticket names; joins it with the entry that was reserved, the first time."""
+    global _default
+    cdef bytes id = ticket[0]
+    cdef uint32_t identity = ticket[1]
+    cdef family *f = families_find(<const uint8_t *><const char *>id)
+    if (id, identity) in _entered:
+        return f
+    fd = ticket[2].detach()
+    os.set_inheritable(fd, False)
+    if f != NULL and family_me(f) == 0:
+        _refuse_orphan()
+    if f != NULL:
+        pthread_mutex_lock(&f.mutex)
+        member_merge(f, identity, fd, &families.reaped)
+        pthread_mutex_unlock(&f.mutex)
+    else:
+        rc = family_attach(fd, &f)
+        if rc == 0 and not member_expected(f, identity):
+            family_unmap(f)
+            rc = -errno.ESTALE
+        if rc < 0:
+            os.close(fd)
+            fail(rc, "cannot join the family of the parent process")
+        member_become(f, identity, fd)
+        families_add(f)
+        if _default == NULL:
+            _default = f
+    _entered.add((id, identity))
+    _leave_at_exit(None)
+    return f
+
+
+def leave():
+    """Says that this process ends normally: what it holds stays held, and nobody is told that it died."""
+    cdef family *f = families.first
+    while f != NULL:
+        participant_leave(f)
+        f = f.next
+
+
+def _leave_at_exit(_):
+    _util.Finalize(None, leave, exitpriority=-1000)  # after all that multiprocessing does at the end of a process
+
+
+def _install():
+    rc = fork_install()
+    if rc < 0:
+        fail(rc, "mpfast cannot install its fork handlers")
+    atexit.register(leave)
+    _leave_at_exit(None)
+    _util.register_after_fork(_hooks, _leave_at_exit)  # multiprocessing's children forget their finalizers first
+
+
+class _Hooks:
+    """multiprocessing.util keeps a weak reference to what a hook is for."""
+
+
+_hooks = _Hooks()
+_install()

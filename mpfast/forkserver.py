@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: MIT
+"""multiprocessing.forkserver, as it is."""
+
+import sys
+from multiprocessing import forkserver
+
+sys.modules[__name__] = forkserver

@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: MIT
+"""Lock and RLock for conditions.pyx, which waits with one of them in hand."""
+
+from libc.stdint cimport int64_t, uint32_t
+from mpfast.core.lock cimport suspicion
+from mpfast.family cimport Handle
+
+
+cdef int64_t deadline_of(block, timeout) except? -1
+cdef int policy_of(str policy, dict allowed) except -1
+
+
+cdef class Mutex(Handle):
+    cdef suspicion suspicion
+
+    cdef int enter(self, uint32_t identity, int64_t deadline) except -1
+    cdef int contend(self, uint32_t identity, block, timeout) except -1
+    cdef int died(self) except -1
+    cdef str owner(self)

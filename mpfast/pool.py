@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: MIT
+"""multiprocessing.pool, whose Pool uses mpfast's context."""
+
+from __future__ import annotations
+
+from multiprocessing import pool as _stdlib
+from multiprocessing.pool import ThreadPool
+from typing import Any
+
+from .context import _default_context
+
+__all__ = ["Pool", "ThreadPool"]
+
+
+def __getattr__(name: str) -> Any:
+    return getattr(_stdlib, name)
+
+
+class Pool(_stdlib.Pool):
+    """multiprocessing's, with mpfast's context unless `context` is given."""
+
+    def __init__(
+        self,
+        processes: int | None = None,
+        initializer: Any = None,
+        initargs: Any = (),
+        maxtasksperchild: int | None = None,
+        context: Any = None,
+    ) -> None:
+        super().__init__(processes, initializer, initargs, maxtasksperchild, context or _default_context.get_context())

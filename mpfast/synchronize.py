@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: MIT
+"""The lock family, under multiprocessing's name for its module."""
+
+from .conditions import Barrier, Condition
+from .family import Handle as SemLock  # noqa: F401
+from .mutex import Lock, RLock
+from .semaphores import SEM_VALUE_MAX, BoundedSemaphore, Event, Semaphore  # noqa: F401
+
+__all__ = ["Barrier", "BoundedSemaphore", "Condition", "Event", "Lock", "RLock", "Semaphore"]
+
+RECURSIVE_MUTEX, SEMAPHORE = 0, 1

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: MIT
+"""Builds one extension per mpfast/*.pyx. Metadata is in pyproject.toml.
+
+MPFAST_DEBUG=1                            invariants and live-object counters, -O1 -g
+MPFAST_SANITIZE=address,undefined|thread  instrumented for gcc's sanitizers
+
+A build with a switch keeps its files in a directory of its own below build/, so it never mixes with another.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import sysconfig
+from glob import glob
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+DEBUG = os.environ.get("MPFAST_DEBUG", "") not in ("", "0")
+SANITIZE = os.environ.get("MPFAST_SANITIZE", "")
+# Cython knows no field that a later Python adds to its type objects.
+WARNINGS = ["-Wall", "-Wextra", "-Wno-missing-field-initializers"]
+
+
+def requirements() -> None:
+    if not sys.platform.startswith("linux"):
+        sys.exit(f"mpfast needs Linux (memfd, futex and OFD locks); this is {sys.platform}.")
+    if sys.version_info < (3, 11):  # noqa: UP036 (pip asks pyproject.toml, a bare setup.py does not)
+        sys.exit(f"mpfast needs Python 3.11 or later; this is {sys.version.split()[0]}.")
+    if SANITIZE not in ("", "address", "undefined", "address,undefined", "thread"):
+        sys.exit(f"MPFAST_SANITIZE={SANITIZE}: give address, undefined, both with a comma, or thread.")
+    try:
+        import Cython
+    except ImportError:
+        sys.exit("mpfast's build needs Cython: pip install 'Cython>=3.1'.")
+    if tuple(map(int, Cython.__version__.split(".")[:2])) < (3, 1):
+        sys.exit(f"mpfast's build needs Cython 3.1 or later; this is {Cython.__version__}.")
+
+
+class Build(build_ext):
+    def build_extensions(self) -> None:
+        if shutil.which(cc := self.compiler.compiler_so[0]) is None:
+            sys.exit(f"mpfast's build needs a C compiler, and '{cc}' is not there: apt install gcc.")
+        if not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")):
+            sys.exit("mpfast's build needs Python's C headers: apt install python3-dev.")
+        super().build_extensions()
+
+
+def flags() -> tuple[list[str], list[str]]:
+    compile_flags = ["-std=gnu11", "-fvisibility=hidden", *WARNINGS]
+    compile_flags += ["-O1", "-g", "-fno-omit-frame-pointer"] if DEBUG or SANITIZE else ["-O2"]
+    link_flags = [f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=all"] if SANITIZE else []
+    return compile_flags + link_flags, link_flags
+
+
+def extension(source: str) -> Extension:
+    compile_flags, link_flags = flags()
+    return Extension(
+        source.removesuffix(".pyx").replace("/", "."),
+        [source],
+        include_dirs=["mpfast"],
+        depends=["setup.py", *glob("mpfast/*.pxd"), *glob("mpfast/core/*")],
+        define_macros=[("MPFAST_DEBUG", "1")] if DEBUG else [],
+        extra_compile_args=compile_flags,
+        extra_link_args=link_flags,
+    )
+
+
+requirements()
+switches = ["debug"] * DEBUG + [name for name in SANITIZE.split(",") if name]
+setup(
+    ext_modules=[extension(source) for source in sorted(glob("mpfast/*.pyx"))],
+    cmdclass={"build_ext": Build},
+    options={
+        "build": {"build_base": os.path.join("build", "-".join(switches))},
+        "build_ext": {"cython_directives": {"language_level": 3}},
+    },
+)
