@@ -8,7 +8,7 @@ from mpfast.core.barrier cimport BARRIER_BROKEN, barrier, barrier_count
 from mpfast.core.clock cimport clock_now
 from mpfast.core.event cimport event, event_is_set
 from mpfast.core.family cimport FAMILY_SMALL_SLOTS, family, slot_at
-from mpfast.core.lock cimport LOCK_DEAD, LOCK_OWNER, holder_tid, lock
+from mpfast.core.lock cimport LOCK_DEAD, LOCK_OWNER, lock
 from mpfast.core.participant cimport *
 from mpfast.core.semaphore cimport bounded, bounded_value, semaphore, semaphore_value
 from mpfast.core.slots cimport *
@@ -46,7 +46,7 @@ cdef _lock_facts(family *f, lock *l):
     if state_generation(state) != identity_generation(word):
         return "left held", 0, 0
     text = "left held" if state_kind(state) == PARTICIPANT_LEFT else "held"
-    return text, state_pid(state), holder_tid(load64(&l.holder))
+    return text, state_pid(state), load32(&l.holder)
 
 
 cdef _value(void *cell, slot_kind_t kind):

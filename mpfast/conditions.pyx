@@ -46,6 +46,7 @@ cdef class Condition(Handle):
         self.guard(lock)
 
     cdef guard(self, lock):
+        lock.acquire, lock.release  # anything else has no business here
         self._lock = lock
         self.mutex = lock if isinstance(lock, Mutex) else None
 

@@ -38,31 +38,33 @@ __all__ = [
 class Context(BaseContext):
     """What all of mpfast's contexts have in common."""
 
-    def Lock(self, *, on_owner_death: str = "raise") -> mutex.Lock:
+    _name: str
+
+    def Lock(self, *, on_owner_death: str = "raise") -> mutex.Lock:  # type: ignore[override]
         """Returns a non-recursive lock."""
         return mutex.Lock(on_owner_death=on_owner_death)
 
-    def RLock(self, *, on_owner_death: str = "raise") -> mutex.RLock:
+    def RLock(self, *, on_owner_death: str = "raise") -> mutex.RLock:  # type: ignore[override]
         """Returns a recursive lock."""
         return mutex.RLock(on_owner_death=on_owner_death)
 
-    def Semaphore(self, value: int = 1) -> semaphores.Semaphore:
+    def Semaphore(self, value: int = 1) -> semaphores.Semaphore:  # type: ignore[override]
         """Returns a semaphore with `value` permits."""
         return semaphores.Semaphore(value)
 
-    def BoundedSemaphore(self, value: int = 1, *, on_owner_death: str = "release") -> semaphores.BoundedSemaphore:
+    def BoundedSemaphore(self, value: int = 1, *, on_owner_death: str = "release") -> semaphores.BoundedSemaphore:  # type: ignore[override]
         """Returns a semaphore that never has more than `value` permits."""
         return semaphores.BoundedSemaphore(value, on_owner_death=on_owner_death)
 
-    def Condition(self, lock: Any = None) -> conditions.Condition:
+    def Condition(self, lock: Any = None) -> conditions.Condition:  # type: ignore[override]
         """Returns a condition on a lock (None: a new RLock)."""
         return conditions.Condition(lock)
 
-    def Event(self) -> semaphores.Event:
+    def Event(self) -> semaphores.Event:  # type: ignore[override]
         """Returns an event, not set."""
         return semaphores.Event()
 
-    def Barrier(
+    def Barrier(  # type: ignore[override]
         self,
         parties: int,
         action: Callable[[], object] | None = None,
@@ -93,7 +95,7 @@ class Context(BaseContext):
         manager.start()
         return manager
 
-    def get_context(self, method: str | None = None) -> BaseContext:
+    def get_context(self, method: str | None = None) -> BaseContext:  # type: ignore[override]
         """Returns mpfast's context of that start method (None: this one)."""
         if method is None:
             return self
@@ -108,6 +110,9 @@ class Context(BaseContext):
 class _Starts(process.BaseProcess):
     """A process that takes mpfast's start method with it; each class below names the launcher for its own."""
 
+    _start_method: str | None = None
+    _mpfast_start_method: str | None = None
+
     def start(self) -> None:
         """Starts the process. Call it once at most."""
         self._mpfast_start_method = _default_context.get_start_method(allow_none=self._start_method == "fork")
@@ -116,21 +121,20 @@ class _Starts(process.BaseProcess):
     def _bootstrap(self, parent_sentinel: int | None = None) -> int:
         if self._mpfast_start_method is not None:
             _default_context.set_start_method(self._mpfast_start_method, force=True)
-        return super()._bootstrap(parent_sentinel=parent_sentinel)
+        code: int = super()._bootstrap(parent_sentinel=parent_sentinel)  # type: ignore[misc]
+        return code
 
 
 class Process(_Starts):
     """A process of the default context's start method."""
 
-    _start_method: str | None = None
-
     @staticmethod
     def _Popen(process_obj: process.BaseProcess) -> Any:
-        return _default_context.get_context().Process._Popen(process_obj)
+        return _default_context.get_context().Process._Popen(process_obj)  # type: ignore[attr-defined]
 
     @staticmethod
     def _after_fork() -> None:
-        _default_context.get_context().Process._after_fork()
+        _default_context.get_context().Process._after_fork()  # type: ignore[attr-defined]
 
 
 class ForkProcess(_Starts):
@@ -197,7 +201,7 @@ class DefaultContext(Context):
         self._default_context = context
         self._actual_context: BaseContext | None = None
 
-    def get_context(self, method: str | None = None) -> BaseContext:
+    def get_context(self, method: str | None = None) -> BaseContext:  # type: ignore[override]
         """Returns the context of that start method; None: of the one in use, which it is from now on."""
         if method is not None:
             return super().get_context(method)
@@ -211,7 +215,7 @@ class DefaultContext(Context):
             raise RuntimeError("context has already been set")
         self._actual_context = None if method is None and force else self.get_context(method)
 
-    def get_start_method(self, allow_none: bool = False) -> str | None:
+    def get_start_method(self, allow_none: bool = False) -> str | None:  # type: ignore[override]
         """Returns the name of the start method in use; allow_none: None if none is yet."""
         if self._actual_context is None and allow_none:
             return None

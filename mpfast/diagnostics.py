@@ -24,7 +24,7 @@ class LockInfo(NamedTuple):
     """
 
     kind: str
-    index: int
+    slot: int
     state: str
     holder_pid: int
     holder_tid: int
@@ -39,6 +39,6 @@ def locks() -> list[LockInfo]:
     from . import census
 
     return [
-        LockInfo(kind, index, state, pid, tid, tuple(Waiter(*waiter) for waiter in waiters))
-        for kind, index, state, pid, tid, waiters in census.objects()
+        LockInfo(kind, slot, state, pid, tid, tuple(Waiter(*waiter) for waiter in waiters))
+        for kind, slot, state, pid, tid, waiters in census.objects()
     ]

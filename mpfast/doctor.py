@@ -219,7 +219,7 @@ def lock() -> str:
 
 
 def family() -> str:
-    """How full the tables of this process's family were at most. Of use where a program asks: mpfast.doctor.examine()."""
+    """How full the tables of this process's family were at most: of use to a program that calls examine()."""
     usage = importlib.import_module("mpfast.census").usage()
     if usage is None:
         return "none in this process yet"

@@ -17,17 +17,20 @@ def __getattr__(name: str) -> Any:
 
 
 class _OurContext:
-    def __init__(self, address: Any = None, authkey: Any = None, serializer: str = "pickle", ctx: Any = None, **rest: Any):
-        super().__init__(address, authkey, serializer, ctx or _default_context.get_context(), **rest)  # type: ignore[call-arg]
+    def __init__(
+        self, address: Any = None, authkey: Any = None, serializer: str = "pickle", ctx: Any = None, **rest: Any
+    ) -> None:
+        ctx = ctx or _default_context.get_context()
+        super().__init__(address, authkey, serializer, ctx, **rest)  # type: ignore[call-arg]
 
 
-class BaseManager(_OurContext, _stdlib.BaseManager):
+class BaseManager(_OurContext, _stdlib.BaseManager):  # type: ignore[no-redef]
     """multiprocessing's, with mpfast's context unless `ctx` is given."""
 
 
-class SyncManager(_OurContext, _stdlib.SyncManager):
+class SyncManager(_OurContext, _stdlib.SyncManager):  # type: ignore[no-redef]
     """multiprocessing's, with mpfast's context unless `ctx` is given."""
 
 
-class SharedMemoryManager(_OurContext, _stdlib.SharedMemoryManager):
+class SharedMemoryManager(_OurContext, _stdlib.SharedMemoryManager):  # type: ignore[no-redef]
     """multiprocessing's, with mpfast's context unless `ctx` is given."""

@@ -15,6 +15,7 @@ from mpfast.core.reap cimport reap_owner
 from mpfast.core.lock cimport *
 from mpfast.core.slots cimport SLOT_LOCK, SLOT_RLOCK, SLOT_SMALL
 from mpfast.core.waiting cimport BACKSTOP_OWNED, waiting, waiting_begin, waiting_end
+from mpfast.fastwith cimport fastwith_install
 from mpfast.family cimport Handle, me, reaped_here, report_reaped
 
 import threading
@@ -96,11 +97,22 @@ cdef class Mutex(Handle):
         me(self)
         return load32(&(<lock *>self.cell).word) != 0
 
+    cdef int take(self) except -1:
+        """acquire(), for `with`."""
+        raise NotImplementedError
+
+    cdef int give(self) except -1:
+        """release(), for `with`."""
+        raise NotImplementedError
+
     def __enter__(self):
-        return self.acquire()
+        self.take()
+        return True
 
     def __exit__(self, kind=None, value=None, traceback=None):
-        self.release()
+        self.give()
+
+    SEM_VALUE_MAX = 2**31 - 1
 
     @property
     def _semlock(self):
@@ -163,20 +175,19 @@ cdef class Lock(Mutex):
 
     def release(self):
         """Frees the lock and wakes one waiter. ValueError if nobody holds it."""
-        me(self)
-        if lock_release(self.family, <lock *>self.cell) == 0:
-            raise ValueError("semaphore or lock released too many times")
+        self.give()
 
-    def __enter__(self):
+    cdef int take(self) except -1:
         cdef uint32_t identity = me(self)
         if not lock_try(<lock *>self.cell, identity):
             self.contend(identity, True, None)
-        return True
+        return 1
 
-    def __exit__(self, kind=None, value=None, traceback=None):
+    cdef int give(self) except -1:
         me(self)
         if lock_release(self.family, <lock *>self.cell) == 0:
             raise ValueError("semaphore or lock released too many times")
+        return 0
 
     @property
     def kind(self):
@@ -221,17 +232,18 @@ cdef class RLock(Mutex):
 
     def release(self):
         """Undoes one acquire of the calling thread; the last frees the lock. AssertionError if it is not the holder."""
-        if rlock_release(self.family, <lock *>self.cell, me(self)) < 0:
-            raise AssertionError("attempt to release recursive lock not owned by thread")
+        self.give()
 
-    def __enter__(self):
+    cdef int take(self) except -1:
         cdef uint32_t identity = me(self)
         if not rlock_reenter(<lock *>self.cell, identity):
             self.enter_first(identity, True, None)
-        return True
+        return 1
 
-    def __exit__(self, kind=None, value=None, traceback=None):
-        self.release()
+    cdef int give(self) except -1:
+        if rlock_release(self.family, <lock *>self.cell, me(self)) < 0:
+            raise AssertionError("attempt to release recursive lock not owned by thread")
+        return 0
 
     @property
     def kind(self):
@@ -248,3 +260,25 @@ cdef class RLock(Mutex):
         except Exception:
             owner, count = "unknown", "unknown"
         return f"<{type(self).__name__}({owner}, {count})>"
+
+
+cdef object _enter_lock(object self):
+    Lock.take(<Lock>self)
+    return True
+
+
+cdef object _exit_lock(object self):
+    Lock.give(<Lock>self)
+
+
+cdef object _enter_rlock(object self):
+    RLock.take(<RLock>self)
+    return True
+
+
+cdef object _exit_rlock(object self):
+    RLock.give(<RLock>self)
+
+
+fastwith_install(Lock, _enter_lock, _exit_lock)
+fastwith_install(RLock, _enter_rlock, _exit_rlock)

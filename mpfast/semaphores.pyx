@@ -22,6 +22,7 @@ from mpfast.family cimport Handle, me, reaped_here, report_reaped
 from mpfast.mutex cimport deadline_of, policy_of
 
 import errno
+import operator
 import os
 
 SEM_VALUE_MAX = SEMAPHORE_MAX
@@ -32,7 +33,7 @@ ctypedef int (*wait_t)(family *, uint32_t, uint32_t, waiting *, spin_history *) 
 
 
 cdef uint32_t _checked(value) except? 0:
-    cdef int number = value
+    cdef int number = operator.index(value)
     if number < 0:
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
     return number
@@ -123,6 +124,8 @@ cdef class _Counting(Handle):
         """Would acquire() block now?"""
         return self._is_zero()
 
+    SEM_VALUE_MAX = SEMAPHORE_MAX
+
     @property
     def _semlock(self):
         return self
@@ -156,7 +159,7 @@ cdef class Semaphore(_Counting):
         return f"<{type(self).__name__}(value={self._value_text()})>"
 
 
-cdef class BoundedSemaphore(_Counting):
+cdef class BoundedSemaphore(Semaphore):
     """BoundedSemaphore(value=1, *, ctx=None, on_owner_death='release'): a semaphore that checks its bound.
 
     The permits of a killed process come back ('release'; whoever notices gets a ResourceWarning) or stay lost ('wait',

@@ -55,7 +55,8 @@ struct participant {
     shared64 registered; /* CLOCK_BOOTTIME, nanoseconds: a process that started later only reuses the pid */
     shared64 namespace;  /* inode of the pid namespace in which `state` names a pid */
     shared64 pages;      /* bit k: a reference in page k of the entry's bitmap was set once */
-    shared64 unused[4];
+    shared64 cpu;        /* where the process last waited for a lock or woke a waiter, + 1; 0 = unknown: spin.h */
+    shared64 unused[3];
     struct wait_record waits[WAIT_RECORDS];
 };
 

@@ -20,7 +20,7 @@
 struct lock {
     shared32 word;
     uint32_t policy;    /* enum death_policy; set before the slot has a second user */
-    shared64 holder;    /* tid << 32 | index << 16 | CPU of the thread inside; 0 while nobody is */
+    shared32 holder;    /* tid of the thread inside; 0 while nobody is */
     shared32 depth;     /* of an RLock; written by the owning thread only */
     shared32 dead_pid;  /* whose death set DEAD */
     shared32 wake_slot; /* a Condition's wake-ups that the next release makes: its slot */
@@ -30,11 +30,9 @@ struct lock {
 };
 _Static_assert(sizeof(struct lock) <= SMALL_SLOT_SIZE, "a lock fits a small slot");
 
-static inline uint32_t holder_tid(uint64_t holder) { return (uint32_t)(holder >> 32); }
-
 static inline void lock_entered(struct lock *l, uint32_t me)
 {
-    store_relaxed(&l->holder, (uint64_t)thread_id(me) << 32 | spin_mark(me));
+    store_relaxed(&l->holder, thread_id(me));
 }
 
 static inline bool lock_try(struct lock *l, uint32_t me)
@@ -49,7 +47,7 @@ static inline bool lock_try(struct lock *l, uint32_t me)
 /* Held by the calling thread? Only that thread can make the answer true, so it is exact. */
 static inline bool lock_mine(const struct lock *l, uint32_t me)
 {
-    return LOCK_OWNER(load_relaxed(&l->word)) == me && holder_tid(load_relaxed(&l->holder)) == thread_id(me);
+    return LOCK_OWNER(load_relaxed(&l->word)) == me && load_relaxed(&l->holder) == thread_id(me);
 }
 
 /* Tells all that the owner in `word` was killed; does nothing once the word names somebody else. Idempotent. */
@@ -58,7 +56,7 @@ static inline void lock_abandon(struct lock *l, uint32_t word, pid_t pid)
     uint32_t owner = LOCK_OWNER(word), next;
     if (l->policy == DEATH_WAIT)
         return;
-    store_relaxed(&l->dead_tid, holder_tid(load_relaxed(&l->holder)));
+    store_relaxed(&l->dead_tid, load_relaxed(&l->holder));
     store_relaxed(&l->dead_pid, (uint32_t)pid);
     STEP();
     do {
@@ -89,11 +87,11 @@ static inline int lock_enter(struct lock *l, uint32_t me, uint32_t keep, uint32_
     return *word & LOCK_DEAD ? -EOWNERDEAD : -EAGAIN;
 }
 
-static inline bool lock_spin(struct lock *l, uint32_t me, uint32_t word, struct spin_history *h)
+static inline bool lock_spin(const struct family *f, struct lock *l, uint32_t me, uint32_t word,
+                             struct spin_history *h)
 {
-    uint64_t holder = load_relaxed(&l->holder);
-    return holder != 0 && identity_index(word) != identity_index(me) &&
-           mark_elsewhere((uint32_t)holder, thread_cpu()) && spin_on(&l->word, word, h, &l->lease, LOCK_SPIN);
+    return identity_index(word) != identity_index(me) && spin_owner_elsewhere(f, word) &&
+           spin_on(&l->word, word, h, &l->lease, LOCK_SPIN);
 }
 
 /* A backstop expired: twice with the same owner in the word is reason to ask whether it lives. */
@@ -110,12 +108,13 @@ static inline void lock_suspect(struct family *f, struct lock *l, struct waiting
 static inline int lock_wait(struct family *f, uint32_t slot, uint32_t me, struct waiting *w, struct spin_history *h)
 {
     struct lock *l = slot_at(f, slot);
+    spin_note_cpu(f, me);
     for (int slept = 0;;) {
         uint32_t word;
         int rc = lock_enter(l, me, w->slept ? LOCK_W : 0, &word);
         if (rc != -EAGAIN || slept == -ETIMEDOUT)
             return rc == -EAGAIN ? -ETIMEDOUT : rc;
-        if (!w->slept && lock_spin(l, me, word, h))
+        if (!w->slept && lock_spin(f, l, me, word, h))
             continue;
         if (!(word & LOCK_W) && !cas_relaxed(&l->word, &word, word | LOCK_W))
             continue;
@@ -177,8 +176,10 @@ static inline uint32_t lock_release(struct family *f, struct lock *l)
     store_relaxed(&l->holder, 0);
     uint32_t word = swap_release(&l->word, 0); /* pairs with lock_try and lock_enter */
     STEP();
-    if (unlikely(word & LOCK_W))
+    if (unlikely(word & LOCK_W)) {
         futex_wake(&l->word, 1);
+        spin_note_cpu(f, family_me(f));
+    }
     if (unlikely(bits != 0))
         futex_wake_bits(slot_at(f, slot), INT_MAX, bits);
     return word;

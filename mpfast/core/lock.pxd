@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 from libc.stdint cimport uint32_t, uint64_t
-from mpfast.core.atomic cimport shared32, shared64
+from mpfast.core.atomic cimport shared32
 from mpfast.core.family cimport family
 from mpfast.core.waiting cimport spin_history, waiting
 
@@ -21,13 +21,12 @@ cdef extern from "core/lock.h":
     struct lock:
         shared32 word
         uint32_t policy
-        shared64 holder
+        shared32 holder
         shared32 dead_pid
         shared32 dead_tid
     struct suspicion:
         pass
     uint32_t LOCK_OWNER(uint32_t word) nogil
-    uint32_t holder_tid(uint64_t holder) nogil
     bint lock_try(lock *l, uint32_t me) nogil
     bint lock_mine(const lock *l, uint32_t me) nogil
     int lock_wait(family *f, uint32_t slot, uint32_t me, waiting *w, spin_history *h) nogil

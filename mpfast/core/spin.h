@@ -76,6 +76,18 @@ static inline void spin_result(struct spin_history *h, bool success)
     store_relaxed(&h->failures, failures);
 }
 
+/* For locks: where a process runs is noted by those who wait and wake only, as a free lock's nanoseconds are dear. */
+static inline void spin_note_cpu(struct family *f, uint32_t me)
+{
+    store_relaxed(&f->participants[identity_index(me)].cpu, (uint64_t)thread_cpu() + 1);
+}
+
+static inline bool spin_owner_elsewhere(const struct family *f, uint32_t owner)
+{
+    uint64_t noted = load_relaxed(&f->participants[identity_index(owner)].cpu);
+    return noted != 0 && mark_elsewhere((uint32_t)(noted - 1), thread_cpu());
+}
+
 /* Watches until ready(what), or until the budget is spent. The caller has checked that a peer runs elsewhere. True is
  * advice as well: the caller looks again, with the memory order that it needs. */
 static inline bool spin_until(bool (*ready)(const void *), const void *what, struct spin_history *h, shared64 *lease,
