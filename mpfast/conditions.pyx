@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# cython: language_level=3
+# cython: language_level=3, always_allow_keywords=False, binding=False, embedsignature=True, embedsignature.format=clinic
 """Condition and Barrier over a family's slots.
 
 All methods may be called from any thread and any process of the family. Waits release the GIL and are interrupted by

@@ -10,10 +10,11 @@ Safe to use from any thread. The hooks for fork are libc's, so they run for fork
 
 from libc.string cimport memcmp
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from mpfast.core.check cimport CHECK_ENABLED, COUNT
 from mpfast.core.family cimport *
 from mpfast.core.fork cimport *
 from mpfast.core.handle cimport handle_attach, handle_claim, handle_remove
-from mpfast.core.atomic cimport load64_acquire
+from mpfast.core.atomic cimport load64, load64_acquire
 from mpfast.core.participant cimport *
 from mpfast.core.slots cimport *
 
@@ -28,6 +29,7 @@ from .errors import fail
 
 
 cdef family *_default = NULL
+cdef shared64 _live  # in a debug build: objects that have a slot
 cdef shared32 _nobody  # zero for ever: the identity of objects without a slot
 _joining = threading.Lock()
 _entered = set()  # (family id, identity) of every entry that was handed to this process
@@ -82,6 +84,7 @@ cdef class Handle:
 
     def __dealloc__(self):
         if self.family != NULL:
+            COUNT(_live, -1)
             handle_remove(self.family, self.slot)
 
     cdef int claim(self, slot_class which, slot_kind_t kind) except -1:
@@ -98,6 +101,7 @@ cdef class Handle:
         return 0
 
     cdef place(self, family *f, uint32_t slot, slot_kind_t kind):
+        COUNT(_live, 1)
         self.family = f
         self.cell = slot_at(f, slot)
         self.identity = f.identity
@@ -239,6 +243,11 @@ cdef family *_enter(ticket) except NULL:
     _entered.add((id, identity))
     _leave_at_exit(None)
     return f
+
+
+def live_objects():
+    """How many objects of this process have a slot; None unless this is a debug build."""
+    return load64(&_live) if CHECK_ENABLED else None
 
 
 def leave():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# cython: language_level=3
+# cython: language_level=3, always_allow_keywords=False, binding=False, embedsignature=True, embedsignature.format=clinic
 """Lock and RLock over a family's slots.
 
 All methods may be called from any thread and any process of the family. A try holds the GIL; a wait releases it and is
@@ -15,7 +15,7 @@ from mpfast.core.reap cimport reap_owner
 from mpfast.core.lock cimport *
 from mpfast.core.slots cimport SLOT_LOCK, SLOT_RLOCK, SLOT_SMALL
 from mpfast.core.waiting cimport BACKSTOP_OWNED, waiting, waiting_begin, waiting_end
-from mpfast.fastwith cimport fastwith_install
+from mpfast.fastcall cimport *
 from mpfast.family cimport Handle, me, reaped_here, report_reaped
 
 import threading
@@ -280,5 +280,5 @@ cdef object _exit_rlock(object self):
     RLock.give(<RLock>self)
 
 
-fastwith_install(Lock, _enter_lock, _exit_lock)
-fastwith_install(RLock, _enter_rlock, _exit_rlock)
+fastcall_install(Lock, &fastcall_lock, fastcall_lock_methods, _enter_lock, _exit_lock)
+fastcall_install(RLock, &fastcall_rlock, fastcall_rlock_methods, _enter_rlock, _exit_rlock)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# cython: language_level=3
+# cython: language_level=3, always_allow_keywords=False, binding=False, embedsignature=True, embedsignature.format=clinic
 """Semaphore, BoundedSemaphore and Event over a family's slots.
 
 All methods may be called from any thread and any process of the family. A try holds the GIL; a wait releases it and is

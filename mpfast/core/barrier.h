@@ -91,6 +91,7 @@ static inline int barrier_arrive(struct barrier *b, uint32_t me, bool acting, ui
             return -EPIPE;
         if (word & BARRIER_ACTING)
             return ARRIVED_TOO_EARLY;
+        CHECK(*index < b->parties);
         bool last = *index + 1 >= b->parties;
         if (last && acting)
             store_relaxed(&b->actor, me); /* published by the CAS; if it fails, whoever succeeds writes its own */

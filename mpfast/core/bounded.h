@@ -138,6 +138,7 @@ static inline bool bounded_free_any(struct bounded *b)
 /* 0, or -EOVERFLOW if no permit is out. */
 static inline int bounded_release(struct bounded *b, uint32_t me)
 {
+    CHECK(bounded_value(b) <= b->size);
     spin_here(&b->spin, me);
     if (bounded_free_of(b, (uint16_t)identity_index(me)) || bounded_take_returned(b) || bounded_free_any(b))
         return 0;

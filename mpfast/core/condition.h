@@ -90,6 +90,7 @@ static inline bool ticket_waits(const struct family *f, const struct condition *
 static inline uint32_t condition_notify(struct family *f, struct condition *c, uint64_t n, uint32_t me)
 {
     uint32_t ticket = load_relaxed(&c->notified), tail = load_relaxed(&c->tail), bits = 0;
+    CHECK((int32_t)(tail - ticket) >= 0);
     if (ticket == tail)
         return 0;
     for (; n > 0 && ticket != tail; ticket++) {

@@ -7,6 +7,7 @@
 #define MPFAST_FAMILY_H
 
 #include "atomic.h"
+#include "check.h"
 #include "layout.h"
 
 #include <errno.h>

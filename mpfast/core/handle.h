@@ -35,6 +35,7 @@ static inline void handle_remove(struct family *f, uint32_t slot)
 {
     pthread_mutex_lock(&f->mutex);
     uint32_t me = family_me(f);
+    CHECK(load_relaxed(&f->handles[slot]) > 0);
     if (sub_relaxed(&f->handles[slot], 1u) == 1 && me != 0 && !handle_pinned(f, slot))
         slot_drop(f, identity_index(me), slot);
     pthread_mutex_unlock(&f->mutex);

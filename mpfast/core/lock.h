@@ -174,6 +174,7 @@ static inline uint32_t lock_release(struct family *f, struct lock *l)
 {
     uint32_t slot = 0, bits = lock_take_wakes(l, &slot);
     store_relaxed(&l->holder, 0);
+    CHECK(slot < FAMILY_SLOTS);
     uint32_t word = swap_release(&l->word, 0); /* pairs with lock_try and lock_enter */
     STEP();
     if (unlikely(word & LOCK_W)) {

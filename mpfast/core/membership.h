@@ -89,9 +89,20 @@ static inline void member_flag_pid_only(struct family *f, uint32_t identity)
     store_relaxed(&f->participants[identity_index(identity)].state, state);
 }
 
+/* Is the entry still the one that was reserved for this process? */
+static inline bool member_expected(const struct family *f, uint32_t identity)
+{
+    uint32_t index = identity_index(identity);
+    if (index == 0 || index >= FAMILY_PARTICIPANTS)
+        return false;
+    uint64_t state = load_acquire(&f->participants[index].state); /* pairs with entry_take */
+    return state_kind(state) == PARTICIPANT_RESERVED && state_generation(state) == identity_generation(identity);
+}
+
 /* This process becomes the one that `identity` names; fd holds the entry's byte (-1: none) and is the family's now. */
 static inline void member_become(struct family *f, uint32_t identity, int fd)
 {
+    CHECK(member_expected(f, identity));
     uint64_t flags = load_relaxed(&f->participants[identity_index(identity)].state) & PARTICIPANT_PID_ONLY;
     f->fd = fd;
     participant_announce(f, identity, flags);
@@ -146,16 +157,6 @@ static inline void member_let_go(struct family *f, uint32_t identity, int fd, st
     close(fd);
     if (f->fd >= 0 && !byte_held(f->fd, identity_index(identity)))
         reap_owner(f, identity, r);
-}
-
-/* Is the entry still the one that was reserved for this process? */
-static inline bool member_expected(const struct family *f, uint32_t identity)
-{
-    uint32_t index = identity_index(identity);
-    if (index == 0 || index >= FAMILY_PARTICIPANTS)
-        return false;
-    uint64_t state = load_acquire(&f->participants[index].state); /* pairs with entry_take */
-    return state_kind(state) == PARTICIPANT_RESERVED && state_generation(state) == identity_generation(identity);
 }
 
 /* A process that has joined already was handed an entry as well: takes over its references and gives it back. */

@@ -21,6 +21,7 @@ static inline int rlock_release(struct family *f, struct lock *l, uint32_t me)
 {
     if (!lock_mine(l, me))
         return -EPERM;
+    CHECK(rlock_depth(l) > 0);
     uint32_t depth = rlock_depth(l) - 1;
     rlock_set_depth(l, depth);
     STEP();

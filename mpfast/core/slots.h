@@ -94,6 +94,7 @@ static inline void slot_hint_freed(struct family *f, uint32_t slot)
 /* Clears a participant's bit and frees the slot if that was the last. Idempotent, so a reaper may run it again. */
 static inline void slot_drop(struct family *f, uint32_t participant, uint32_t slot)
 {
+    CHECK(slot < FAMILY_SLOTS && participant > 0 && participant < FAMILY_PARTICIPANTS);
     uint64_t state = load_acquire(&f->states[slot]); /* pairs with the CAS in slot_take; read while the bit keeps it */
     and_seq(refs_of(f, participant) + slot / 64, ~(UINT64_C(1) << slot % 64)); /* pairs with ref_get of another drop */
     STEP();
