@@ -4,16 +4,7 @@
 Every public name of multiprocessing is here, bound to mpfast's default context, and a few of mpfast's own.
 """
 
-try:
-    from . import context
-except ModuleNotFoundError as error:
-    if error.name is None or not error.name.startswith(__name__ + "."):
-        raise
-    raise ImportError(
-        f"mpfast's extensions are not built ({error.name} is missing): run `make`, or `pip install .`, in its source"
-    ) from None
-
-from .diagnostics import LockInfo, Waiter, locks
+from . import context
 from .errors import LockOwnerDied
 
 __version__ = "0.1.0.dev0"
@@ -23,3 +14,11 @@ __all__ += ["LockInfo", "LockOwnerDied", "Waiter", "locks"]
 
 SUBDEBUG = 5
 SUBWARNING = 25
+
+
+def __getattr__(name):
+    if name in ("LockInfo", "Waiter", "locks"):
+        from . import diagnostics
+
+        return getattr(diagnostics, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

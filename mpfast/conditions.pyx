@@ -23,6 +23,7 @@ from mpfast.mutex cimport Mutex, deadline_of, policy_of
 
 import threading
 
+from .errors import LockOwnerDied
 from .mutex import RLock
 
 _POLICIES = {"raise": DEATH_RAISE, "wait": DEATH_WAIT}
@@ -89,18 +90,31 @@ cdef class Condition(Handle):
         lock_release(self.mutex.family, l)
         return depth
 
-    cdef int take_back(self, uint32_t depth) except -1:
-        cdef uint32_t i, identity
+    cdef int take_once(self) except -1:
         if self.mutex is None:
-            for i in range(depth):
-                self._lock.acquire()
+            self._lock.acquire()
             return 0
-        identity = me(self.mutex)
+        cdef uint32_t identity = me(self.mutex)
         if not lock_try(<lock *>self.mutex.cell, identity):
             self.mutex.enter(identity, NEVER)
-        if self.mutex.kind == SLOT_RLOCK:
-            rlock_set_depth(<lock *>self.mutex.cell, depth)
         return 0
+
+    cdef take_back(self, uint32_t depth):
+        """Takes the lock again to the depth it had. What a signal handler raises meanwhile is returned, as Java's await
+        does: it must not leave a with block that then frees somebody else's lock."""
+        cdef uint32_t taken = 0
+        raised = None
+        while taken < (depth if self.mutex is None else 1):
+            try:
+                self.take_once()
+                taken += 1
+            except LockOwnerDied:
+                raise
+            except BaseException as error:
+                raised = raised or error
+        if self.mutex is not None and self.mutex.kind == SLOT_RLOCK:
+            rlock_set_depth(<lock *>self.mutex.cell, depth)
+        return raised
 
     cdef int sleep(self, uint32_t identity, uint32_t ticket, int64_t deadline) except -1:
         """Waits for the ticket to be notified: 1, or 0 if the time is up."""
@@ -125,21 +139,27 @@ cdef class Condition(Handle):
         """
         cdef uint32_t identity = me(self)
         cdef int64_t deadline = deadline_of(True, timeout)
-        cdef bint notified = False
         if not self.owned():
             raise AssertionError("must acquire() condition before using wait()")
         cdef condition *c = <condition *>self.cell
         cdef uint32_t ticket = condition_take(c, identity)
         cdef uint32_t depth = self.let_go()
+        raised = None
         try:
             self.sleep(identity, ticket, deadline)
-        except BaseException:
-            self.take_back(depth)
-            if condition_cancel(c, ticket):
-                self.wake(1)  # notified, but not there to act on it: the next one shall
-            raise
-        self.take_back(depth)
-        return bool(condition_cancel(c, ticket))
+        except BaseException as error:
+            raised = error
+        raised = self.take_back(depth) or raised
+        try:
+            PyErr_CheckSignals()  # one that came with the notify: raised later, it would take the notify with it
+        except BaseException as error:
+            raised = raised or error
+        cdef bint notified = condition_cancel(c, ticket)
+        if raised is not None:
+            if notified:
+                self.wake(1)  # it will not act on it: the next one shall
+            raise raised
+        return bool(notified)
 
     def wait_for(self, predicate, timeout=None):
         """Waits until predicate() is true, at most `timeout` seconds. Returns its last value. Call it with the lock held."""

@@ -8,7 +8,6 @@ stdlib's, made with this context, so that it uses mpfast's locks and processes.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
 from multiprocessing import process, reduction
 from multiprocessing.context import (
     AuthenticationError,
@@ -20,11 +19,14 @@ from multiprocessing.context import (
     get_spawning_popen,
     set_spawning_popen,
 )
-from typing import TYPE_CHECKING, Any
 
-from . import conditions, mutex, semaphores
-
+TYPE_CHECKING = False  # typing costs each spawned child 2 ms
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from types import ModuleType
+    from typing import Any
+
+    from . import conditions, mutex, semaphores
     from .managers import SyncManager
     from .pool import Pool
 
@@ -35,6 +37,13 @@ __all__ = [
 ]  # fmt: skip
 
 
+def _synchronize() -> ModuleType:
+    """The extensions, loaded when they are first needed: a child that needs none of them starts sooner."""
+    from . import synchronize
+
+    return synchronize
+
+
 class Context(BaseContext):
     """What all of mpfast's contexts have in common."""
 
@@ -42,27 +51,27 @@ class Context(BaseContext):
 
     def Lock(self, *, on_owner_death: str = "raise") -> mutex.Lock:  # type: ignore[override]
         """Returns a non-recursive lock."""
-        return mutex.Lock(on_owner_death=on_owner_death)
+        return _synchronize().Lock(on_owner_death=on_owner_death)  # type: ignore[no-any-return]
 
     def RLock(self, *, on_owner_death: str = "raise") -> mutex.RLock:  # type: ignore[override]
         """Returns a recursive lock."""
-        return mutex.RLock(on_owner_death=on_owner_death)
+        return _synchronize().RLock(on_owner_death=on_owner_death)  # type: ignore[no-any-return]
 
     def Semaphore(self, value: int = 1) -> semaphores.Semaphore:  # type: ignore[override]
         """Returns a semaphore with `value` permits."""
-        return semaphores.Semaphore(value)
+        return _synchronize().Semaphore(value)  # type: ignore[no-any-return]
 
     def BoundedSemaphore(self, value: int = 1, *, on_owner_death: str = "release") -> semaphores.BoundedSemaphore:  # type: ignore[override]
         """Returns a semaphore that never has more than `value` permits."""
-        return semaphores.BoundedSemaphore(value, on_owner_death=on_owner_death)
+        return _synchronize().BoundedSemaphore(value, on_owner_death=on_owner_death)  # type: ignore[no-any-return]
 
     def Condition(self, lock: Any = None) -> conditions.Condition:  # type: ignore[override]
         """Returns a condition on a lock (None: a new RLock)."""
-        return conditions.Condition(lock)
+        return _synchronize().Condition(lock)  # type: ignore[no-any-return]
 
     def Event(self) -> semaphores.Event:  # type: ignore[override]
         """Returns an event, not set."""
-        return semaphores.Event()
+        return _synchronize().Event()  # type: ignore[no-any-return]
 
     def Barrier(  # type: ignore[override]
         self,
@@ -73,7 +82,7 @@ class Context(BaseContext):
         on_owner_death: str = "raise",
     ) -> conditions.Barrier:
         """Returns a barrier for so many parties."""
-        return conditions.Barrier(parties, action, timeout, on_owner_death=on_owner_death)
+        return _synchronize().Barrier(parties, action, timeout, on_owner_death=on_owner_death)  # type: ignore[no-any-return]
 
     def Pool(
         self,
@@ -115,12 +124,14 @@ class _Starts(process.BaseProcess):
 
     def start(self) -> None:
         """Starts the process. Call it once at most."""
-        self._mpfast_start_method = _default_context.get_start_method(allow_none=self._start_method == "fork")
+        if self._start_method is None:
+            self._mpfast_start_method = _default_context.get_start_method()
         super().start()
 
     def _bootstrap(self, parent_sentinel: int | None = None) -> int:
-        if self._mpfast_start_method is not None:
-            _default_context.set_start_method(self._mpfast_start_method, force=True)
+        method = self._start_method or self._mpfast_start_method
+        if method is not None:
+            _default_context.set_start_method(method, force=True)
         code: int = super()._bootstrap(parent_sentinel=parent_sentinel)  # type: ignore[misc]
         return code
 

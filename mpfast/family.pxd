@@ -33,4 +33,3 @@ cdef inline uint32_t me(Handle self) except 0:
 
 cdef family *default_family() noexcept nogil
 cdef reaped *reaped_here() noexcept nogil
-cdef int report_reaped() except -1

@@ -22,7 +22,6 @@ import atexit
 import errno
 import os
 import threading
-import warnings
 from multiprocessing import context as _context, reduction as _reduction, util as _util
 
 from .errors import fail
@@ -43,17 +42,6 @@ cdef family *default_family() noexcept nogil:
 cdef reaped *reaped_here() noexcept nogil:
     """Where this process notes what it gave back for the dead."""
     return &families.reaped
-
-
-cdef int report_reaped() except -1:
-    """Tells of permits that came back because their holder was killed."""
-    cdef uint32_t permits = families.reaped.permits
-    cdef int pid = families.reaped.pid
-    if permits:
-        families.reaped.permits = 0
-        warnings.warn(f"{permits} permit(s) of a BoundedSemaphore came back: process {pid} was killed holding them",
-                      ResourceWarning, stacklevel=3)
-    return 0
 
 
 cdef int _join() except -1:

@@ -35,26 +35,26 @@ static PyObject *fastcall_slowly(PyObject *method, PyObject *self, PyObject *con
     return PyObject_Vectorcall(method, all, (size_t)nargs + 1, names);
 }
 
-#define FASTCALL_DEFINE(name)                                                                                        \
-    static struct fastcall_type name;                                                                                \
-    static PyObject *name##_acquire(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *names)        \
-    {                                                                                                                \
-        if (nargs == 0 && names == NULL)                                                                             \
-            return name.enter(self);                                                                                 \
-        return fastcall_slowly(name.acquire, self, args, nargs, names);                                              \
-    }                                                                                                                \
-    static PyObject *name##_enter(PyObject *self, PyObject *Py_UNUSED(none)) { return name.enter(self); }            \
-    static PyObject *name##_release(PyObject *self, PyObject *Py_UNUSED(none)) { return name.leave(self); }          \
-    static PyObject *name##_exit(PyObject *self, PyObject *const *Py_UNUSED(raised), Py_ssize_t Py_UNUSED(n))        \
-    {                                                                                                                \
-        return name.leave(self);                                                                                     \
-    }                                                                                                                \
-    static PyMethodDef name##_methods[] = {                                                                          \
-        {"acquire", (PyCFunction)(void (*)(void))name##_acquire, METH_FASTCALL | METH_KEYWORDS, NULL},               \
-        {"release", name##_release, METH_NOARGS, NULL},                                                              \
-        {"__enter__", name##_enter, METH_NOARGS, NULL},                                                              \
-        {"__exit__", (PyCFunction)(void (*)(void))name##_exit, METH_FASTCALL, NULL},                                 \
-        {0},                                                                                                         \
+#define FASTCALL_DEFINE(name) \
+    static struct fastcall_type name; \
+    static PyObject *name##_acquire(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *names) \
+    { \
+        if (nargs == 0 && names == NULL) \
+            return name.enter(self); \
+        return fastcall_slowly(name.acquire, self, args, nargs, names); \
+    } \
+    static PyObject *name##_enter(PyObject *self, PyObject *Py_UNUSED(none)) { return name.enter(self); } \
+    static PyObject *name##_release(PyObject *self, PyObject *Py_UNUSED(none)) { return name.leave(self); } \
+    static PyObject *name##_exit(PyObject *self, PyObject *const *Py_UNUSED(raised), Py_ssize_t Py_UNUSED(n)) \
+    { \
+        return name.leave(self); \
+    } \
+    static PyMethodDef name##_methods[] = { \
+        {"acquire", (PyCFunction)(void (*)(void))name##_acquire, METH_FASTCALL | METH_KEYWORDS, NULL}, \
+        {"release", name##_release, METH_NOARGS, NULL}, \
+        {"__enter__", name##_enter, METH_NOARGS, NULL}, \
+        {"__exit__", (PyCFunction)(void (*)(void))name##_exit, METH_FASTCALL, NULL}, \
+        {0}, \
     };
 
 FASTCALL_DEFINE(fastcall_lock)
@@ -86,15 +86,13 @@ static int fastwith_install(PyTypeObject *type, fastwith_function enter, fastwit
 #define FASTWITH_FREE 16 /* nested with statements of all threads; more of them only cost an allocation */
 
 struct fastwith_bound {
-    PyObject_HEAD
-    vectorcallfunc call;
+    PyObject_HEAD vectorcallfunc call;
     fastwith_function function;
     PyObject *self;
 };
 
 struct fastwith_method {
-    PyObject_HEAD
-    fastwith_function function;
+    PyObject_HEAD fastwith_function function;
     PyObject *replaced; /* the method in whose place this stands: what introspection sees */
 };
 
@@ -124,8 +122,7 @@ static PyMemberDef fastwith_bound_members[] = {
 };
 
 static PyTypeObject fastwith_bound_type = {
-    PyVarObject_HEAD_INIT(NULL, 0)
-    .tp_name = "mpfast.bound_method",
+    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "mpfast.bound_method",
     .tp_basicsize = sizeof(struct fastwith_bound),
     .tp_dealloc = fastwith_bound_dealloc,
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_DISALLOW_INSTANTIATION,
@@ -160,8 +157,7 @@ static void fastwith_method_dealloc(PyObject *object)
 }
 
 static PyTypeObject fastwith_method_type = {
-    PyVarObject_HEAD_INIT(NULL, 0)
-    .tp_name = "mpfast.method_descriptor",
+    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "mpfast.method_descriptor",
     .tp_basicsize = sizeof(struct fastwith_method),
     .tp_dealloc = fastwith_method_dealloc,
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
@@ -190,8 +186,8 @@ static int fastwith_install(PyTypeObject *type, fastwith_function enter, fastwit
 #endif
 
 /* Puts these in the place of the type's own methods of the same names. -1 with an exception set on failure. */
-static int fastcall_install(PyObject *object, struct fastcall_type *fast, PyMethodDef *methods,
-                            fastwith_function enter, fastwith_function leave)
+static int fastcall_install(PyObject *object, struct fastcall_type *fast, PyMethodDef *methods, fastwith_function enter,
+                            fastwith_function leave)
 {
     PyTypeObject *type = (PyTypeObject *)object;
     fast->enter = enter;

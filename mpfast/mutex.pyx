@@ -16,8 +16,9 @@ from mpfast.core.lock cimport *
 from mpfast.core.slots cimport SLOT_LOCK, SLOT_RLOCK, SLOT_SMALL
 from mpfast.core.waiting cimport BACKSTOP_OWNED, waiting, waiting_begin, waiting_end
 from mpfast.fastcall cimport *
-from mpfast.family cimport Handle, me, reaped_here, report_reaped
+from mpfast.family cimport Handle, me, reaped_here
 
+import sys
 import threading
 from multiprocessing import process as _process
 
@@ -82,7 +83,6 @@ cdef class Mutex(Handle):
     cdef int died(self) except -1:
         cdef lock *l = <lock *>self.cell
         reap_owner(self.family, load32(&l.word), reaped_here())
-        report_reaped()
         raise LockOwnerDied(load32(&l.dead_pid), load32(&l.dead_tid), self.name)
 
     def recover(self):
@@ -134,12 +134,13 @@ cdef class Mutex(Handle):
     get_value = _get_value
 
     cdef str owner(self):
+        cdef uint32_t identity = me(self)
         cdef uint32_t owner = LOCK_OWNER(load32(&(<lock *>self.cell).word))
         if owner == 0:
             return "None"
-        if lock_mine(<lock *>self.cell, me(self)):
+        if lock_mine(<lock *>self.cell, identity):
             return _owner_name()
-        return "SomeOtherThread" if owner == me(self) else "SomeOtherProcess"
+        return "SomeOtherThread" if owner == identity else "SomeOtherProcess"
 
 
 cdef class Lock(Mutex):
@@ -194,7 +195,8 @@ cdef class Lock(Mutex):
         return _SEMAPHORE
 
     def _count(self):
-        return int(LOCK_OWNER(load32(&(<lock *>self.cell).word)) == me(self))
+        cdef uint32_t identity = me(self)
+        return int(LOCK_OWNER(load32(&(<lock *>self.cell).word)) == identity)
 
     def __repr__(self):
         try:
@@ -250,8 +252,9 @@ cdef class RLock(Mutex):
         return _RECURSIVE_MUTEX
 
     def _count(self):
+        cdef uint32_t identity = me(self)
         cdef lock *l = <lock *>self.cell
-        return rlock_depth(l) if LOCK_OWNER(load32(&l.word)) == me(self) else 0
+        return rlock_depth(l) if LOCK_OWNER(load32(&l.word)) == identity else 0
 
     def __repr__(self):
         try:
@@ -268,7 +271,17 @@ cdef object _enter_lock(object self):
 
 
 cdef object _exit_lock(object self):
-    Lock.give(<Lock>self)
+    cdef uint32_t identity = me(<Lock>self)
+    cdef lock *l = <lock *>(<Lock>self).cell
+    if LOCK_OWNER(load32(&l.word)) == identity:
+        lock_release((<Lock>self).family, l)
+    elif not _lost():
+        Lock.give(<Lock>self)
+
+
+cdef bint _lost() except -1:
+    """Does LockOwnerDied leave a with block? Then the lock is not ours to release: wait() could not take it back."""
+    return isinstance(sys.exc_info()[1], LockOwnerDied)
 
 
 cdef object _enter_rlock(object self):
@@ -277,7 +290,8 @@ cdef object _enter_rlock(object self):
 
 
 cdef object _exit_rlock(object self):
-    RLock.give(<RLock>self)
+    if rlock_release((<RLock>self).family, <lock *>(<RLock>self).cell, me(<RLock>self)) < 0 and not _lost():
+        RLock.give(<RLock>self)
 
 
 fastcall_install(Lock, &fastcall_lock, fastcall_lock_methods, _enter_lock, _exit_lock)

@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
-from multiprocessing import popen_forkserver, popen_spawn_posix
+from multiprocessing import forkserver, popen_forkserver, popen_spawn_posix
 from multiprocessing.process import BaseProcess
-from typing import Any
 
-from .family import close_reservations
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ["ForkServerPopen", "SpawnPopen"]
 
@@ -21,12 +22,26 @@ class _HandsOver:
         try:
             return super()._launch(process_obj)  # type: ignore[misc]
         finally:
-            close_reservations(self)
+            if "_mpfast_reservations" in self.__dict__:
+                from .family import close_reservations
+
+                close_reservations(self)
 
 
 class SpawnPopen(_HandsOver, popen_spawn_posix.Popen):
     """Starts a child in a fresh interpreter."""
 
 
+def _preload() -> None:
+    """A fork server that starts now shall have what each of its children would have to import."""
+    server: Any = forkserver._forkserver
+    if server._forkserver_pid is None and "mpfast.context" not in server._preload_modules:
+        forkserver.set_forkserver_preload([*server._preload_modules, "mpfast.context"])
+
+
 class ForkServerPopen(_HandsOver, popen_forkserver.Popen):
     """Starts a child from the fork server."""
+
+    def _launch(self, process_obj: BaseProcess) -> Any:
+        _preload()
+        return super()._launch(process_obj)

@@ -10,20 +10,22 @@ from cpython.exc cimport PyErr_CheckSignals
 from libc.errno cimport EINTR
 from libc.stdint cimport int64_t, uint32_t
 from mpfast.core.atomic cimport load32
+from mpfast.core.clock cimport clock_now
 from mpfast.core.event cimport *
-from mpfast.core.reap cimport reap_holders
+from mpfast.core.reap cimport reap_holders, reaped
 from mpfast.core.lock cimport DEATH_RELEASE, DEATH_WAIT, thread_id
 from mpfast.core.semaphore cimport *
 from mpfast.core.slots cimport SLOT_BOUNDED, SLOT_EVENT, SLOT_LARGE, SLOT_SEMAPHORE, SLOT_SMALL
-from mpfast.core.waiting cimport BACKSTOP_IDLE, BACKSTOP_OWNED, waiting, waiting_begin, waiting_end
+from mpfast.core.waiting cimport BACKSTOP_FIRST, BACKSTOP_IDLE, BACKSTOP_OWNED, waiting, waiting_begin, waiting_end
 from mpfast.core.family cimport family
 from mpfast.core.waiting cimport spin_history
-from mpfast.family cimport Handle, me, reaped_here, report_reaped
+from mpfast.family cimport Handle, me
 from mpfast.mutex cimport deadline_of, policy_of
 
 import errno
 import operator
 import os
+import warnings
 
 SEM_VALUE_MAX = SEMAPHORE_MAX
 _SEMAPHORE = 1
@@ -61,11 +63,16 @@ cdef class _Counting(Handle):
                 if rc != -EINTR:
                     return rc == 0
                 PyErr_CheckSignals()
-                self.backstop(identity)
+                self.backstop()
         finally:
             waiting_end(&w)
 
-    cdef int backstop(self, uint32_t identity) except -1:
+    cdef int backstop(self) except -1:
+        """A backstop has expired: is something to be done for the dead? 1 if a permit came back."""
+        return 0
+
+    cdef int refused(self, uint32_t identity) except -1:
+        """Nothing to take for one who does not wait, or not long: 1 if there is something after all."""
         return 0
 
     def acquire(self, block=True, timeout=None):
@@ -78,7 +85,7 @@ cdef class _Counting(Handle):
         if not self.attempt(identity):
             if timeout is None:
                 deadline = deadline_of(block, None)
-            if deadline == 0 or not self.enter(identity, deadline):
+            if (deadline == 0 or not self.enter(identity, deadline)) and not self.refused(identity):
                 return False
         self.taken += 1
         self.last_tid = thread_id(identity)
@@ -136,6 +143,7 @@ cdef class _Counting(Handle):
 
     @property
     def maxvalue(self):
+        me(self)
         if self.kind == SLOT_BOUNDED:
             return (<bounded *>self.cell).size
         return (<semaphore *>self.cell).maximum
@@ -166,6 +174,8 @@ cdef class BoundedSemaphore(Semaphore):
     as multiprocessing). Above 480 permits nobody knows whose they are, and they stay lost.
     """
 
+    cdef int64_t looked  # when a caller who polls was last looked after
+
     def __init__(self, value=1, *, ctx=None, str on_owner_death="release"):
         cdef uint32_t start = _checked(value)
         cdef int policy = policy_of(on_owner_death, _POLICIES)
@@ -177,12 +187,25 @@ cdef class BoundedSemaphore(Semaphore):
             (<bounded *>self.cell).size = start
             (<bounded *>self.cell).policy = policy
 
-    cdef int backstop(self, uint32_t identity) except -1:
-        if self.kind == SLOT_BOUNDED:
-            with nogil:
-                reap_holders(self.family, <bounded *>self.cell, reaped_here())
-            report_reaped()
-        return 0
+    cdef int backstop(self) except -1:
+        cdef reaped found
+        if self.kind != SLOT_BOUNDED:
+            return 0
+        found.permits = 0
+        with nogil:
+            reap_holders(self.family, <bounded *>self.cell, &found)
+        if found.permits == 0:
+            return 0
+        warnings.warn(f"{found.permits} permit(s) of {self.name} came back: process {found.pid} was killed holding them",
+                      ResourceWarning)
+        return 1
+
+    cdef int refused(self, uint32_t identity) except -1:
+        cdef int64_t now = clock_now()
+        if self.kind != SLOT_BOUNDED or now - self.looked < BACKSTOP_FIRST:
+            return 0
+        self.looked = now
+        return self.backstop() and self.attempt(identity)
 
     def __repr__(self):
         return f"<{type(self).__name__}(value={self._value_text()}, maxvalue={self.maxvalue})>"

@@ -96,7 +96,7 @@ static inline int barrier_arrive(struct barrier *b, uint32_t me, bool acting, ui
         if (last && acting)
             store_relaxed(&b->actor, me); /* published by the CAS; if it fails, whoever succeeds writes its own */
         uint64_t next = !last ? word + 1 : acting ? (word + 1) | BARRIER_ACTING : barrier_next(word, false);
-        if (!cas_acqrel(&b->word, &word, next)) /* pairs with the arrivals before and the waiters after */
+        if (!cas_acqrel(&b->word, &word, next)) /* pairs with barrier_wait, and with itself in those who came before */
             continue;
         STEP();
         if (barrier_tracks(b))
@@ -216,8 +216,7 @@ static inline int barrier_wait(struct family *f, uint32_t slot, uint32_t me, uin
             return slept;
         if (word & BARRIER_ACTING)
             w->deadline = NEVER;
-        if (!w->slept && spin_peer_elsewhere(&b->spin, me) &&
-            spin_on(barrier_futex(b), (uint32_t)(word >> 32), h, &b->spin.lease, BARRIER_SPIN))
+        if (waiting_may_spin(w) && spin_on(barrier_futex(b), (uint32_t)(word >> 32), &b->spin, me, h, BARRIER_SPIN))
             continue;
         slept = waiting_sleep(w, f, slot, barrier_futex(b), (uint32_t)(word >> 32), FUTEX_ALL);
         if (slept == -EINTR)

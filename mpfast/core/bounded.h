@@ -87,8 +87,7 @@ static inline int bounded_wait(struct family *f, uint32_t slot, uint32_t me, str
         if (slept == -ETIMEDOUT || slept == -EINTR)
             return slept;
         uint32_t word = load_relaxed(&b->word);
-        if (!w->slept && spin_peer_elsewhere(&b->spin, me) &&
-            spin_until(bounded_ready, b, h, &b->spin.lease, BOUNDED_SPIN))
+        if (waiting_may_spin(w) && spin_first(bounded_ready, b, &b->spin, me, h, BOUNDED_SPIN))
             continue;
         if (!(word & BOUNDED_W) && !cas_seq(&b->word, &word, word | BOUNDED_W)) /* pairs with bounded_wake */
             continue;

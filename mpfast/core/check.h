@@ -11,12 +11,12 @@
 #include <stdlib.h>
 
 /* Ends the process: memory that others share is not what the algorithm says. */
-#define CHECK(condition)                                                                                             \
-    do {                                                                                                             \
-        if (!(condition)) {                                                                                          \
-            fprintf(stderr, "mpfast: %s:%d: %s: not true: %s\n", __FILE__, __LINE__, __func__, #condition);         \
-            abort();                                                                                                 \
-        }                                                                                                            \
+#define CHECK(condition) \
+    do { \
+        if (!(condition)) { \
+            fprintf(stderr, "mpfast: %s:%d: %s: not true: %s\n", __FILE__, __LINE__, __func__, #condition); \
+            abort(); \
+        } \
     } while (0)
 
 #define COUNT(counter, n) add_relaxed(&(counter), (n))

@@ -21,6 +21,8 @@ struct condition {
     shared32 notified; /* the first ticket that was not notified; the futex */
     shared32 tail;     /* the next ticket */
     shared32 unknown_from, unknown_to;
+    shared32 sleepers; /* bits of tickets that may sleep; set by the waiter, cleared by who wakes it */
+    shared32 unused;
     struct spin spin;
     shared64 cancelled[CONDITION_RING / 64]; /* bit t % RING: ticket t was given up; cleared when it is taken anew */
     shared16 ring[CONDITION_RING];           /* cell t % RING: the participant that waits with ticket t */
@@ -102,7 +104,11 @@ static inline uint32_t condition_notify(struct family *f, struct condition *c, u
         }
     }
     spin_here(&c->spin, me);
-    store_release(&c->notified, ticket); /* pairs with ticket_notified */
+    store_seq(&c->notified, ticket); /* pairs with ticket_notified, and with condition_sleep: see there */
+    STEP();
+    bits &= load_seq(&c->sleepers); /* pairs with condition_sleep */
+    if (bits != 0)
+        and_relaxed(&c->sleepers, ~bits); /* who shares a bit and is woken for nothing sets it again */
     STEP();
     return bits;
 }
@@ -133,10 +139,12 @@ static inline int condition_sleep(struct family *f, uint32_t slot, uint32_t me, 
             return 0;
         if (slept == -ETIMEDOUT || slept == -EINTR)
             return slept;
-        if (!w->slept && spin_peer_elsewhere(&c->spin, me) &&
-            spin_on(&c->notified, notified, h, &c->spin.lease, CONDITION_SPIN))
+        if (waiting_may_spin(w) && spin_on(&c->notified, notified, &c->spin, me, h, CONDITION_SPIN))
             continue;
-        slept = waiting_sleep(w, f, slot, &c->notified, notified, ticket_bit(ticket));
+        or_seq(&c->sleepers, ticket_bit(ticket)); /* Dekker with condition_notify: it sees the bit, or we its store */
+        STEP();
+        if (load_seq(&c->notified) == notified) /* pairs with condition_notify */
+            slept = waiting_sleep(w, f, slot, &c->notified, notified, ticket_bit(ticket));
     }
 }
 

@@ -38,10 +38,7 @@ static inline void event_set(struct event *e, uint32_t me)
         futex_wake(&e->word, INT_MAX);
 }
 
-static inline void event_clear(struct event *e)
-{
-    and_relaxed(&e->word, ~EVENT_SET);
-}
+static inline void event_clear(struct event *e) { and_relaxed(&e->word, ~EVENT_SET); }
 
 /* 0: set, or was set since `since` = EVENT_COUNT of the word at the beginning; -ETIMEDOUT; -EINTR: serve signals and
  * call again with the same arguments. */
@@ -55,7 +52,7 @@ static inline int event_wait(struct family *f, uint32_t slot, uint32_t me, uint3
             return 0;
         if (slept == -ETIMEDOUT || slept == -EINTR)
             return slept;
-        if (!w->slept && spin_peer_elsewhere(&e->spin, me) && spin_on(&e->word, word, h, &e->spin.lease, EVENT_SPIN))
+        if (waiting_may_spin(w) && spin_on(&e->word, word, &e->spin, me, h, EVENT_SPIN))
             continue;
         if (!(word & EVENT_W) && !cas_relaxed(&e->word, &word, word | EVENT_W))
             continue;

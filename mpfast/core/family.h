@@ -39,9 +39,9 @@ struct family {
     int fd;             /* this process's open file description of the segment; -1: lost */
     dev_t dev;
     ino_t ino;
-    pthread_mutex_t mutex;  /* claim, drop, hand-over: never held while waiting for anything else */
-    uint32_t cursor;        /* where the next look for dead participants begins; guarded by mutex */
-    uint32_t child;         /* between fork's prepare and its end: the child's identity, 0 = none */
+    pthread_mutex_t mutex; /* claim, drop, hand-over: never held while waiting for anything else */
+    uint32_t cursor;       /* where the next look for dead participants begins; guarded by mutex */
+    uint32_t child;        /* between fork's prepare and its end: the child's identity, 0 = none */
     int child_fd;
     struct family *next;
 };
@@ -64,10 +64,7 @@ static inline void *slot_at(const struct family *f, uint32_t slot)
 }
 
 /* Who am I in this family? 0 in a process that was forked without the hooks of fork.h. */
-static inline uint32_t family_me(const struct family *f)
-{
-    return load_relaxed(f->identity);
-}
+static inline uint32_t family_me(const struct family *f) { return load_relaxed(f->identity); }
 
 /* A second open file description of the file behind fd, as the kernel has no dup() that makes one. */
 static inline int fd_reopen(int fd)

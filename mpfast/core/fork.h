@@ -78,9 +78,6 @@ static inline void fork_child(void)
     pthread_mutex_unlock(&families.mutex);
 }
 
-static inline int fork_install(void)
-{
-    return -pthread_atfork(fork_prepare, fork_parent, fork_child);
-}
+static inline int fork_install(void) { return -pthread_atfork(fork_prepare, fork_parent, fork_child); }
 
 #endif

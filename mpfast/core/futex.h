@@ -36,9 +36,6 @@ static inline int futex_wake_bits(shared32 *word, int n, uint32_t bits)
     return (int)syscall(SYS_futex, word, FUTEX_WAKE_BITSET, n, NULL, NULL, bits);
 }
 
-static inline int futex_wake(shared32 *word, int n)
-{
-    return futex_wake_bits(word, n, FUTEX_ALL);
-}
+static inline int futex_wake(shared32 *word, int n) { return futex_wake_bits(word, n, FUTEX_ALL); }
 
 #endif

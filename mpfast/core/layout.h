@@ -36,8 +36,8 @@ struct family_header {
     uint32_t layout; /* family_layout() of the build that made the segment */
     uint8_t id[16];  /* random; tells two families apart in one process */
     uint64_t size;
-    shared32 participants_top;       /* entries at or above it were never used */
-    shared32 slots_top[SLOT_CLASSES]; /* per class: slots at or above it were never used */
+    shared32 participants_top;          /* entries at or above it were never used */
+    shared32 slots_top[SLOT_CLASSES];   /* per class: slots at or above it were never used */
     shared32 slots_freed[SLOT_CLASSES]; /* about how many bits of the freed hints are set */
     shared32 vouched;                   /* advances when somebody has set reference bits for somebody else */
 };

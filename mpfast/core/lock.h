@@ -30,10 +30,7 @@ struct lock {
 };
 _Static_assert(sizeof(struct lock) <= SMALL_SLOT_SIZE, "a lock fits a small slot");
 
-static inline void lock_entered(struct lock *l, uint32_t me)
-{
-    store_relaxed(&l->holder, thread_id(me));
-}
+static inline void lock_entered(struct lock *l, uint32_t me) { store_relaxed(&l->holder, thread_id(me)); }
 
 static inline bool lock_try(struct lock *l, uint32_t me)
 {
@@ -87,11 +84,12 @@ static inline int lock_enter(struct lock *l, uint32_t me, uint32_t keep, uint32_
     return *word & LOCK_DEAD ? -EOWNERDEAD : -EAGAIN;
 }
 
-static inline bool lock_spin(const struct family *f, struct lock *l, uint32_t me, uint32_t word,
-                             struct spin_history *h)
+static inline bool lock_spin(const struct family *f, struct lock *l, uint32_t me, uint32_t word, struct spin_history *h)
 {
-    return identity_index(word) != identity_index(me) && spin_owner_elsewhere(f, word) &&
-           spin_on(&l->word, word, h, &l->lease, LOCK_SPIN);
+    struct spin_word w = {&l->word, word};
+    if (identity_index(word) == identity_index(me))
+        return false;
+    return spin_owner_elsewhere(f, word) && spin_until(spin_word_changed, &w, h, &l->lease, LOCK_SPIN);
 }
 
 /* A backstop expired: twice with the same owner in the word is reason to ask whether it lives. */
@@ -114,7 +112,7 @@ static inline int lock_wait(struct family *f, uint32_t slot, uint32_t me, struct
         int rc = lock_enter(l, me, w->slept ? LOCK_W : 0, &word);
         if (rc != -EAGAIN || slept == -ETIMEDOUT)
             return rc == -EAGAIN ? -ETIMEDOUT : rc;
-        if (!w->slept && lock_spin(f, l, me, word, h))
+        if (waiting_may_spin(w) && lock_spin(f, l, me, word, h))
             continue;
         if (!(word & LOCK_W) && !cas_relaxed(&l->word, &word, word | LOCK_W))
             continue;

@@ -52,12 +52,16 @@ static inline bool entry_find(struct family *f, int fd, bool thorough, uint32_t 
     return false;
 }
 
-/* Each newcomer asks of one entry whether its process lives, so that the killed cannot fill the table. */
-static inline bool entry_take_next(struct family *f, int fd, uint32_t *identity, struct reaped *r)
+/* Each newcomer asks of one entry whether its process lives, so that what the killed had comes back. */
+static inline void entry_look_after(struct family *f, int fd, struct reaped *r)
 {
     uint32_t top = load_relaxed(&f->header->participants_top);
     f->cursor = f->cursor + 1 < top ? f->cursor + 1 : 1;
-    return fd >= 0 && top > 1 && entry_take(f, f->cursor, fd, identity, r);
+    uint64_t state = load_acquire(&f->participants[f->cursor].state); /* pairs with participant_announce */
+    if (fd < 0 || state_kind(state) != PARTICIPANT_LIVE || f->cursor == identity_index(family_me(f)))
+        return;
+    if (reap_if_gone(f, f->cursor, fd, r))
+        byte_unlock(fd, f->cursor);
 }
 
 /* Reserves an entry. Returns the description that holds its byte in *fd (-1: none). -EAGAIN: the table is full.
@@ -69,7 +73,8 @@ static inline int member_reserve(struct family *f, uint32_t *identity, int *fd, 
     *fd = fresh < 0 ? -1 : fresh;
     if (fresh == -EMFILE || fresh == -ENFILE)
         return fresh;
-    if (entry_find(f, *fd, false, identity, r) || entry_take_next(f, *fd, identity, r))
+    entry_look_after(f, *fd, r);
+    if (entry_find(f, *fd, false, identity, r))
         return 0;
     while ((index = entry_extend(f)) != 0)
         if (entry_take(f, index, *fd, identity, r))

@@ -172,8 +172,8 @@ static inline void participant_leave(struct family *f)
     shared64 *state = &f->participants[identity_index(me)].state;
     uint64_t live = load_relaxed(state);
     if (state_kind(live) == PARTICIPANT_LIVE)
-        cas_relaxed(state, &live, state_make(PARTICIPANT_LEFT, state_generation(live), live & PARTICIPANT_PID_ONLY,
-                                             state_pid(live)));
+        cas_relaxed(state, &live,
+                    state_make(PARTICIPANT_LEFT, state_generation(live), live & PARTICIPANT_PID_ONLY, state_pid(live)));
 }
 
 #endif

@@ -53,8 +53,7 @@ static inline int semaphore_wait(struct family *f, uint32_t slot, uint32_t me, s
         if (slept == -ETIMEDOUT || slept == -EINTR)
             return slept;
         uint32_t word = load_relaxed(&s->word);
-        if (word >> 1 > 0 || (!w->slept && spin_peer_elsewhere(&s->spin, me) &&
-                              spin_on(&s->word, word, h, &s->spin.lease, SEMAPHORE_SPIN)))
+        if (word >> 1 > 0 || (waiting_may_spin(w) && spin_on(&s->word, word, &s->spin, me, h, SEMAPHORE_SPIN)))
             continue;
         if (!(word & SEMAPHORE_W) && !cas_relaxed(&s->word, &word, word | SEMAPHORE_W))
             continue;

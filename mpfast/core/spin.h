@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* When to spin before sleeping: only if the peer was last seen on another CPU, one spinner a slot, not after failures.
+/* What to try before sleeping. If the peer was last seen on another CPU: spin, one spinner a slot, not after failures.
+ * If it was seen on this one: give it the CPU once, unless that has not helped of late.
  *
  * On one CPU a spinner keeps the very thread that it waits for from running: a naive spin made everything there slower
  * than sleeping. All of this is advice: every word may be stale or lost without harm. */
@@ -13,6 +14,8 @@
 
 #define SPIN_FAILURES 2 /* in a row, then SPIN_SKIP waits go to sleep at once */
 #define SPIN_SKIP 32
+#define YIELD_FAILURES 11u
+#define YIELD_LONG (100 * MICROSECOND)
 
 /* In the slot. */
 struct spin {
@@ -24,6 +27,8 @@ struct spin {
 struct spin_history {
     shared32 failures;
     shared32 skip;
+    shared32 yield_failures;
+    shared32 yield_skip;
 };
 
 static inline uint32_t spin_mark(uint32_t me) { return identity_index(me) << 16 | thread_cpu(); }
@@ -44,15 +49,15 @@ static inline bool mark_elsewhere(uint32_t mark, uint32_t cpu)
     return (mark & 0xffff) != cpu && (mark & 0xffff) != CPU_UNKNOWN && cpu != CPU_UNKNOWN;
 }
 
-/* Was the last other process that acted here seen on another CPU than mine? */
-static inline bool spin_peer_elsewhere(const struct spin *s, uint32_t me)
+/* Where the last other process that acted here was seen: its CPU, or CPU_UNKNOWN. */
+static inline uint32_t spin_peer_cpu(const struct spin *s, uint32_t me)
 {
     for (int i = 0; i < 2; i++) {
         uint32_t mark = load_relaxed(&s->peers[i]);
         if (mark >> 16 != 0 && mark >> 16 != identity_index(me))
-            return mark_elsewhere(mark, thread_cpu());
+            return mark & 0xffff;
     }
-    return false;
+    return CPU_UNKNOWN;
 }
 
 static inline bool spin_permitted(struct spin_history *h, shared64 *lease, int64_t now, int64_t budget)
@@ -109,6 +114,39 @@ static inline bool spin_until(bool (*ready)(const void *), const void *what, str
     return success;
 }
 
+/* The peer shares our CPU: sched_yield() lets it act without the two futex calls and the timer of a sleep. But where
+ * others want the CPU as well it may take milliseconds to come back. So a yield that failed or took long is not tried
+ * again for 32 waits, then 64, and so on to 2^16. */
+static inline bool spin_yield(bool (*ready)(const void *), const void *what, struct spin_history *h)
+{
+    uint32_t skip = load_relaxed(&h->yield_skip), failures = load_relaxed(&h->yield_failures);
+    if (skip > 0) {
+        store_relaxed(&h->yield_skip, skip - 1);
+        return false;
+    }
+    int64_t began = clock_now();
+    sched_yield();
+    bool success = ready(what);
+    if (success && clock_now() - began < YIELD_LONG) {
+        if (failures > 0)
+            store_relaxed(&h->yield_failures, failures - 1);
+        return true;
+    }
+    store_relaxed(&h->yield_skip, SPIN_SKIP << (failures < YIELD_FAILURES ? failures : YIELD_FAILURES));
+    store_relaxed(&h->yield_failures, failures < YIELD_FAILURES ? failures + 1 : failures);
+    return success;
+}
+
+/* Tries to get by without sleeping. True is advice as spin_until's. */
+static inline bool spin_first(bool (*ready)(const void *), const void *what, struct spin *s, uint32_t me,
+                              struct spin_history *h, int64_t budget)
+{
+    uint32_t peer = spin_peer_cpu(s, me), here = thread_cpu();
+    if (peer == CPU_UNKNOWN || here == CPU_UNKNOWN)
+        return false;
+    return peer == here ? spin_yield(ready, what, h) : spin_until(ready, what, h, &s->lease, budget);
+}
+
 struct spin_word {
     const shared32 *word;
     uint32_t seen;
@@ -120,11 +158,11 @@ static inline bool spin_word_changed(const void *what)
     return load_relaxed(s->word) != s->seen;
 }
 
-static inline bool spin_on(const shared32 *word, uint32_t seen, struct spin_history *h, shared64 *lease,
+static inline bool spin_on(const shared32 *word, uint32_t seen, struct spin *s, uint32_t me, struct spin_history *h,
                            int64_t budget)
 {
-    struct spin_word s = {word, seen};
-    return spin_until(spin_word_changed, &s, h, lease, budget);
+    struct spin_word w = {word, seen};
+    return spin_first(spin_word_changed, &w, s, me, h, budget);
 }
 
 #endif

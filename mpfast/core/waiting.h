@@ -11,6 +11,7 @@
 #include "participant.h"
 #include "thread.h"
 
+#define SPIN_ATTEMPTS 8
 #define BACKSTOP_FIRST (20 * MILLISECOND)
 #define BACKSTOP_OWNED (80 * MILLISECOND) /* an owner may die: its waiters are to hear of it within 200 ms */
 #define BACKSTOP_IDLE SECOND              /* only a wake-up may be lost, and only to a kill within nanoseconds */
@@ -20,8 +21,9 @@ struct waiting {
     int64_t deadline;
     int64_t backstop; /* the next sleep's length */
     int64_t longest;
-    uint32_t slept;  /* has this thread slept since it began to wait? */
-    uint32_t seen;   /* what the word held at the last expiry of a backstop */
+    uint32_t slept; /* has this thread slept since it began to wait? */
+    uint32_t spins; /* how often it tried to get by without */
+    uint32_t seen;  /* what the word held at the last expiry of a backstop */
 };
 
 static inline void waiting_record(struct waiting *w, struct family *f, uint32_t slot)
@@ -44,6 +46,9 @@ static inline void waiting_begin(struct waiting *w, int64_t deadline, int64_t lo
 {
     *w = (struct waiting){.deadline = deadline, .backstop = BACKSTOP_FIRST, .longest = longest};
 }
+
+/* Before the first sleep, and a few times only: who loses each race that it spins for has to look at the clock. */
+static inline bool waiting_may_spin(struct waiting *w) { return !w->slept && w->spins++ < SPIN_ATTEMPTS; }
 
 static inline void waiting_end(struct waiting *w)
 {

@@ -2,6 +2,7 @@
 from libc.stdint cimport int64_t, uint32_t
 
 cdef extern from "core/waiting.h":
+    const int64_t BACKSTOP_FIRST
     const int64_t BACKSTOP_OWNED
     const int64_t BACKSTOP_IDLE
     struct waiting:

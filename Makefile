@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: MIT
+# Every target needs python3, a C compiler and make, and brings the rest into build/venv-<version> on first use.
+#   make test PYTHON=python3.13      another interpreter: its own venv and extensions, side by side
+#   make test ARGS="-k Barrier -x"   ARGS goes to the program that the target runs
+
+PYTHON ?= python3
+ARGS ?=
+
+VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d%s" % (*sys.version_info[:2], sys.abiflags))' 2>/dev/null)
+VENV := build/venv-$(VERSION)
+PY := $(VENV)/bin/python
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+# pytest on the package in directory $(1), which tests/conftest.py then insists on. The script, not `python -m pytest`,
+# because the latter would find ./mpfast first.
+pytest = MPFAST_EXPECT_DIR="$(CURDIR)$(1)/mpfast" PYTHONPATH="$(CURDIR)$(1)" $(VENV)/bin/pytest
+
+.NOTPARALLEL:
+.PHONY: help build bench asv test stress lint format sanitize debug clean
+
+C_SOURCES = $(wildcard mpfast/*.h mpfast/core/*.h tests/c/*.[ch])
+
+help:
+	@echo "make bench      how much faster than multiprocessing: a table and build/bench/index.html"
+	@echo "make asv        asv on the same suites: ARGS='run HEAD^!'; without ARGS, a check of them"
+	@echo "make test       build, then the test suite"
+	@echo "make stress     long storms of kills, and the models"
+	@echo "make lint       ruff, mypy and clang-format"
+	@echo "make format     let clang-format and ruff repair what they can"
+	@echo "make sanitize   the C harnesses under TSan and ASan+UBSan, the test suite under ASan+UBSan"
+	@echo "make debug      the test suite in a build with MPFAST_DEBUG=1"
+	@echo "make clean      remove everything that was built"
+	@echo "Variables: PYTHON (now $(PYTHON), version $(VERSION)), ARGS"
+
+bench: build
+	@PYTHONPATH="$(CURDIR)" $(PY) bench/run.py $(ARGS)
+
+asv: build $(VENV)/.bench
+	@$(VENV)/bin/asv $(or $(ARGS),check --python=same)
+
+test: build $(VENV)/.test
+	@$(call pytest) $(ARGS)
+
+stress: build $(VENV)/.test
+	@$(call pytest) -m stress $(ARGS)
+
+lint: $(VENV)/.dev
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/mypy
+	@$(VENV)/bin/clang-format --dry-run -Werror $(C_SOURCES)
+
+format: $(VENV)/.dev
+	@$(VENV)/bin/ruff check --fix .
+	@$(VENV)/bin/clang-format -i $(C_SOURCES)
+
+sanitize: build $(VENV)/.test
+	@$(call pytest) -m sanitize $(ARGS)
+	@$(call variant,asan) MPFAST_SANITIZE=address,undefined $(PY) setup.py --quiet build --build-lib build/asan/lib
+	@LD_PRELOAD="$$($(CC) -print-file-name=libasan.so)" PYTHONMALLOC=malloc \
+	 ASAN_OPTIONS=detect_leaks=0,detect_stack_use_after_return=0,abort_on_error=1,$(ASAN_OPTIONS) \
+	 UBSAN_OPTIONS=print_stacktrace=1,$(UBSAN_OPTIONS) \
+	 $(call pytest,/build/asan/lib) --ignore tests/test_c.py --ignore tests/test_source.py $(ARGS)
+
+debug: $(VENV)/.build $(VENV)/.test
+	@$(call variant,debug) MPFAST_DEBUG=1 $(PY) setup.py --quiet build --build-lib build/debug/lib
+	@$(call pytest,/build/debug/lib) --ignore tests/test_c.py --ignore tests/test_source.py $(ARGS)
+
+clean:
+	rm -rf build mpfast/*.so mpfast/*.c *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+build: $(VENV)/.build
+	@echo "mpfast's extensions for Python $(VERSION)"
+	@$(PY) setup.py --quiet build_ext --inplace
+	@$(PY) -m compileall -q mpfast # also where PYTHONDONTWRITEBYTECODE would have every child compile anew
+
+# A renamed or removed module must not survive in a copied tree.
+variant = echo "mpfast's extensions for Python $(VERSION), $(1)"; mkdir -p build/$(1)/lib; \
+	find build/$(1)/lib -name '*.py' -delete;
+
+# .build, .test, .bench, .dev: a list of requirements of pyproject.toml, installed once and after each change of it.
+define REQUIREMENTS
+import sys, tomllib
+project = tomllib.load(open("pyproject.toml", "rb"))
+groups = {"build": project["build-system"]["requires"], **project["project"]["optional-dependencies"]}
+print(*[line for line in groups[sys.argv[1]] if not line.startswith("mpfast")], sep="\n")
+endef
+export REQUIREMENTS
+
+$(VENV)/.%: pyproject.toml | $(VENV)/made
+	@echo "$(VENV): the tools of '$*'"
+	@$(PY) -c "$$REQUIREMENTS" $* > $(VENV)/$*.txt
+	@$(PY) -m pip install --quiet --requirement $(VENV)/$*.txt
+	@touch $@
+
+$(VENV)/made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo "mpfast needs Python 3.11 or later: PYTHON=$(PYTHON) is $(or $(VERSION),not a Python that runs)."; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
+		{ echo "$(PYTHON) cannot make virtual environments: apt install python3-venv"; exit 1; }
+	@rm -rf $(VENV)
+	@$(PYTHON) -m venv $(VENV)
+	@echo "$(CURDIR)" > "$$($(PY) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/mpfast.pth"
+	@touch $@

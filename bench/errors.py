@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: MIT
+"""Why a cell has no result."""
+
+
+class CellError(Exception):
+    """The cell was tried and gave no time: a child failed, somebody hung, or the wrong code ran."""
+
+
+class Skipped(Exception):
+    """This machine cannot measure the cell."""

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: MIT
+"""The two implementations that every cell compares, and the proof of which of them ran."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Iterable
+from multiprocessing.context import BaseContext
+
+from .errors import CellError
+
+START_METHODS = ("fork", "forkserver", "spawn")
+BASE, OURS = "stdlib", "mpfast"
+SIDES = (BASE, OURS)
+
+
+def contexts(method: str, same: bool = False) -> dict[str, BaseContext]:
+    """The context of each side; `same` puts the stdlib on both, which shows how far apart equals can look.
+
+    mpfast's comes first: the sides share multiprocessing's one fork server, and whichever starts it decides what it
+    preloads. A program that uses mpfast has it preloaded, which costs the stdlib's children nothing.
+    """
+    stdlib = multiprocessing.get_context(method)
+    if same:
+        return {BASE: stdlib, OURS: stdlib}
+    import mpfast  # here, so that --aa runs without it
+
+    return {OURS: mpfast.get_context(method), BASE: stdlib}
+
+
+def label(side: str, same: bool = False) -> str:
+    """What a side is called in reports."""
+    return "stdlib again" if same and side == OURS else side
+
+
+def package(side: str, same: bool = False) -> str:
+    """The package that the objects of a side must come from."""
+    return "multiprocessing" if same or side == BASE else "mpfast"
+
+
+def origins(things: Iterable[object]) -> list[str]:
+    """Module and name of the class of each thing."""
+    return [f"{type(thing).__module__}.{type(thing).__qualname__}" for thing in things]
+
+
+def check_origins(side: str, found: Iterable[str], same: bool = False) -> None:
+    expected = package(side, same)
+    for name in found:
+        if name.partition(".")[0] != expected:
+            raise CellError(f"the {side} side ran {name}, which is not of {expected}")

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: MIT
+"""Scenarios whose operation is to start processes."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from multiprocessing.context import BaseContext
+from multiprocessing.process import BaseProcess
+from time import perf_counter_ns
+from typing import Any, ClassVar
+
+from mpfb_child import tell_class
+
+from .deadline import Limits, deadline
+from .errors import CellError
+from .impls import origins
+from .placement import Place
+from .scenario import Scenario
+
+
+class Children:
+    """Makes processes of one implementation, and sees to it that all of them end well."""
+
+    def __init__(self, context: BaseContext) -> None:
+        self._context = context
+        self._made: list[BaseProcess] = []
+
+    def make(self, target: Callable[..., None], *args: Any) -> BaseProcess:
+        process: BaseProcess = self._context.Process(target=target, args=args)  # type: ignore[attr-defined]
+        self._made.append(process)
+        return process
+
+    def pipe(self) -> tuple[Connection, Connection]:
+        """The stdlib's for both implementations, so that only the launching differs."""
+        return multiprocessing.get_context(self._context.get_start_method()).Pipe(duplex=False)
+
+    def settle(self) -> None:
+        """A child that fails is quick, so its time is worth nothing."""
+        while self._made:
+            process = self._made[-1]
+            process.join()
+            if process.exitcode != 0:
+                raise CellError(f"a child ended badly, exit code {process.exitcode}")
+            process.close()
+            self._made.pop()
+
+    def kill(self) -> None:
+        for process in self._made:
+            if process.pid is not None and process.is_alive():
+                process.kill()
+                process.join()
+
+
+@dataclass(frozen=True)
+class Launch(Scenario):
+    run: Callable[[Children], float]
+
+    kind: ClassVar[str] = "launch"
+
+    def place(self, placement: str, mask: frozenset[int]) -> Place:
+        """Parent and child share the CPUs: a child that is started inherits its parent's."""
+        chosen = super().place(placement, mask)
+        return Place(chosen.both, chosen.both)
+
+    @contextmanager
+    def open(self, context: BaseContext, place: Place, limits: Limits) -> Iterator[LaunchSide]:
+        side = LaunchSide(self, Children(context), limits)
+        try:
+            yield side
+        finally:
+            side.children.kill()
+
+
+class LaunchSide:
+    def __init__(self, scenario: Launch, children: Children, limits: Limits) -> None:
+        self._scenario, self._limits = scenario, limits
+        self.children = children
+
+    def origins(self) -> list[str]:
+        """Also the warm-up: it starts the fork server if there is one."""
+        with deadline(self._limits.child, "the first child"):
+            ours, theirs = self.children.pipe()
+            process = self.children.make(tell_class, theirs)
+            process.start()
+            theirs.close()
+            told = listen(ours)
+            self.children.settle()
+        return [*origins([process]), told]
+
+    def batch(self, count: int) -> float:
+        with deadline(self._limits.batch, self._scenario.title):
+            nanoseconds = self._scenario.run(self.children)
+            self.children.settle()
+        return nanoseconds
+
+
+def listen(link: Connection) -> str:
+    with link:
+        try:
+            return str(link.recv())
+        except EOFError:
+            raise CellError("the first child ended without a word") from None
+
+
+def elapsed_since(begin: int) -> float:
+    return float(perf_counter_ns() - begin)

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: MIT
+"""What a scenario is: something both implementations can do, of which the harness can time a batch."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from multiprocessing.context import BaseContext
+from typing import ClassVar, Protocol
+
+from .deadline import Limits
+from .placement import PLACEMENTS, Place, place
+
+
+class Side(Protocol):
+    """One implementation, set up to run batches of one scenario."""
+
+    def batch(self, count: int) -> float:
+        """Do so many operations and return the nanoseconds they took."""
+        ...
+
+    def origins(self) -> list[str]:
+        """The classes of what runs, in every process that takes part."""
+        ...
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One row of the report; its kinds differ in the processes that take part."""
+
+    key: str
+    title: str
+    primitive: str
+    operation: str  # what is done once, in words
+    units: int = field(default=1, kw_only=True)  # one operation of a batch counts as so many
+
+    kind: ClassVar[str]
+    placements: ClassVar[tuple[str, ...]] = PLACEMENTS
+    batch_seconds: ClassVar[float | None] = None  # None: a batch is one operation, whatever it takes
+
+    def place(self, placement: str, mask: frozenset[int]) -> Place:
+        return place(placement, mask)
+
+    @abstractmethod
+    def open(self, context: BaseContext, place: Place, limits: Limits) -> AbstractContextManager[Side]:
+        """Set the scenario up for one implementation, and clean up after it."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A scenario under one start method in one placement: the unit that is measured and reported."""
+
+    suite: str
+    scenario: Scenario
+    method: str
+    placement: str
+
+    @property
+    def key(self) -> str:
+        return f"{self.suite}/{self.scenario.key}/{self.method}/{self.placement}"

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: MIT
+"""The same cells for asv, which keeps their history: mpfast's time in times of the stdlib's, where lower is better.
+
+Fewer of them than in the report. What one process does with a lock does not depend on the start method, and with two
+CPUs a ratio says more about the machine's wake-ups than about the code, so it is shown but must not gate anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from . import launch
+from .deadline import Limits
+from .errors import Skipped
+from .impls import START_METHODS
+from .locks import ALONE, CREATION, DUO
+from .measure import measure
+from .placement import PLACEMENTS
+from .plan import Budget, find
+from .scenario import Scenario
+
+SECONDS = {"alone": 0.4, "duo": 1.0, "launch": 1.5}
+ROUNDS = 3  # processes for each cell, whose samples asv puts together
+VERSION = "1"  # raise it by hand when what is measured changes: asv then starts a new history
+
+
+def keys(scenarios: Iterable[Scenario]) -> list[str]:
+    return [scenario.key for scenario in scenarios]
+
+
+def shares(suite: str, scenario: str, method: str, placement: str) -> dict[str, Any]:
+    """mpfast's share of the stdlib's time in each pair, in the form in which asv keeps samples."""
+    cell = find(f"{suite}/{scenario}/{method}/{placement}")
+    try:
+        budget = Budget(SECONDS[cell.scenario.kind], 6, 60)
+        pairs = measure(cell, budget, Limits()).pairs
+    except Skipped as reason:
+        raise NotImplementedError(reason) from None
+    return {"samples": [float(f"{ours / base:.4g}") for base, ours in pairs], "number": 1}
+
+
+def track_alone(scenario: str, method: str) -> dict[str, Any]:
+    return shares("locks", scenario, method, "one_cpu")
+
+
+def track_duo(scenario: str, method: str, placement: str) -> dict[str, Any]:
+    return shares("locks", scenario, method, placement)
+
+
+def track_launch(scenario: str, method: str) -> dict[str, Any]:
+    return shares("launch", scenario, method, "one_cpu")
+
+
+def tell_asv(benchmark: Callable[..., Any], **params: Sequence[str]) -> None:
+    """asv reads these from the function itself; some of them it ignores anywhere else."""
+    benchmark.__dict__.update(
+        params=list(params.values()),
+        param_names=list(params),
+        unit="x stdlib time",
+        rounds=ROUNDS,
+        version=VERSION,
+        timeout=120,
+    )
+
+
+tell_asv(track_alone, scenario=keys([*ALONE, *CREATION]), method=["fork"])
+tell_asv(track_duo, scenario=keys(DUO), method=["fork"], placement=list(PLACEMENTS))
+tell_asv(
+    track_launch,
+    scenario=[key for key in keys(launch.SCENARIOS) if key != "burst"],
+    method=list(START_METHODS),
+)

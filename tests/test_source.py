@@ -1,0 +1,358 @@
+# SPDX-License-Identifier: MIT
+"""The house rules that a program can check. Each rule is tried on the repository, and on a text that breaks it."""
+
+import ast
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FILE_LINES, FUNCTION_LINES = 600, 80
+
+# A header of the core includes only headers that stand before it.
+CORE = [
+    *("atomic", "check", "clock", "futex", "layout", "family", "participant", "thread", "waiting", "spin", "slots"),
+    *("lock", "rlock", "semaphore", "bounded", "event", "condition", "barrier"),
+    *("handle", "reap", "membership", "fork"),
+]
+
+# The layer of a module; what is not named here is layer 2 if it is Cython or C and layer 3 if it is Python.
+LAYERS = {"errors": 2, "pool": 4, "executor": 4, "__init__": 5, "doctor": 6, "__main__": 6}
+
+
+class Rule(NamedTuple):
+    """A check yields "line N: what is wrong". `bad` is a (path, text) that it must complain about."""
+
+    check: Callable[[str, str], Iterator[str]]
+    globs: tuple[str, ...]
+    bad: tuple[tuple[str, str], ...]
+
+
+def line_of(text: str, position: int) -> int:
+    return text.count("\n", 0, position) + 1
+
+
+def blank(match: re.Match[str]) -> str:
+    return re.sub(r"[^\n]", " ", match[0])
+
+
+def c_code(text: str) -> str:
+    """Without comments and the contents of strings, every line where it was."""
+    return re.sub(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"', blank, text, flags=re.S)
+
+
+def found(pattern: str, text: str, complaint: str) -> Iterator[str]:
+    for match in re.finditer(pattern, text, re.M):
+        yield f"line {line_of(text, match.start())}: {complaint}: {match[0].strip()}"
+
+
+# Memory orders ------------------------------------------------------------------------------------------------------
+
+ORDERED = r"\b(?:load|store|swap|add|sub|or|and|cas)(?:\d+)?_(?:acquire|release|acqrel|seq)\("
+
+
+def orders_in_atomic_h(path: str, text: str) -> Iterator[str]:
+    if path != "mpfast/core/atomic.h":
+        builtins = r"\bmemory_order\w*|\b__(?:atomic|sync)_\w+|\batomic_\w+_explicit|#include <stdatomic.h>"
+        yield from found(builtins, c_code(text), "only core/atomic.h may say")
+
+
+def no_fences(path: str, text: str) -> Iterator[str]:
+    fences = r"\batomic_(?:thread|signal)_fence|\b__sync_synchronize|\b[ms]fence\b"
+    yield from found(fences, c_code(text), "a stand-alone fence")
+
+
+def identifiers(text: str) -> set[str]:
+    return set(re.findall(r"\b[A-Za-z_]\w+", c_code(text)))
+
+
+def core_identifiers() -> set[str]:
+    return set().union(*(identifiers(path.read_text()) for path in (ROOT / "mpfast/core").glob("*.h")))
+
+
+def partners(comment: str) -> list[str]:
+    """The identifiers that a comment names after "pairs with" or "pairs:"."""
+    return re.findall(r"\b[a-z]\w*_\w+", comment.partition("pairs")[2])
+
+
+def orders_name_partner(path: str, text: str) -> Iterator[str]:
+    """Each ordered access says whom it meets: on its line, in the three above, or in the comment of its function."""
+    if path == "mpfast/core/atomic.h":
+        return
+    known = core_identifiers() | identifiers(text)
+    comments = [
+        (line_of(text, match.start()), line_of(text, match.end()), match[0])
+        for match in re.finditer(r"/\*.*?\*/", text, re.S)
+        if re.search(r"pairs(?: with|:)", match[0])
+    ]
+    functions = list(c_functions(text))
+    for call in re.finditer(ORDERED, c_code(text)):
+        line = line_of(text, call.start())
+        start = next((first for _, first, last in functions if first <= line <= last), line)
+        near = [c for first, last, c in comments if line - 3 <= last <= line or first == line or last == start - 1]
+        if not near:
+            yield f"line {line}: {call[0][:-1]} does not say what it pairs with"
+        for name in {name for comment in near for name in partners(comment)} - known:
+            yield f"line {line}: pairs with {name}, which the core does not have"
+        if near and not any(partners(comment) for comment in near):
+            yield f"line {line}: names no function or field after 'pairs with'"
+
+
+# Layers -------------------------------------------------------------------------------------------------------------
+
+
+def no_python_in_core(path: str, text: str) -> Iterator[str]:
+    yield from found(r"#\s*include\s*[<\"]Python\.h|\bPy(?:Object|_|Err_|Mem_)\w*", text, "the core knows no Python")
+
+
+def core_order(path: str, text: str) -> Iterator[str]:
+    name = Path(path).stem
+    if name not in CORE:
+        yield f"line 1: {name} has no place in the order of the core (CORE in tests/test_source.py)"
+        return
+    allowed = CORE[: CORE.index(name)]
+    for match in re.finditer(r'^\s*#\s*include "(.*)"', text, re.M):
+        if match[1].removesuffix(".h") not in allowed:
+            yield f"line {line_of(text, match.start())}: {name}.h stands before {match[1]}"
+
+
+def module_layer(name: str) -> int:
+    top = name.split(".")[0]
+    if top == "core":
+        return 1
+    return LAYERS.get(top, 2 if any((ROOT / f"mpfast/{top}{suffix}").exists() for suffix in (".pyx", ".h")) else 3)
+
+
+def imported_modules(text: str) -> Iterator[tuple[int, str]]:
+    """Modules of mpfast that are imported when this one is: (line, name below mpfast)."""
+    statement = r"^(?:from +(\.|mpfast\b)([\w.]*) +c?import +\(?([\w, ]*)|c?import +mpfast\.([\w.]+))"
+    for match in re.finditer(statement, text, re.M):
+        line = line_of(text, match.start())
+        if match[4] or match[2].strip("."):
+            yield line, (match[4] or match[2]).strip(".")
+        elif match[1]:
+            yield from ((line, name.split()[0]) for name in match[3].split(",") if name.split())
+
+
+def layers(path: str, text: str) -> Iterator[str]:
+    parts = Path(path).with_suffix("").parts[1:]
+    own = module_layer(parts[0])
+    for line, name in imported_modules(text):
+        if module_layer(name) > own and name.split(".")[0] != parts[0]:
+            yield f"line {line}: layer {own} imports {name} of layer {module_layer(name)}"
+
+
+def declared(text: str) -> Iterator[tuple[int, str, str]]:
+    """(line, header, name) of what a .pxd declares from core/*.h: functions, constants, types, fields, enumerators."""
+    header = ""
+    for number, line in enumerate(text.split("\n"), 1):
+        line = line.split("#")[0].rstrip()
+        if line and not line.startswith(" "):
+            match = re.match(r'cdef extern from "core/([\w.]+)"', line)
+            header = match[1] if match else ""
+        elif header and (match := re.search(r'"(\w+)"|(\w+)(?=\()|(\w+)(?:\[\d+\])?:?$', line)):
+            name = match[1] or match[2] or match[3]
+            if name not in ("pass", "enum", "nogil"):
+                yield number, header, name
+
+
+def declarations_exist(path: str, text: str) -> Iterator[str]:
+    """A header counts with what it includes, as it does for C."""
+    for number, header, name in declared(text):
+        if name not in reachable(header):
+            yield f"line {number}: core/{header} has no {name}"
+
+
+def reachable(header: str) -> set[str]:
+    text = (ROOT / "mpfast/core" / header).read_text()
+    return identifiers(text).union(*map(reachable, re.findall(r'^\s*#\s*include "(.*)"', text, re.M)))
+
+
+# Sizes --------------------------------------------------------------------------------------------------------------
+
+
+def file_size(path: str, text: str) -> Iterator[str]:
+    if (lines := text.count("\n")) > FILE_LINES:
+        yield f"line {FILE_LINES}: the file goes on to line {lines}"
+
+
+def c_functions(text: str) -> Iterator[tuple[str, int, int]]:
+    """(name, first line, last line) of every function: a top-level {} after a ), from where its type begins."""
+    code = re.sub(r"^[ \t]*#(?:[^\n]*\\\n)*[^\n]*", blank, c_code(text), flags=re.M)
+    depth, begin, name, start = 0, 0, "", 0
+    for match in re.finditer(r"[{};]", code):
+        if match[0] == "{":
+            if depth == 0:
+                head = code[begin : match.start()]
+                named = re.search(r"(\w+)\s*\(.*\)\s*$", head, re.S)
+                name = named[1] if named else ""
+                start = begin + len(head) - len(head.lstrip())
+            depth += 1
+        elif match[0] == "}":
+            depth -= 1
+        if depth == 0:
+            begin = match.end()
+            if match[0] == "}" and name:
+                yield name, line_of(code, start), line_of(code, match.start())
+
+
+def python_functions(text: str) -> Iterator[tuple[str, int, int]]:
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node.name, node.lineno, node.end_lineno or node.lineno
+
+
+def cython_functions(text: str) -> Iterator[tuple[str, int, int]]:
+    """By indentation: a function lasts until a line that is indented no deeper and does not close its brackets."""
+    lines = text.split("\n")
+    for first, line in enumerate(lines):
+        match = re.match(r"( *)(?:def|cp?def(?! +(?:class|struct|enum|extern|union)))\b[^=]*?(\w+)\(", line)
+        if match:
+            last = first
+            for number, other in enumerate(lines[first + 1 :], first + 1):
+                if re.match(rf" {{0,{len(match[1])}}}[^ )\]]", other):
+                    break
+                last = number if other.strip() else last
+            yield match[2], first + 1, last + 1
+
+
+def function_size(path: str, text: str) -> Iterator[str]:
+    scan = {".py": python_functions, ".pyx": cython_functions}.get(Path(path).suffix, c_functions)
+    for name, first, last in scan(text):
+        if last - first + 1 > FUNCTION_LINES:
+            yield f"line {first}: {name} has {last - first + 1} lines"
+
+
+# Words --------------------------------------------------------------------------------------------------------------
+
+
+def licence(path: str, text: str) -> Iterator[str]:
+    if text and "SPDX-License-Identifier: MIT" not in "".join(text.splitlines()[:2]):
+        yield "line 1: no SPDX-License-Identifier"
+
+
+def no_machine_paths(path: str, text: str) -> Iterator[str]:
+    yield from found(r"(?<![\w.$}])/(?:home|root|work|opt|Users)/[\w.]+", text, "a path of one machine")
+
+
+def make_targets() -> set[str]:
+    return set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
+
+
+def targets_exist(path: str, text: str) -> Iterator[str]:
+    for match in re.finditer(r"(?:`|^ *\$? ?)make ((?:[a-z]+ ?)+)", text, re.M):
+        for name in set(match[1].split()) - make_targets():
+            yield f"line {line_of(text, match.start())}: the Makefile has no target {name}"
+
+
+PYTHON = ("setup.py", "mpfast/**/*.py", "tests/**/*.py", "bench/**/*.py", "tools/**/*.py")
+CYTHON = ("mpfast/*.pyx", "mpfast/**/*.pxd")
+C = ("mpfast/*.h", "mpfast/core/*.h", "tests/c/*.[ch]")
+CODE = (*PYTHON, *CYTHON, *C, "mpfast/**/*.pyi", "tests/**/*.pml")
+PROSE = ("*.md", "docs/**/*.md", ".ci/run")
+
+LONG = "\n" * FUNCTION_LINES
+LONG_METHOD = f"cdef class A:\n    cdef int f(self,\n          int b\n    ) except -1:{LONG}\n        return b\nx = 1\n"
+HEADER = "mpfast/core/lock.h"
+RELEASE = "static int f(shared32 *w)\n{\n    return swap_release(w, 0);%s\n}\n"
+
+RULES = {
+    "orders-in-atomic-h": Rule(
+        orders_in_atomic_h,
+        C,
+        ((HEADER, "x = atomic_load_explicit(p, memory_order_relaxed);"), (HEADER, "__atomic_load_n(p, 0);")),
+    ),
+    "no-fences": Rule(no_fences, C, ((HEADER, "f();\natomic_thread_fence(x);"),)),
+    "orders-name-partner": Rule(
+        orders_name_partner,
+        ("mpfast/core/*.h",),
+        (
+            (HEADER, RELEASE % ""),
+            (HEADER, RELEASE % " /* pairs with the other side */"),
+            (HEADER, RELEASE % " /* pairs with no_such_function */"),
+            (HEADER, "/* pairs with lock_try */\nint a;\n\n\n\n" + RELEASE % ""),
+        ),
+    ),
+    "no-python-in-core": Rule(no_python_in_core, ("mpfast/core/*.h",), ((HEADER, "#include <Python.h>"),)),
+    "core-order": Rule(
+        core_order, ("mpfast/core/*.h",), ((HEADER, '#include "fork.h"'), ("mpfast/core/no_such_header.h", ""))
+    ),
+    "layers": Rule(
+        layers,
+        ("mpfast/**/*.py", "mpfast/*.pyx", "mpfast/*.pxd"),
+        (
+            ("mpfast/family.pyx", "from .context import x"),
+            ("mpfast/family.pyx", "from . import errors, context"),
+            ("mpfast/context.py", "from mpfast.pool import Pool"),
+            ("mpfast/errors.py", "import mpfast.context"),
+        ),
+    ),
+    "declarations-exist": Rule(
+        declarations_exist,
+        ("mpfast/core/*.pxd",),
+        (
+            ("x.pxd", 'cdef extern from "core/clock.h":\n    int64_t clock_then() nogil'),
+            ("x.pxd", 'cdef extern from "core/clock.h":\n    int64_t now "clock_then"() nogil'),
+            ("x.pxd", 'cdef extern from "core/layout.h":\n    struct participant:\n        shared64 no_such_field'),
+        ),
+    ),
+    "file-size": Rule(file_size, CODE, (("x.py", "\n" * (FILE_LINES + 1)),)),
+    "function-size": Rule(
+        function_size,
+        (*PYTHON, "mpfast/*.pyx", *C),
+        (
+            ("x.py", f"def f():\n    a = 1{LONG}\n    return a\n"),
+            ("x.pyx", LONG_METHOD),
+            ("x.h", f"#define A {{\nstruct s {{ int a; }};\nstatic int *f(int a)\n{{{LONG}    if (a) {{ g(); }}\n}}\n"),
+        ),
+    ),
+    "licence": Rule(licence, (*CODE, "Makefile", ".ci/run"), (("x.py", "import os\n"),)),
+    "no-machine-paths": Rule(
+        no_machine_paths,
+        (*CODE, *PROSE, "examples/*.py", "*.toml", "Makefile", "*.json"),
+        (("x.py", 'open("' + "/ho" + 'me/me/file")'),),
+    ),
+    "targets-exist": Rule(targets_exist, PROSE, (("x.md", "`make no`"), ("x.md", "    make bench nothing\n"))),
+}
+
+
+def files(globs: tuple[str, ...]) -> list[Path]:
+    return sorted({path for glob in globs for path in ROOT.glob(glob) if path.is_file()})
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_repository_keeps(rule: str) -> None:
+    check, globs, _ = RULES[rule]
+    paths = files(globs)
+    assert paths, f"no file to look at: {globs}"
+    names = [(path.relative_to(ROOT).as_posix(), path.read_text()) for path in paths]
+    assert not [f"{name}, {problem}" for name, text in names for problem in check(name, text)]
+
+
+BAD = [
+    pytest.param(name, *bad, id=f"{name}-{i}") for name, rule in RULES.items() for i, bad in enumerate(rule.bad)
+]
+
+
+@pytest.mark.parametrize(("rule", "path", "text"), BAD)
+def test_rule_can_fail(rule: str, path: str, text: str) -> None:
+    assert list(RULES[rule].check(path, text))
+
+
+GOOD = (
+    ("orders-name-partner", HEADER, RELEASE % " /* pairs with lock_try */"),
+    ("orders-name-partner", HEADER, "/* What pairs with lock_try. */\n" + "\n".join((RELEASE % "").split("\n"))),
+    ("orders-in-atomic-h", HEADER, "/* not memory_order_relaxed */"),
+    ("layers", "mpfast/context.py", "from .errors import x\ndef f():\n    from .pool import Pool\n"),
+    ("targets-exist", "README.md", "Now make sure that `make test` passes.\n"),
+    ("function-size", "x.pyx", f"def f():\n    pass\n{LONG}\n\ndef g():\n    pass\n"),
+    ("function-size", "x.h", f"struct s {{{LONG}}};\nint f(void)\n{{\n}}\n"),
+)
+
+
+@pytest.mark.parametrize(("rule", "path", "text"), GOOD)
+def test_rule_is_not_too_strict(rule: str, path: str, text: str) -> None:
+    assert not list(RULES[rule].check(path, text))
