@@ -37,11 +37,17 @@ __all__ = [
 ]  # fmt: skip
 
 
+_extensions: ModuleType | None = None
+
+
 def _synchronize() -> ModuleType:
     """The extensions, loaded when they are first needed: a child that needs none of them starts sooner."""
-    from . import synchronize
+    global _extensions
+    if _extensions is None:
+        from . import synchronize
 
-    return synchronize
+        _extensions = synchronize
+    return _extensions
 
 
 class Context(BaseContext):

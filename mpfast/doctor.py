@@ -209,6 +209,7 @@ def start_methods() -> str:
 def extensions() -> str:
     """Imports what was compiled. The package's own message says how to build it."""
     package = importlib.import_module("mpfast")
+    importlib.import_module("mpfast.synchronize")  # whose ImportError says how to build
     build = getattr(importlib.import_module("mpfast.family"), "build", None)
     return f"mpfast {package.__version__}" + (f", {build}" if build else "")
 

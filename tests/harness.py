@@ -58,7 +58,7 @@ def wait_asleep(pid, tid, looks=6):
         assert state != "", f"process {pid} ended instead of blocking"
         assert time.monotonic() < deadline, f"process {pid} does not block, its state is {state}"
         asleep = asleep + 1 if state == "S" else 0
-        time.sleep(0.002)
+        time.sleep(0.001)
 
 
 class Child:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 
 import pytest
+import jobs
 import workers
 
 DEFAULT = "forkserver" if sys.version_info >= (3, 14) else "fork"
@@ -84,7 +85,7 @@ def test_processes_are_everybodys(mp, ctx, start):
     assert child.process in mp.active_children()
     assert mp.current_process() is multiprocessing.current_process()
     assert mp.parent_process() is None
-    assert child.run(workers.parent_pid) == workers.os.getpid()
+    assert child.run(jobs.parent_pid) == os.getpid()
 
 
 def test_all_start_methods(mp):
@@ -263,9 +264,9 @@ print(len(outputs[0]) > 1000, outputs[0] == outputs[1])
 
         ctx = multiprocessing.get_context(method)
         lock, seen = mpfast.Lock(), ctx.RawArray("q", 4)
-        nested = {"list": [lock, (lock,)], "object": workers.Box(lock)}
+        nested = {"list": [lock, (lock,)], "object": jobs.Box(lock)}
         for expected in (1, 0):
-            process = ctx.Process(target=workers.try_all, args=(seen, lock, nested), kwargs={"keyword": lock})
+            process = ctx.Process(target=jobs.try_all, args=(seen, lock, nested), kwargs={"keyword": lock})
             process.start()
             process.join(TIMEOUT)
             assert process.exitcode == 0

@@ -9,6 +9,7 @@ import threading
 import time
 
 import pytest
+import ends
 import workers
 from harness import DEATH_LIMIT, Noise, Thread, aside, until
 
@@ -290,7 +291,7 @@ def test_policy_wait(ctx, kind, start):
     victim = start(lock)
     victim.on(lock).acquire()
     victim.kill()
-    assert lock.acquire(timeout=3 * DEATH_LIMIT) is False
+    assert lock.acquire(timeout=2 * DEATH_LIMIT) is False
     assert lock.acquire(False) is False
     assert lock.recover() is False
     if kind == "Lock":
@@ -323,7 +324,7 @@ def test_a_policy_goes_with_the_lock(ctx, start):
 
 def test_a_stopped_holder_is_not_dead(lock, holder):
     holder.signal(signal.SIGSTOP)
-    assert lock.acquire(timeout=3 * DEATH_LIMIT) is False
+    assert lock.acquire(timeout=2 * DEATH_LIMIT) is False
     waiter = Thread(lock.acquire).asleep()
     holder.signal(signal.SIGCONT)
     holder.on(lock).release()
@@ -348,15 +349,15 @@ def test_a_holder_whose_thread_has_ended_is_not_dead(lock):
 def test_a_grandchild(ctx, lock, start, reaped):
     """Of whom the acquirer is no parent, so that nothing but the family's table tells of its death."""
     child = start(lock)
-    pid = child.run(workers.start_grandchild, ctx, lock)
+    pid = child.run(ends.start_grandchild, ctx, lock)
     assert lock.acquire(False) is False
     os.kill(pid, signal.SIGKILL)
     if reaped:
-        assert child.run(workers.reap_grandchildren) == [-signal.SIGKILL]
+        assert child.run(ends.reap_grandchildren) == [-signal.SIGKILL]
     with pytest.raises(mpfast.LockOwnerDied) as caught:
         lock.acquire()
     assert caught.value.pid == pid
-    child.run(workers.reap_grandchildren)
+    child.run(ends.reap_grandchildren)
 
 
 @pytest.mark.parametrize(
@@ -364,15 +365,15 @@ def test_a_grandchild(ctx, lock, start, reaped):
     [
         (functools.partial(os._exit, 0), 0),
         (functools.partial(os._exit, 3), 3),
-        (functools.partial(workers.crash, signal.SIGTERM), -signal.SIGTERM),
-        (functools.partial(workers.crash, signal.SIGSEGV), -signal.SIGSEGV),
-        (functools.partial(workers.crash, signal.SIGABRT), -signal.SIGABRT),
+        (functools.partial(ends.crash, signal.SIGTERM), -signal.SIGTERM),
+        (functools.partial(ends.crash, signal.SIGSEGV), -signal.SIGSEGV),
+        (functools.partial(ends.crash, signal.SIGABRT), -signal.SIGABRT),
     ],
     ids=["_exit0", "_exit3", "SIGTERM", "SIGSEGV", "SIGABRT"],
 )
 def test_ends_that_count_as_death(ctx, how, exitcode):
     lock = ctx.Lock()
-    process = ctx.Process(target=workers.end_holding, args=(lock, how))
+    process = ctx.Process(target=ends.end_holding, args=(lock, how))
     process.start()
     process.join()
     assert process.exitcode == exitcode

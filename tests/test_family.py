@@ -12,6 +12,7 @@ import threading
 
 import pytest
 import subclasses
+import jobs
 import workers
 from harness import PATIENCE, Thread
 
@@ -67,8 +68,8 @@ def test_a_lock_that_the_parent_drops_at_once(ctx):
     for _ in range(5):
         lock = ctx.Lock()
         process = ctx.Process(
-            target=workers.try_all,
-            args=(seen, lock, {"list": [lock, (lock,)], "object": workers.Box(lock)}),
+            target=jobs.try_all,
+            args=(seen, lock, {"list": [lock, (lock,)], "object": jobs.Box(lock)}),
             kwargs={"keyword": lock},
         )
         process.start()
@@ -121,7 +122,7 @@ def test_locks_of_a_child_and_of_its_parent(ctx, start):
 def test_what_a_child_makes_its_child_gets(ctx):
     """Each generation adds a lock of its own to those it was given, and all of them work in the last."""
     seen = ctx.RawArray("q", 1)
-    process = ctx.Process(target=workers.add_generation, args=(ctx, [ctx.Lock()], seen, 3))
+    process = ctx.Process(target=jobs.add_generation, args=(ctx, [ctx.Lock()], seen, 3))
     process.start()
     process.join(PATIENCE)
     assert process.exitcode == 0

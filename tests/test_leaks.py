@@ -8,6 +8,8 @@ import pickle
 
 import pytest
 import watch
+import ends
+import jobs
 import workers
 
 import mpfast
@@ -85,7 +87,7 @@ def test_a_hundred_thousand_made_and_dropped(kind):
 def test_dropped_in_a_cycle():
     before = len(mpfast.locks())
     for _ in range(100):
-        box = workers.Box(None)
+        box = jobs.Box(None)
         box.content = [box, mpfast.Condition(mpfast.Lock())]
     del box
     gc.collect()
@@ -97,7 +99,7 @@ def look():
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize(("method", "count"), [("fork", 1000), ("forkserver", 300), ("spawn", 100)], indirect=["method"])
+@pytest.mark.parametrize(("method", "count"), [("fork", 1000), ("forkserver", 200), ("spawn", 60)], indirect=["method"])
 def test_a_thousand_processes(ctx, count):
     """A third ends normally and holds nothing, a third holds a lock, and a third dies with one. The dead are found by
     newcomers, each of which looks at one entry of the table: some dozens stay, however many there were."""
@@ -117,7 +119,7 @@ def test_a_thousand_processes(ctx, count):
 def run(ctx, lock, count):
     for number in range(count):
         own = ctx.Lock()
-        target = (workers.nothing, workers.acquire_all, workers.acquire_and_die)[number % 3]
+        target = (workers.nothing, ends.acquire_all, ends.acquire_and_die)[number % 3]
         process = ctx.Process(target=target, args=([own], lock) if number % 3 == 0 else ([own],))
         process.start()
         process.join()
@@ -147,9 +149,9 @@ def test_what_only_the_dead_had_is_given_back(ctx, start):
     before = len(mpfast.locks())
     for _ in range(3):
         child = start(ctx.Lock())
-        child.run(workers.make_many, 1000)
+        child.run(jobs.make_many, 1000)
         child.kill()
-    for _ in range(2 * census.usage()[0]):
+    for _ in range(census.usage()[0]):
         if len(mpfast.locks()) <= before + 10:
             return
         run(ctx, None, 1)
@@ -159,14 +161,14 @@ def test_what_only_the_dead_had_is_given_back(ctx, start):
 def test_children_have_no_more_than_they_need(ctx, start):
     """One descriptor for the family, however many locks."""
     few, many = start(ctx.Lock()), start(*[ctx.Lock() for _ in range(300)])
-    assert few.run(workers.family_descriptors) == many.run(workers.family_descriptors) == 1
+    assert few.run(jobs.family_descriptors) == many.run(jobs.family_descriptors) == 1
 
 
 def test_descriptors_are_not_inherited(ctx, start):
     """A program that a child runs gets none of the family's."""
     child = start(ctx.Lock())
-    assert child.run(workers.descriptors_of_a_program) == []
-    assert workers.descriptors_of_a_program() == []
+    assert child.run(jobs.descriptors_of_a_program) == []
+    assert jobs.descriptors_of_a_program() == []
 
 
 @pytest.mark.parametrize("method", ["forkserver", "spawn"], indirect=True)

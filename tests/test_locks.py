@@ -4,7 +4,7 @@
 import os
 
 import pytest
-import workers
+import jobs
 from harness import Thread, until
 
 import mpfast
@@ -98,7 +98,7 @@ def test_every_kind(ctx, start):
         ("Condition", ""),
     }
     child = start(*things)
-    assert len(child.run(workers.list_locks)) >= len(found)
+    assert len(child.run(jobs.list_locks)) >= len(found)
     del things, child
 
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-import workers
+import jobs
 
 import mpfast
 
@@ -158,7 +158,7 @@ def test_a_managers_class_may_be_extended():
     class Own(BaseManager):
         pass
 
-    Own.register("Box", workers.Box)
+    Own.register("Box", jobs.Box)
     assert "Box" not in BaseManager._registry
     assert "Lock" in SyncManager._registry
     with Own() as manager:
@@ -171,7 +171,7 @@ def test_a_pool_is_ours(ctx):
     with Pool(1, context=ctx) as pool:
         assert pool._ctx is ctx
         assert is_ours(pool._pool[0])
-        assert pool.apply(workers.square, (3,)) == 9
+        assert pool.apply(jobs.square, (3,)) == 9
         pool.close()
         pool.join()
     with Pool(1) as pool:
@@ -179,7 +179,7 @@ def test_a_pool_is_ours(ctx):
         pool.close()
         pool.join()
     with ThreadPool(2) as pool:
-        assert pool.map(workers.square, [1, 2]) == [1, 4]
+        assert pool.map(jobs.square, [1, 2]) == [1, 4]
         pool.close()
         pool.join()
 

@@ -10,6 +10,8 @@ import textwrap
 from pathlib import Path
 
 import pytest
+import ends
+import jobs
 import workers
 from harness import DEATH_LIMIT, PATIENCE, Thread, until
 
@@ -38,7 +40,7 @@ def run(ctx, function, *args, exitcode=0, **options):
 
 def check_left(lock):
     """It stays locked, as with multiprocessing, until somebody releases it."""
-    assert lock.acquire(timeout=2.5 * DEATH_LIMIT) is False
+    assert lock.acquire(timeout=2 * DEATH_LIMIT) is False
     assert lock.acquire(False) is False
     assert lock.recover() is False
     assert lock.locked() is True
@@ -57,33 +59,33 @@ def check_died(lock, pid):
     ("how", "exitcode"),
     [
         (workers.nothing, 0),
-        (functools.partial(workers.end_with, SystemExit(3)), 3),
-        (functools.partial(workers.end_with, SystemExit("bye")), 1),
-        (functools.partial(workers.end_with, ValueError("on purpose")), 1),
-        (functools.partial(workers.end_with, KeyboardInterrupt()), 1),
+        (functools.partial(ends.end_with, SystemExit(3)), 3),
+        (functools.partial(ends.end_with, SystemExit("bye")), 1),
+        (functools.partial(ends.end_with, ValueError("on purpose")), 1),
+        (functools.partial(ends.end_with, KeyboardInterrupt()), 1),
     ],
     ids=["return", "exit", "exit with text", "exception", "KeyboardInterrupt"],
 )
 def test_ends_that_leave_it_held(ctx, lock, how, exitcode):
-    run(ctx, workers.end_holding, lock, how, exitcode=exitcode)
+    run(ctx, ends.end_holding, lock, how, exitcode=exitcode)
     check_left(lock)
 
 
 def test_an_rlock_is_left_held_for_good(ctx):
     lock = ctx.RLock()
-    run(ctx, workers.end_holding, lock, workers.nothing)
+    run(ctx, ends.end_holding, lock, workers.nothing)
     assert lock.acquire(timeout=2 * DEATH_LIMIT) is False
     assert lock.recover() is False
 
 
 def test_a_thread_that_holds_at_the_end_leaves_it_held(ctx, lock):
-    run(ctx, workers.hold_in_thread, lock)
+    run(ctx, ends.hold_in_thread, lock)
     check_left(lock)
 
 
 def test_a_finalizer_may_use_locks(ctx, lock):
     seen = ctx.RawArray("q", 1)
-    run(ctx, workers.hold_at_exit, lock, seen)
+    run(ctx, ends.hold_at_exit, lock, seen)
     assert seen[0] == 1
     check_left(lock)
 
@@ -102,7 +104,7 @@ def test_who_waits_goes_on_waiting(ctx, lock, start):
 
 
 def test_a_terminated_daemon_has_died(ctx, lock):
-    process = ctx.Process(target=workers.hold_and_sleep, args=(lock,), daemon=True)
+    process = ctx.Process(target=ends.hold_and_sleep, args=(lock,), daemon=True)
     process.start()
     until(lock.locked, "the child holds the lock")
     process.terminate()
@@ -113,11 +115,11 @@ def test_a_terminated_daemon_has_died(ctx, lock):
 
 def test_exec_is_no_end(ctx, lock):
     """The process lives on as another program; nobody may say that it died until it does."""
-    process = ctx.Process(target=workers.hold_and_exec, args=(lock, "/bin/sleep", "60"))
+    process = ctx.Process(target=ends.hold_and_exec, args=(lock, "/bin/sleep", "60"))
     process.start()
     program = Path(f"/proc/{process.pid}/cmdline")
     until(lambda: program.read_bytes().startswith(b"/bin/sleep"), "the child is another program")
-    assert lock.acquire(timeout=2.5 * DEATH_LIMIT) is False
+    assert lock.acquire(timeout=2 * DEATH_LIMIT) is False
     os.kill(process.pid, signal.SIGKILL)
     process.join()
     check_died(lock, process.pid)
@@ -127,7 +129,7 @@ def test_exec_is_no_end(ctx, lock):
 @pytest.mark.parametrize("method", ["fork"], indirect=True)
 def test_a_child_of_os_fork(lock, method):
     """sys.exit() runs the hooks that say goodbye; os._exit() is what a killed process looks like."""
-    status = workers.fork_and_hold(lock, functools.partial(os._exit, 0))
+    status = ends.fork_and_hold(lock, functools.partial(os._exit, 0))
     assert status == 0
     with pytest.raises(mpfast.LockOwnerDied):
         lock.acquire()
@@ -135,17 +137,17 @@ def test_a_child_of_os_fork(lock, method):
 
 
 def test_workers_of_a_pool_that_was_closed_have_left(ctx, lock):
-    with ctx.Pool(1, initializer=workers.keep, initargs=(lock,)) as pool:
-        assert pool.apply(workers.acquire_kept) is True
+    with ctx.Pool(1, initializer=jobs.keep, initargs=(lock,)) as pool:
+        assert pool.apply(jobs.acquire_kept) is True
         pool.close()
         pool.join()
     check_left(lock)
 
 
 def test_busy_workers_of_a_pool_that_was_terminated_have_died(ctx, lock):
-    with ctx.Pool(1, initializer=workers.keep, initargs=(lock,)) as pool:
+    with ctx.Pool(1, initializer=jobs.keep, initargs=(lock,)) as pool:
         pid = pool.apply(os.getpid)
-        pool.apply_async(workers.hold_kept)
+        pool.apply_async(jobs.hold_kept)
         until(lock.locked, "the worker holds the lock")
     pool.join()
     check_died(lock, pid)
@@ -156,8 +158,8 @@ def test_the_census_knows_the_difference(ctx, start):
         return {info.state for info in mpfast.locks() if info.slot in (left.handle, died.handle, held.handle)}
 
     left, died, held = ctx.Lock(), ctx.Lock(), ctx.Lock()
-    run(ctx, workers.end_holding, left, workers.nothing)
-    pid = run(ctx, workers.end_holding, died, functools.partial(os._exit, 0))
+    run(ctx, ends.end_holding, left, workers.nothing)
+    pid = run(ctx, ends.end_holding, died, functools.partial(os._exit, 0))
     check_died(died, pid)
     with held:
         assert states() == {"left held", "abandoned", "held"}

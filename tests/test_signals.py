@@ -198,7 +198,7 @@ class TestBeyondTheStdlib:
             condition.notify()
         condition.release()
         if first.outcome() != workers.Returned(True):
-            assert second.result() is True
+            assert second.result(patience=5) is True
         else:
             second.asleep()
             workers.notify_under(condition)

@@ -9,6 +9,7 @@ import threading
 import weakref
 
 import pytest
+import jobs
 import workers
 from harness import Thread, until
 
@@ -87,7 +88,7 @@ def test_many_rounds(ctx, start):
 
 def test_the_action_runs_once_a_round_before_anybody_goes_on(ctx, start):
     counter = ctx.RawArray("q", 1)
-    barrier = ctx.Barrier(3, action=functools.partial(workers.add_one, counter))
+    barrier = ctx.Barrier(3, action=functools.partial(jobs.add_one, counter))
     child = start(barrier, counter)
     for number in (1, 2):
         child.off(barrier).wait()
@@ -100,7 +101,7 @@ def test_the_action_runs_once_a_round_before_anybody_goes_on(ctx, start):
 
 def test_the_action_runs_in_the_last_to_arrive(ctx, start):
     counter = ctx.RawArray("q", 1)
-    barrier = ctx.Barrier(2, functools.partial(workers.write_pid, counter))
+    barrier = ctx.Barrier(2, functools.partial(jobs.write_pid, counter))
     child = start(barrier, counter)
     waiter = Thread(barrier.wait).asleep()
     assert child.on(barrier).wait() == 1
@@ -109,7 +110,7 @@ def test_the_action_runs_in_the_last_to_arrive(ctx, start):
 
 
 def test_an_action_that_raises_breaks_the_barrier(ctx, start):
-    barrier = ctx.Barrier(3, workers.fail)
+    barrier = ctx.Barrier(3, jobs.fail)
     child = start(barrier)
     child.off(barrier).wait()
     waiter = Thread(barrier.wait).asleep()
@@ -218,7 +219,7 @@ def check_round(barrier, child):
 
 def test_one_party(ctx):
     counter = ctx.RawArray("q", 1)
-    barrier = ctx.Barrier(1, functools.partial(workers.add_one, counter))
+    barrier = ctx.Barrier(1, functools.partial(jobs.add_one, counter))
     assert [barrier.wait() for _ in range(3)] == [0, 0, 0]
     assert counter[0] == 3
 

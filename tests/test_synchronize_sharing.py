@@ -6,6 +6,7 @@ import importlib
 import pickle
 
 import pytest
+import jobs
 import workers
 from harness import PATIENCE, Thread
 
@@ -70,17 +71,17 @@ def test_not_through_a_queue_or_a_pipe(ctx, thing):
 def test_as_arguments(ctx, lock):
     """By position, by keyword and in containers; and what is one object here is one object there."""
     seen = ctx.RawArray("q", 4)
-    nested = {"list": [lock, (lock,)], "object": workers.Box(lock)}
-    run_process(ctx.Process(target=workers.try_all, args=(seen, lock, nested), kwargs={"keyword": lock}))
+    nested = {"list": [lock, (lock,)], "object": jobs.Box(lock)}
+    run_process(ctx.Process(target=jobs.try_all, args=(seen, lock, nested), kwargs={"keyword": lock}))
     assert list(seen) == [1, 1, 1, 1]
     lock.acquire()
-    run_process(ctx.Process(target=workers.try_all, args=(seen, lock, nested), kwargs={"keyword": lock}))
+    run_process(ctx.Process(target=jobs.try_all, args=(seen, lock, nested), kwargs={"keyword": lock}))
     assert list(seen) == [0, 0, 0, 0]
     lock.release()
 
 
 def test_in_attributes_of_a_process(ctx, lock):
-    class_ = workers.process_class(ctx)
+    class_ = jobs.process_class(ctx)
     process = class_(lock, ctx.RawArray("q", 1))
     run_process(process)
     assert process.seen[0] == 1
@@ -93,10 +94,10 @@ def test_to_grandchildren(ctx, kind):
     lock = MAKE[kind](ctx)
     seen = ctx.RawArray("q", [-1])
     args = (ctx.get_start_method(), ctx, lock, seen, 2)
-    run_process(ctx.Process(target=workers.pass_on, args=args))
+    run_process(ctx.Process(target=jobs.pass_on, args=args))
     assert seen[0] == 1
     with lock:
-        run_process(ctx.Process(target=workers.pass_on, args=args))
+        run_process(ctx.Process(target=jobs.pass_on, args=args))
     assert seen[0] == 0
 
 

@@ -7,6 +7,8 @@ import functools
 import importlib
 
 import pytest
+import ends
+import jobs
 import workers
 from harness import PATIENCE
 
@@ -34,7 +36,7 @@ def test_value(ctx, start, made_by, lock):
     assert lock is True or value.get_lock() is guard
     child = start(value)
     with value.get_lock():
-        child.begin(workers.add_to_value, value, 7)
+        child.begin(jobs.add_to_value, value, 7)
         assert value.get_obj().value == 5
     child.result()
     assert value.value == 12
@@ -65,7 +67,7 @@ def test_queue(ctx, start, made_by):
         queue.put(2)
         assert queue.full() is True
         assert queue.qsize() == 2
-        child.run(workers.drain, queue, 2)
+        child.run(jobs.drain, queue, 2)
         assert queue.empty() is True
 
 
@@ -75,7 +77,7 @@ def test_joinable_queue(ctx, start, made_by):
         child = start(queue)
         for number in range(3):
             queue.put(number)
-        child.send(workers.take_and_finish, queue, 3)
+        child.send(jobs.take_and_finish, queue, 3)
         queue.join()
         assert child.result() == [0, 1, 2]
         with pytest.raises(ValueError, match="^task_done\\(\\) called too many times$"):
@@ -95,13 +97,13 @@ def test_simple_queue(ctx, start, made_by):
 
 def test_pool(mp, ctx):
     counter = ctx.Value("q", 0)
-    with ctx.Pool(2, initializer=workers.keep, initargs=(counter,)) as pool:
+    with ctx.Pool(2, initializer=jobs.keep, initargs=(counter,)) as pool:
         assert isinstance(pool, importlib.import_module(mp.__name__ + ".pool").Pool)
-        assert pool.map(workers.square, range(20)) == [n * n for n in range(20)]
-        assert pool.apply_async(workers.square, (7,)).get(PATIENCE) == 49
-        assert sorted(pool.imap_unordered(workers.add_to_kept, [1] * 50)) == list(range(1, 51))
+        assert pool.map(jobs.square, range(20)) == [n * n for n in range(20)]
+        assert pool.apply_async(jobs.square, (7,)).get(PATIENCE) == 49
+        assert sorted(pool.imap_unordered(jobs.add_to_kept, [1] * 50)) == list(range(1, 51))
         with pytest.raises(ZeroDivisionError, match="the action failed"):
-            pool.apply(workers.fail)
+            pool.apply(jobs.fail)
         pool.close()
         pool.join()
     assert counter.value == 50
@@ -143,33 +145,33 @@ def test_pipe(ctx, start):
 def test_executor(ctx):
     lock, counter = ctx.Lock(), ctx.RawArray("q", 1)
     executor = concurrent.futures.ProcessPoolExecutor(
-        2, mp_context=ctx, initializer=workers.keep, initargs=((lock, counter),)
+        2, mp_context=ctx, initializer=jobs.keep, initargs=((lock, counter),)
     )
     with executor:
-        assert list(executor.map(workers.square, range(20))) == [n * n for n in range(20)]
-        list(executor.map(workers.increment_kept, [100] * 8))
+        assert list(executor.map(jobs.square, range(20))) == [n * n for n in range(20)]
+        list(executor.map(jobs.increment_kept, [100] * 8))
         with pytest.raises(ZeroDivisionError):
-            executor.submit(workers.fail).result(PATIENCE)
+            executor.submit(jobs.fail).result(PATIENCE)
     assert counter[0] == 800
 
 
 def test_an_executor_whose_worker_is_killed(ctx):
     with concurrent.futures.ProcessPoolExecutor(2, mp_context=ctx) as executor:
-        assert executor.submit(workers.square, 3).result(PATIENCE) == 9
+        assert executor.submit(jobs.square, 3).result(PATIENCE) == 9
         with pytest.raises(concurrent.futures.process.BrokenProcessPool):
-            executor.submit(workers.kill_myself).result(PATIENCE)
+            executor.submit(ends.kill_myself).result(PATIENCE)
 
 
 def test_locks_inside_of_locks(ctx, start):
     """Values that share a lock, and an action of a barrier that uses one."""
     lock = ctx.RLock()
     one, two = ctx.Value("q", 1, lock=lock), ctx.Value("q", 2, lock=lock)
-    barrier = ctx.Barrier(2, functools.partial(workers.add_to_value, one, 10))
+    barrier = ctx.Barrier(2, functools.partial(jobs.add_to_value, one, 10))
     child = start(one, two, barrier)
     child.off(barrier).wait()
     assert barrier.wait() == 1
     assert child.result() == 0
     with one, two:
-        child.begin(workers.add_to_value, two, 1)
+        child.begin(jobs.add_to_value, two, 1)
     child.result()
     assert (one.value, two.value) == (11, 3)

@@ -141,7 +141,7 @@ static inline int condition_sleep(struct family *f, uint32_t slot, uint32_t me, 
             return slept;
         if (waiting_may_spin(w) && spin_on(&c->notified, notified, &c->spin, me, h, CONDITION_SPIN))
             continue;
-        or_seq(&c->sleepers, ticket_bit(ticket)); /* Dekker with condition_notify: it sees the bit, or we its store */
+        or_seq(&c->sleepers, ticket_bit(ticket)); /* pairs with condition_notify: it sees the bit, or we its store */
         STEP();
         if (load_seq(&c->notified) == notified) /* pairs with condition_notify */
             slept = waiting_sleep(w, f, slot, &c->notified, notified, ticket_bit(ticket));

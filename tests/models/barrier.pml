@@ -2,8 +2,8 @@
 /* Barrier: one word that holds the round, the outcomes of the last ones, BROKEN, ACTING and the count of arrivals, and
  * the table of members by which waiters learn that one of them was killed before it came again.
  *
- * Users wait TURNS times each. The first THREADS of them are threads of one process, which is killed as one. Killing, sleeping and the clock
- * are as in lock.pml. The look at the table is one step here.
+ * Users wait TURNS times each. The first THREADS of them are threads of one process, which is killed as one. Killing,
+ * sleeping and the clock are as in lock.pml. The look at the table is one step here.
  *
  * Checked: all waiters of a round learn the same outcome, which is the true one; a round completes only if PARTIES
  * have arrived in it, alive or killed since, and after its action has run once; it breaks only for a reason; nobody
@@ -154,7 +154,8 @@ inline dead_member(r, patient)
             c = cells[SLOT(r - 1 & 1, i)];
             if
 #ifndef NO_GAPS
-            :: (OUTCOMES(w) & 1) == 0 && !OF(c, r - 1) && patient -> found = true /* killed between its CAS and its cell */
+            :: (OUTCOMES(w) & 1) == 0 && !OF(c, r - 1) && patient ->
+                found = true /* killed between its CAS and its cell */
 #endif
             :: OF(c, r - 1) && ((c & KILLED) || DIED(WHO(c) - 1)) ->
                 k = 0; missing = 0;
@@ -260,7 +261,7 @@ decided: /* barrier_wait in barrier.h */
         w = word;
         if
         :: ROUND(w) == r && (w & BROKEN) -> goto failed
-        :: ROUND(w) != r -> 
+        :: ROUND(w) != r ->
 #ifdef NO_HISTORY
             goto passed
 #else
@@ -287,7 +288,9 @@ decided: /* barrier_wait in barrier.h */
     :: atomic { asleep[u] == 0 && !expired[u] -> goto decided }
     :: atomic { asleep[u] == 0 && expired[u] -> expired[u] = false; patient = true }
     :: atomic { asleep[u] != 0 && early > 0 -> asleep[u] = 0; early-- }
-    :: atomic { asleep[u] != 0 && joined && u < TIMED && !(w & ACTING) -> asleep[u] = 0; reason[r] = true; goto time_up }
+    :: atomic {
+            asleep[u] != 0 && joined && u < TIMED && !(w & ACTING) -> asleep[u] = 0; reason[r] = true; goto time_up
+       }
     :: atomic { asleep[u] != 0 && joined && u < SIGNALS -> asleep[u] = 0; goto withdraw }
     fi;
     atomic { /* barrier_check_members in barrier.h */

@@ -57,7 +57,7 @@ LOCK = [
     Run("lock", "NO_WAKE", "TURNS=2", LOST),
     Run("lock", "FORGET_W", "TURNS=2", LOST),
     Run("lock", "LEAVE_WOKEN", "HASTY=1", LOST),
-    Run("lock", "STORE_DEAD", LOCK_KILLS, OWNER),
+    Run("lock", "STORE_DEAD", f"{LOCK_KILLS} EARLY=2", OWNER),
     Run("lock", "STORE_RECOVER", LOCK_KILLS, OWNER),
     Run("lock", "RELEASE_AFTER_DEATH", "BACKSTOP WORKERS=3 KILLS=1", OWNER),
     Run("lock", "NO_GENERATION", f"{LOCK_KILLS} EARLY=2", OWNER),
@@ -74,7 +74,7 @@ CONDITION_REUSE = f"{CONDITION_KILLS} REAPERS=1 NEWCOMERS=1 PUTS=1"
 MISSED, SPENT, STRANDED = "missed==0", "was_up", "items<=excused"
 CONDITION = [
     Run("condition", "timeouts and exceptions", "WAITERS=3 PUTS=2 TIMED=2 RAISING=1"),
-    Run("condition", "notify(2)", "WAITERS=3 PUTS=1 BATCH=2 TIMED=1"),
+    Run("condition", "notify(2)", "WAITERS=3 PUTS=1 BATCH=2 TIMED=1 EARLY=1"),
     Run("condition", "tickets share a bit", "WAITERS=3 PUTS=3 BITS=2"),
     Run("condition", "more tickets than cells", "WAITERS=3 PUTS=2 RING=2 TIMED=1"),
     Run("condition", "kills", "BACKSTOP WAITERS=2 KILLS=2"),
@@ -95,15 +95,16 @@ CONDITION = [
     Run("condition", "ONE_BYTE", CONDITION_REUSE, SPENT),
 ]
 
+SURPLUS = "USERS=3 PARTIES=2"
 UNTOLD, DECIDED, OUTCOME, REASON = "expiries<=", "!(decided)", "result[r]==", "reason[r]"
 BARRIER = [
-    Run("barrier", "more users than parties", "USERS=3 PARTIES=2 TURNS=3"),
-    Run("barrier", "all that breaks it", "USERS=3 PARTIES=2 TURNS=1 ACTION=1 RAISES=1 RESETS=1 TIMED=3 SIGNALS=1"),
+    Run("barrier", "more users than parties", f"{SURPLUS} TURNS=3"),
+    Run("barrier", "all that breaks it", f"{SURPLUS} TURNS=1 ACTION=1 RAISES=1 RESETS=1 TIMED=3 SIGNALS=1"),
     Run("barrier", "kills, three parties", "BACKSTOP USERS=3 PARTIES=3 KILLS=1"),
-    Run("barrier", "kills, an action", "BACKSTOP USERS=3 PARTIES=2 ACTION=1 KILLS=1"),
+    Run("barrier", "kills, an action", f"BACKSTOP {SURPLUS} ACTION=1 KILLS=1"),
     Run("barrier", "kills, threads", "BACKSTOP USERS=3 PARTIES=3 THREADS=2 KILLS=1"),
     Run("barrier", "kills, entries given back", "BACKSTOP USERS=2 TURNS=3 KILLS=2 REAPERS=1 EARLY=1"),
-    Run("barrier", "kills, entries, an action", "BACKSTOP USERS=3 PARTIES=2 TURNS=1 ACTION=1 KILLS=1 REAPERS=1"),
+    Run("barrier", "kills, entries, an action", f"BACKSTOP {SURPLUS} TURNS=1 ACTION=1 KILLS=1 REAPERS=1"),
     Run("barrier", "BROKEN_ELSEWHERE", "USERS=3 PARTIES=3 TURNS=1 TIMED=1", DECIDED),
     Run("barrier", "NO_HISTORY", "USERS=2 TIMED=1 RESETS=1", OUTCOME),
     Run("barrier", "ACTOR_BESIDE", "BACKSTOP USERS=3 TURNS=1 ACTION=1 KILLS=1", UNTOLD),
