@@ -145,10 +145,8 @@ def make_many(count):
 
 def _links():
     for fd in os.listdir("/proc/self/fd"):
-        try:
+        with contextlib.suppress(FileNotFoundError):
             yield os.readlink(f"/proc/self/fd/{fd}")
-        except FileNotFoundError:
-            pass
 
 
 def family_descriptors():

@@ -14,8 +14,9 @@ import signal
 import time
 import warnings
 
-import mpfast
 from harness import Noise, until
+
+import mpfast
 
 COLUMNS = OPS, LONGEST, FORBIDDEN, PID = range(4)
 RECOVERIES = 4096
@@ -189,17 +190,19 @@ class Storm:
 
     def kill(self, count, pause=0.02):
         """One after the other, whatever it does at that moment. The replacement must get going before it is killed."""
-        for number in range(count):
-            seat = self.random.randrange(len(self.workers))
-            process, ops = self.workers[seat], self.books.get(seat, OPS)
-            until(lambda seat=seat, ops=ops: self.books.get(seat, OPS) > ops or number < 3, "the victim works")
-            time.sleep(self.random.random() * pause)
-            os.kill(process.pid, signal.SIGKILL)
-            process.join()
-            self.killed.append(process.pid)
-            process.close()
-            self.workers[seat] = self.seat(seat)
+        for _ in range(count):
+            self.kill_one(self.random.randrange(len(self.workers)), self.random.random() * pause)
         self.wait_for_progress()
+
+    def kill_one(self, seat, pause):
+        process, ops = self.workers[seat], self.books.get(seat, OPS)
+        until(lambda: self.books.get(seat, OPS) > ops, "the victim works")
+        time.sleep(pause)
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        self.killed.append(process.pid)
+        process.close()
+        self.workers[seat] = self.seat(seat)
 
     def __exit__(self, *_):
         self.books.over[0] = 1

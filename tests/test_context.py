@@ -7,12 +7,12 @@ The start method of a program is global and set once, so most tests here are pro
 import importlib
 import multiprocessing.context
 import multiprocessing.process
+import os
 import subprocess
 import sys
 
-import pytest
 import jobs
-import workers
+import pytest
 
 DEFAULT = "forkserver" if sys.version_info >= (3, 14) else "fork"
 TIMEOUT = 60
@@ -247,7 +247,8 @@ import multiprocessing, sys
 %s
 import concurrent.futures.process
 from multiprocessing import context, managers, pool, queues, reduction, synchronize, util
-for module in (multiprocessing, context, managers, pool, queues, reduction, synchronize, util, concurrent.futures.process):
+futures = concurrent.futures.process
+for module in (multiprocessing, context, managers, pool, queues, reduction, synchronize, util, futures):
     for name, value in sorted(vars(module).items()):
         if callable(value) or name.startswith("_"):
             print(module.__name__, name, getattr(value, "__module__", None), getattr(value, "__qualname__", None))

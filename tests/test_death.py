@@ -8,8 +8,8 @@ import signal
 import threading
 import time
 
-import pytest
 import ends
+import pytest
 import workers
 from harness import DEATH_LIMIT, Noise, Thread, aside, until
 

@@ -2,9 +2,10 @@
 """What becomes of Barriers and BoundedSemaphores when processes are killed."""
 
 import threading
+import time
 
-import pytest
 import ends
+import pytest
 import workers
 from harness import DEATH_LIMIT, Noise, Thread, aside, until
 

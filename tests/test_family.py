@@ -10,9 +10,9 @@ import subprocess
 import sys
 import threading
 
+import jobs
 import pytest
 import subclasses
-import jobs
 import workers
 from harness import PATIENCE, Thread
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""What must end in a clear error, never in a crash or a hang: full tables, damaged segments, lost descriptors, processes
-that were made behind everybody's back. Each case is a program of its own, as it would ruin the family of the tests.
+"""What must end in a clear error, never in a crash or a hang: full tables, damaged segments, lost descriptors, and
+processes that were made behind everybody's back. Each is a program of its own, as it would ruin the tests' family.
 """
 
 import platform

@@ -6,10 +6,10 @@ import gc
 import os
 import pickle
 
-import pytest
-import watch
 import ends
 import jobs
+import pytest
+import watch
 import workers
 
 import mpfast

@@ -3,8 +3,8 @@
 
 import os
 
-import pytest
 import jobs
+import pytest
 from harness import Thread, until
 
 import mpfast

@@ -9,9 +9,9 @@ import sys
 import textwrap
 from pathlib import Path
 
-import pytest
 import ends
 import jobs
+import pytest
 import workers
 from harness import DEATH_LIMIT, PATIENCE, Thread, until
 

@@ -8,8 +8,8 @@ import signal
 import threading
 import weakref
 
-import pytest
 import jobs
+import pytest
 import workers
 from harness import Thread, until
 

@@ -5,8 +5,8 @@ import copy
 import importlib
 import pickle
 
-import pytest
 import jobs
+import pytest
 import workers
 from harness import PATIENCE, Thread
 

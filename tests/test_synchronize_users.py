@@ -6,9 +6,9 @@ import contextlib
 import functools
 import importlib
 
-import pytest
 import ends
 import jobs
+import pytest
 import workers
 from harness import PATIENCE
 

@@ -9,9 +9,10 @@ import subprocess
 import sys
 import textwrap
 
-import mpfast
 import pytest
 from storm import Storm
+
+import mpfast
 
 KILLS = int(os.environ.get("MPFAST_STORM_KILLS", "150"))
 
