@@ -17,7 +17,7 @@ from mpfast.core.family cimport family
 from mpfast.core.lock cimport DEATH_RAISE, DEATH_WAIT, lock, lock_leave_wakes, lock_mine, lock_release, lock_try
 from mpfast.core.lock cimport rlock_depth, rlock_set_depth
 from mpfast.core.slots cimport SLOT_BARRIER, SLOT_CONDITION, SLOT_LARGE, SLOT_RLOCK, SLOT_SMALL
-from mpfast.core.waiting cimport BACKSTOP_IDLE, BACKSTOP_OWNED, waiting, waiting_begin, waiting_end
+from mpfast.core.waiting cimport BACKSTOP_OWNED, waiting, waiting_begin, waiting_end
 from mpfast.family cimport Handle, me
 from mpfast.mutex cimport Mutex, deadline_of, policy_of
 
@@ -41,10 +41,8 @@ cdef class Condition(Handle):
     cdef Mutex mutex  # _lock if it is ours; else None
 
     def __init__(self, lock=None, *, ctx=None):
-        if lock is None:
-            lock = RLock()
         self.claim(SLOT_LARGE, SLOT_CONDITION)
-        self.guard(lock)
+        self.guard(lock or RLock())
 
     cdef guard(self, lock):
         lock.acquire, lock.release  # anything else has no business here
@@ -55,9 +53,9 @@ cdef class Condition(Handle):
         rebuild, arguments, state = super().__reduce__()
         return _rebuild, (rebuild, arguments, self._lock), state
 
-    def acquire(self, block=True, timeout=None):
+    def acquire(self, *args, **kwargs):
         """Takes the lock, as the lock's acquire()."""
-        return self._lock.acquire(block, timeout)
+        return self._lock.acquire(*args, **kwargs)
 
     def release(self):
         """Frees the lock, as the lock's release()."""
@@ -73,6 +71,12 @@ cdef class Condition(Handle):
         if self.mutex is not None:
             return lock_mine(<lock *>self.mutex.cell, me(self.mutex))
         return self._lock._semlock._is_mine()
+
+    cdef int settle(self) except -1:
+        """Called with the lock held, before tickets are taken or notified."""
+        if self.mutex is not None:
+            condition_settle(<condition *>self.cell, load32(&(<lock *>self.mutex.cell).deaths))
+        return 0
 
     cdef uint32_t let_go(self) except? 0:
         """Frees the lock whatever its depth, which it returns."""
@@ -104,15 +108,19 @@ cdef class Condition(Handle):
         does: it must not leave a with block that then frees somebody else's lock."""
         cdef uint32_t taken = 0
         raised = None
-        while taken < (depth if self.mutex is None else 1):
+        if self.mutex is None:
+            for taken in range(depth):
+                self.take_once()
+            return None
+        while True:
             try:
                 self.take_once()
-                taken += 1
-            except LockOwnerDied:
-                raise
+                break
+            except LockOwnerDied as error:
+                raise error from raised
             except BaseException as error:
                 raised = raised or error
-        if self.mutex is not None and self.mutex.kind == SLOT_RLOCK:
+        if self.mutex.kind == SLOT_RLOCK:
             rlock_set_depth(<lock *>self.mutex.cell, depth)
         return raised
 
@@ -120,7 +128,7 @@ cdef class Condition(Handle):
         """Waits for the ticket to be notified: 1, or 0 if the time is up."""
         cdef waiting w
         cdef int rc
-        waiting_begin(&w, deadline, BACKSTOP_IDLE)
+        waiting_begin(&w, deadline, BACKSTOP_OWNED)  # a notifier may die before the release that wakes us
         try:
             while True:
                 with nogil:
@@ -142,8 +150,13 @@ cdef class Condition(Handle):
         if not self.owned():
             raise AssertionError("must acquire() condition before using wait()")
         cdef condition *c = <condition *>self.cell
+        self.settle()
         cdef uint32_t ticket = condition_take(c, identity)
-        cdef uint32_t depth = self.let_go()
+        try:
+            depth = self.let_go()
+        except BaseException:
+            condition_cancel(c, ticket)
+            raise
         raised = None
         try:
             self.sleep(identity, ticket, deadline)
@@ -163,8 +176,10 @@ cdef class Condition(Handle):
 
     def wait_for(self, predicate, timeout=None):
         """Waits until predicate() is true, at most `timeout` seconds. Returns its last value. Call it with the lock held."""
-        cdef int64_t deadline = deadline_of(True, timeout)
+        cdef int64_t deadline = 0
         result = predicate()
+        if not result:
+            deadline = deadline_of(True, timeout)
         while not result:
             if timeout is None:
                 self.wait()
@@ -177,7 +192,9 @@ cdef class Condition(Handle):
 
     cdef int wake(self, uint64_t n) except -1:
         cdef condition *c = <condition *>self.cell
-        cdef uint32_t bits = condition_notify(self.family, c, n, me(self))
+        cdef uint32_t identity = me(self)
+        self.settle()
+        cdef uint32_t bits = condition_notify(self.family, c, n, identity)
         if bits == 0:
             return 0
         if self.mutex is not None and self.mutex.family == self.family:
@@ -246,7 +263,7 @@ cdef class Barrier(Handle):
         return _rebuild_barrier, (rebuild, arguments, self._action, self._timeout), state
 
     cdef broken_error(self):
-        pid = load32(&(<barrier *>self.cell).killed_pid)
+        pid = load32(&(<barrier *>self.cell).broken_pid)
         return threading.BrokenBarrierError(f"process {pid} was killed before it came") if pid \
             else threading.BrokenBarrierError()
 

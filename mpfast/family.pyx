@@ -167,7 +167,9 @@ cdef class Reservation:
         refs_vouched(self.family)
         if self.token is None:
             self.token = _reduction.DupFd(self.fd)
-        return <bytes>self.family.header.id[:16], self.identity, self.token
+        id = <bytes>self.family.header.id[:16]
+        _entered.add((id, self.identity))  # copy() while spawning unpickles here what is meant for the child
+        return id, self.identity, self.token
 
     def close(self):
         """The child has the descriptor by now, or will never have it."""

@@ -3,25 +3,29 @@
  *
  * acquire() and release() without arguments go straight to the lock; with arguments they take Cython's way.
  *
- * `with` does without two bound methods. Before 3.14 a with statement looks __enter__ and __exit__ up on the type and has each bound to the object: two
- * allocations that cost more than the lock. The descriptors here bind to objects from a free list. In 3.14 the
- * interpreter binds nothing, so there the ordinary methods stay; so they do in free-threaded builds, which would need
- * a free list for each thread. Here and not in Cython, as Cython cannot make types with a vectorcall slot. */
+ * `with` does without two bound methods. Before 3.14 a with statement looks __enter__ and __exit__ up on the type and has
+ * each bound to the object: two allocations that cost more than the lock. The descriptors here bind to objects from a
+ * free list. In 3.14 the interpreter binds nothing, so there plain methods do; so they do in free-threaded builds, which
+ * would need a free list for each thread. In C, as Cython cannot make types with a vectorcall slot. */
 #ifndef MPFAST_FASTCALL_H
 #define MPFAST_FASTCALL_H
 
 #include <Python.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
 #include <structmember.h>
 
-typedef PyObject *(*fastwith_function)(PyObject *self);
+typedef PyObject *(*fast_function)(PyObject *self);
 
 /* One per type, as a C function of Python's has no data of its own. */
 struct fastcall_type {
+    PyTypeObject *type;
     PyObject *acquire; /* Cython's method, for calls with arguments */
-    fastwith_function enter;
-    fastwith_function leave;
+    fast_function enter;
+    fast_function release;
+    fast_function leave;  /* the with block */
+    fast_function raised; /* leave, when an exception ends the with block */
 };
 
 static PyObject *fastcall_slowly(PyObject *method, PyObject *self, PyObject *const *args, Py_ssize_t nargs,
@@ -35,27 +39,34 @@ static PyObject *fastcall_slowly(PyObject *method, PyObject *self, PyObject *con
     return PyObject_Vectorcall(method, all, (size_t)nargs + 1, names);
 }
 
-#define FASTCALL_DEFINE(name) \
-    static struct fastcall_type name; \
-    static PyObject *name##_acquire(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *names) \
-    { \
-        if (nargs == 0 && names == NULL) \
-            return name.enter(self); \
-        return fastcall_slowly(name.acquire, self, args, nargs, names); \
-    } \
-    static PyObject *name##_enter(PyObject *self, PyObject *Py_UNUSED(none)) { return name.enter(self); } \
-    static PyObject *name##_release(PyObject *self, PyObject *Py_UNUSED(none)) { return name.leave(self); } \
-    static PyObject *name##_exit(PyObject *self, PyObject *const *Py_UNUSED(raised), Py_ssize_t Py_UNUSED(n)) \
-    { \
-        return name.leave(self); \
-    } \
-    static PyMethodDef name##_methods[] = { \
-        {"acquire", (PyCFunction)(void (*)(void))name##_acquire, METH_FASTCALL | METH_KEYWORDS, NULL}, \
-        {"release", name##_release, METH_NOARGS, NULL}, \
-        {"__enter__", name##_enter, METH_NOARGS, NULL}, \
-        {"__exit__", (PyCFunction)(void (*)(void))name##_exit, METH_FASTCALL, NULL}, \
-        {0}, \
+static PyObject *fastcall_exit(const struct fastcall_type *fast, PyObject *self, PyObject *const *args, Py_ssize_t n)
+{
+    return n > 0 && args[0] != Py_None ? fast->raised(self) : fast->leave(self);
+}
+
+/* clang-format off */
+#define FASTCALL_DEFINE(name)                                                                                          \
+    static struct fastcall_type name;                                                                                  \
+    static PyObject *name##_acquire(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *names)          \
+    {                                                                                                                  \
+        if (nargs == 0 && names == NULL)                                                                               \
+            return name.enter(self);                                                                                   \
+        return fastcall_slowly(name.acquire, self, args, nargs, names);                                                \
+    }                                                                                                                  \
+    static PyObject *name##_enter(PyObject *self, PyObject *Py_UNUSED(none)) { return name.enter(self); }              \
+    static PyObject *name##_release(PyObject *self, PyObject *Py_UNUSED(none)) { return name.release(self); }          \
+    static PyObject *name##_exit(PyObject *self, PyObject *const *args, Py_ssize_t n)                                  \
+    {                                                                                                                  \
+        return fastcall_exit(&name, self, args, n);                                                                    \
+    }                                                                                                                  \
+    static PyMethodDef name##_methods[] = {                                                                            \
+        {"acquire", (PyCFunction)(void (*)(void))name##_acquire, METH_FASTCALL | METH_KEYWORDS, NULL},                 \
+        {"release", name##_release, METH_NOARGS, NULL},                                                                \
+        {"__enter__", name##_enter, METH_NOARGS, NULL},                                                                \
+        {"__exit__", (PyCFunction)(void (*)(void))name##_exit, METH_FASTCALL, NULL},                                   \
+        {0},                                                                                                           \
     };
+/* clang-format on */
 
 FASTCALL_DEFINE(fastcall_lock)
 FASTCALL_DEFINE(fastcall_rlock)
@@ -75,9 +86,9 @@ static int fastcall_replace(PyTypeObject *type, PyMethodDef *method)
 
 #if PY_VERSION_HEX >= 0x030E0000 || defined(Py_GIL_DISABLED)
 
-static int fastwith_install(PyTypeObject *type, fastwith_function enter, fastwith_function leave)
+static int fastwith_install(PyTypeObject *type, const struct fastcall_type *fast)
 {
-    (void)type, (void)enter, (void)leave;
+    (void)type, (void)fast;
     return 0;
 }
 
@@ -87,23 +98,33 @@ static int fastwith_install(PyTypeObject *type, fastwith_function enter, fastwit
 
 struct fastwith_bound {
     PyObject_HEAD vectorcallfunc call;
-    fastwith_function function;
+    const struct fastcall_type *fast;
     PyObject *self;
 };
 
 struct fastwith_method {
-    PyObject_HEAD fastwith_function function;
+    PyObject_HEAD const struct fastcall_type *fast;
+    vectorcallfunc call;
     PyObject *replaced; /* the method in whose place this stands: what introspection sees */
 };
 
 static struct fastwith_bound *fastwith_free[FASTWITH_FREE]; /* guarded by the GIL */
 static int fastwith_count;
 
-static PyObject *fastwith_bound_call(PyObject *callable, PyObject *const *args, size_t nargs, PyObject *names)
+static PyObject *fastwith_enter(PyObject *callable, PyObject *const *args, size_t nargs, PyObject *names)
 {
-    (void)args, (void)nargs, (void)names; /* __exit__ gets what was raised, and no lock cares */
-    struct fastwith_bound *bound = (struct fastwith_bound *)callable;
-    return bound->function(bound->self);
+    (void)args, (void)names;
+    const struct fastwith_bound *bound = (struct fastwith_bound *)callable;
+    if (PyVectorcall_NARGS(nargs) > 0)
+        return PyErr_Format(PyExc_TypeError, "__enter__() takes no arguments (%zd given)", PyVectorcall_NARGS(nargs));
+    return bound->fast->enter(bound->self);
+}
+
+static PyObject *fastwith_exit(PyObject *callable, PyObject *const *args, size_t nargs, PyObject *names)
+{
+    (void)names;
+    const struct fastwith_bound *bound = (struct fastwith_bound *)callable;
+    return fastcall_exit(bound->fast, bound->self, args, PyVectorcall_NARGS(nargs));
 }
 
 static void fastwith_bound_dealloc(PyObject *object)
@@ -137,6 +158,9 @@ static PyObject *fastwith_get(PyObject *descriptor, PyObject *self, PyObject *ty
     struct fastwith_method *method = (struct fastwith_method *)descriptor;
     if (self == NULL)
         return Py_NewRef(method->replaced);
+    if (!PyObject_TypeCheck(self, method->fast->type))
+        return PyErr_Format(PyExc_TypeError, "this method is of %s, not of %s", method->fast->type->tp_name,
+                            Py_TYPE(self)->tp_name);
     struct fastwith_bound *bound;
     if (fastwith_count > 0) {
         bound = fastwith_free[--fastwith_count];
@@ -144,8 +168,8 @@ static PyObject *fastwith_get(PyObject *descriptor, PyObject *self, PyObject *ty
     } else if ((bound = PyObject_New(struct fastwith_bound, &fastwith_bound_type)) == NULL) {
         return NULL;
     }
-    bound->call = fastwith_bound_call;
-    bound->function = method->function;
+    bound->call = method->call;
+    bound->fast = method->fast;
     bound->self = Py_NewRef(self);
     return (PyObject *)bound;
 }
@@ -164,41 +188,47 @@ static PyTypeObject fastwith_method_type = {
     .tp_descr_get = fastwith_get,
 };
 
-static int fastwith_replace(PyTypeObject *type, const char *name, fastwith_function function)
+static int fastwith_replace(PyTypeObject *type, const char *name, const struct fastcall_type *fast, vectorcallfunc call)
 {
     struct fastwith_method *method = PyObject_New(struct fastwith_method, &fastwith_method_type);
     if (method == NULL)
         return -1;
-    method->function = function;
+    method->fast = fast;
+    method->call = call;
     method->replaced = PyObject_GetAttrString((PyObject *)type, name);
     int rc = method->replaced == NULL ? -1 : PyDict_SetItemString(type->tp_dict, name, (PyObject *)method);
     Py_DECREF(method);
     return rc;
 }
 
-static int fastwith_install(PyTypeObject *type, fastwith_function enter, fastwith_function leave)
+static int fastwith_install(PyTypeObject *type, const struct fastcall_type *fast)
 {
     if (PyType_Ready(&fastwith_bound_type) < 0 || PyType_Ready(&fastwith_method_type) < 0)
         return -1;
-    return fastwith_replace(type, "__enter__", enter) < 0 || fastwith_replace(type, "__exit__", leave) < 0 ? -1 : 0;
+    if (fastwith_replace(type, "__enter__", fast, fastwith_enter) < 0)
+        return -1;
+    return fastwith_replace(type, "__exit__", fast, fastwith_exit);
 }
 
 #endif
 
 /* Puts these in the place of the type's own methods of the same names. -1 with an exception set on failure. */
-static int fastcall_install(PyObject *object, struct fastcall_type *fast, PyMethodDef *methods, fastwith_function enter,
-                            fastwith_function leave)
+static int fastcall_install(PyObject *object, struct fastcall_type *fast, PyMethodDef *methods, fast_function enter,
+                            fast_function release, fast_function leave, fast_function raised)
 {
     PyTypeObject *type = (PyTypeObject *)object;
+    fast->type = type;
     fast->enter = enter;
+    fast->release = release;
     fast->leave = leave;
+    fast->raised = raised;
     fast->acquire = PyObject_GetAttrString(object, "acquire");
     if (fast->acquire == NULL)
         return -1;
     for (; methods->ml_name != NULL; methods++)
         if (fastcall_replace(type, methods) < 0)
             return -1;
-    if (fastwith_install(type, enter, leave) < 0)
+    if (fastwith_install(type, fast) < 0)
         return -1;
     PyType_Modified(type);
     return 0;

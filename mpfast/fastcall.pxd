@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 
 cdef extern from "fastcall.h":
-    ctypedef object (*fastwith_function)(object self)
+    ctypedef object (*fast_function)(object self)
     struct fastcall_type:
         pass
     struct PyMethodDef:
@@ -9,5 +9,5 @@ cdef extern from "fastcall.h":
     fastcall_type fastcall_lock, fastcall_rlock
     PyMethodDef *fastcall_lock_methods
     PyMethodDef *fastcall_rlock_methods
-    int fastcall_install(object type, fastcall_type *fast, PyMethodDef *methods, fastwith_function enter,
-                         fastwith_function leave) except -1
+    int fastcall_install(object type, fastcall_type *fast, PyMethodDef *methods, fast_function enter,
+                         fast_function release, fast_function leave, fast_function raised) except -1

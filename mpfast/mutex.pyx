@@ -185,8 +185,11 @@ cdef class Lock(Mutex):
         return 1
 
     cdef int give(self) except -1:
-        me(self)
-        if lock_release(self.family, <lock *>self.cell) == 0:
+        cdef uint32_t identity = me(self)
+        cdef lock *l = <lock *>self.cell
+        if load32(&l.word) & LOCK_DEAD:
+            lock_recover(self.family, l, identity)  # conditions on the lock must hear of the death
+        if lock_release(self.family, l) == 0:
             raise ValueError("semaphore or lock released too many times")
         return 0
 
@@ -270,12 +273,18 @@ cdef object _enter_lock(object self):
     return True
 
 
+cdef object _release_lock(object self):
+    Lock.give(<Lock>self)
+
+
 cdef object _exit_lock(object self):
-    cdef uint32_t identity = me(<Lock>self)
-    cdef lock *l = <lock *>(<Lock>self).cell
-    if LOCK_OWNER(load32(&l.word)) == identity:
-        lock_release((<Lock>self).family, l)
-    elif not _lost():
+    me(<Lock>self)
+    if not load32(&(<lock *>(<Lock>self).cell).word) & LOCK_DEAD:  # else wait() left without it: see _lost()
+        Lock.give(<Lock>self)
+
+
+cdef object _raised_lock(object self):
+    if not _lost():
         Lock.give(<Lock>self)
 
 
@@ -290,9 +299,13 @@ cdef object _enter_rlock(object self):
 
 
 cdef object _exit_rlock(object self):
-    if rlock_release((<RLock>self).family, <lock *>(<RLock>self).cell, me(<RLock>self)) < 0 and not _lost():
+    RLock.give(<RLock>self)
+
+
+cdef object _raised_rlock(object self):
+    if not _lost():
         RLock.give(<RLock>self)
 
 
-fastcall_install(Lock, &fastcall_lock, fastcall_lock_methods, _enter_lock, _exit_lock)
-fastcall_install(RLock, &fastcall_rlock, fastcall_rlock_methods, _enter_rlock, _exit_rlock)
+fastcall_install(Lock, &fastcall_lock, fastcall_lock_methods, _enter_lock, _release_lock, _exit_lock, _raised_lock)
+fastcall_install(RLock, &fastcall_rlock, fastcall_rlock_methods, _enter_rlock, _exit_rlock, _exit_rlock, _raised_rlock)

@@ -44,7 +44,16 @@ cdef uint32_t _checked(value) except? 0:
 cdef class _Counting(Handle):
     """What both semaphores have in common; `taken` counts this object's own permits, as multiprocessing does."""
     cdef int taken
+    cdef uint32_t taker    # who counts: a forked child begins anew
     cdef uint32_t last_tid
+
+    cdef int took(self, int n) except -1:
+        cdef uint32_t identity = me(self)
+        if self.taker != identity:
+            self.taker = identity
+            self.taken = 0
+        self.taken += n
+        return 0
 
     cdef bint attempt(self, uint32_t identity) noexcept:
         if self.kind == SLOT_BOUNDED:
@@ -87,7 +96,7 @@ cdef class _Counting(Handle):
                 deadline = deadline_of(block, None)
             if (deadline == 0 or not self.enter(identity, deadline)) and not self.refused(identity):
                 return False
-        self.taken += 1
+        self.took(1)
         self.last_tid = thread_id(identity)
         return True
 
@@ -101,7 +110,7 @@ cdef class _Counting(Handle):
             rc = semaphore_release(<semaphore *>self.cell, identity)
         if rc < 0:
             raise ValueError("semaphore or lock released too many times")
-        self.taken -= 1
+        self.took(-1)
 
     def __enter__(self):
         return self.acquire()
@@ -122,10 +131,11 @@ cdef class _Counting(Handle):
         return self.get_value() == 0
 
     def _count(self):
+        self.took(0)
         return self.taken
 
     def _is_mine(self):
-        return self.taken > 0 and self.last_tid == thread_id(me(self))
+        return self._count() > 0 and self.last_tid == thread_id(me(self))
 
     def locked(self):
         """Would acquire() block now?"""
@@ -188,10 +198,9 @@ cdef class BoundedSemaphore(Semaphore):
             (<bounded *>self.cell).policy = policy
 
     cdef int backstop(self) except -1:
-        cdef reaped found
+        cdef reaped found = reaped(0, 0)
         if self.kind != SLOT_BOUNDED:
             return 0
-        found.permits = 0
         with nogil:
             reap_holders(self.family, <bounded *>self.cell, &found)
         if found.permits == 0:
@@ -240,9 +249,9 @@ cdef class Event(Handle):
         cdef int rc
         cdef uint32_t identity = me(self)
         cdef int64_t deadline = deadline_of(True, timeout)
+        cdef uint32_t since = EVENT_COUNT(load32(&(<event *>self.cell).word))  # first: a set() after it is seen
         if event_is_set(<event *>self.cell):
             return True
-        cdef uint32_t since = EVENT_COUNT(load32(&(<event *>self.cell).word))
         waiting_begin(&w, deadline, BACKSTOP_IDLE)
         try:
             while True:

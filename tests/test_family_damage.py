@@ -17,7 +17,8 @@ PREAMBLE = """
 import ctypes, errno, faulthandler, gc, os, resource, signal, sys, time
 import mpfast
 
-faulthandler.dump_traceback_later(50, exit=True)
+faulthandler.register(signal.SIGALRM, chain=True)  # no thread: 3.12 warns of forks beside threads
+signal.alarm(50)
 
 def family_fd():
     for fd in os.listdir("/proc/self/fd"):

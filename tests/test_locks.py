@@ -108,3 +108,16 @@ def test_what_is_gone_is_not_listed(ctx):
     assert len(mpfast.locks()) == len(before) + 50
     del locks
     assert len(mpfast.locks()) == len(before)
+
+
+def test_locked(ctx, start):
+    """On every version of Python; multiprocessing has it since 3.14, and not for all."""
+    for lock in (ctx.Lock(), ctx.RLock(), ctx.Semaphore(1), ctx.BoundedSemaphore(1)):
+        child = start(lock)
+        assert lock.locked() is child.on(lock).locked() is False
+        with lock:
+            assert lock.locked() is child.on(lock).locked() is True
+        child.on(lock).acquire()
+        assert lock.locked() is True
+        child.on(lock).release()
+        assert lock.locked() is False

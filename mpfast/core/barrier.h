@@ -2,7 +2,7 @@
 /* Barrier: the whole state in one 64-bit word, so that arriving, completing, breaking and resetting are one CAS each.
  * Waiters sleep on its upper half, which changes whenever their round is decided.
  *
- *   low half:   count of the arrived:32
+ *   low half:   count of the arrived:32; while ACTING, when all have: the identity of who runs the action
  *   upper half: round:22 | outcomes of the last 8 rounds:8 (1 = was reset) | BROKEN:1 | ACTING:1
  *
  * There is no draining phase: the next round may begin while threads of the last one still wake up. They learn how it
@@ -34,8 +34,8 @@ struct barrier {
     shared64 word;
     uint32_t parties;
     uint32_t policy;     /* DEATH_WAIT: killed members are none of its business */
-    shared32 actor;      /* identity of who runs the action */
-    shared32 killed_pid; /* the member whose death broke the barrier; 0: broken by a call */
+    shared32 broken_pid; /* the process whose death broke the barrier; 0: broken by a call */
+    shared32 killed_pid; /* the member that was killed last */
     struct spin spin;
     shared16 members[]; /* [parity of the round][order of arrival]: participant index, 0 = nobody */
 };
@@ -45,6 +45,7 @@ struct barrier {
 
 static inline uint32_t barrier_round(uint64_t word) { return (uint32_t)(word >> BARRIER_ROUND_SHIFT); }
 static inline uint32_t barrier_count(uint64_t word) { return (uint32_t)word; }
+static inline uint32_t barrier_actor(uint64_t word) { return word & BARRIER_ACTING ? (uint32_t)word : 0; }
 static inline shared32 *barrier_futex(struct barrier *b) { return (shared32 *)&b->word + 1; }
 
 /* The word that begins the next round: nobody there, nothing broken. */
@@ -93,9 +94,8 @@ static inline int barrier_arrive(struct barrier *b, uint32_t me, bool acting, ui
             return ARRIVED_TOO_EARLY;
         CHECK(*index < b->parties);
         bool last = *index + 1 >= b->parties;
-        if (last && acting)
-            store_relaxed(&b->actor, me); /* published by the CAS; if it fails, whoever succeeds writes its own */
-        uint64_t next = !last ? word + 1 : acting ? (word + 1) | BARRIER_ACTING : barrier_next(word, false);
+        uint64_t act = (word & ~(uint64_t)UINT32_MAX) | BARRIER_ACTING | me;
+        uint64_t next = !last ? word + 1 : acting ? act : barrier_next(word, false);
         if (!cas_acqrel(&b->word, &word, next)) /* pairs with barrier_wait, and with itself in those who came before */
             continue;
         STEP();
@@ -125,8 +125,7 @@ static inline bool barrier_break(struct barrier *b, uint32_t round, pid_t killed
 {
     uint64_t word = load_relaxed(&b->word);
     while ((round == BARRIER_ANY_ROUND || barrier_round(word) == round) && !(word & BARRIER_BROKEN)) {
-        if (killed != 0)
-            store_relaxed(&b->killed_pid, (uint32_t)killed);
+        store_relaxed(&b->broken_pid, (uint32_t)killed);
         if (cas_acqrel(&b->word, &word, (word | BARRIER_BROKEN) & ~BARRIER_ACTING)) { /* pairs with barrier_wait */
             barrier_wake(b);
             return true;
@@ -175,10 +174,10 @@ static inline pid_t barrier_dead_member(struct family *f, struct barrier *b, uin
     for (uint32_t i = 0; i < b->parties; i++) {
         uint16_t index = load_relaxed(&barrier_members(b, round - 1)[i]);
         if (index == 0 || index >= FAMILY_PARTICIPANTS || index == identity_index(family_me(f)) ||
-            barrier_arrivals(b, round, count, index) > 0)
-            continue;
+            barrier_arrivals(b, round - 1, b->parties, index) <= barrier_arrivals(b, round, count, index))
+            continue;                                                 /* all its threads that came last time are here */
         uint64_t state = load_acquire(&f->participants[index].state); /* pairs with participant_announce */
-        if (state_kind(state) == PARTICIPANT_LIVE && participant_gone(f, index, state))
+        if (participant_killed(f, index, state))
             return state_pid(state);
     }
     return 0;
@@ -192,7 +191,7 @@ static inline void barrier_check_members(struct family *f, struct barrier *b, ui
         return;
     pid_t killed = 0;
     if (word & BARRIER_ACTING) {
-        uint32_t actor = load_relaxed(&b->actor);
+        uint32_t actor = barrier_actor(word);
         killed = participant_died(f, actor) ? participant_pid(f, actor) : 0;
     } else if (barrier_tracks(b)) {
         killed = barrier_dead_member(f, b, round, barrier_count(word));
@@ -224,13 +223,17 @@ static inline int barrier_wait(struct family *f, uint32_t slot, uint32_t me, uin
     }
 }
 
-/* The participant's entry is about to be reused: members that were killed stay known as such. Idempotent. */
-static inline void barrier_reap(struct barrier *b, uint32_t index, bool died, pid_t pid)
+/* The participant's entry is about to be reused: members that were killed stay known as such, and an actor's death is
+ * told now, as later its name would be another's. Idempotent. */
+static inline void barrier_reap(struct barrier *b, uint32_t identity, bool died, pid_t pid)
 {
+    uint64_t word = load_acquire(&b->word); /* pairs with barrier_arrive */
+    if (died && barrier_actor(word) == identity && b->policy != DEATH_WAIT)
+        barrier_break(b, barrier_round(word), pid);
     if (!barrier_tracks(b))
         return;
     for (uint32_t i = 0; i < 2 * b->parties; i++) {
-        uint16_t member = (uint16_t)index;
+        uint16_t member = (uint16_t)identity_index(identity);
         if (load_relaxed(&b->members[i]) != member)
             continue;
         if (died)

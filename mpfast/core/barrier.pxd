@@ -18,7 +18,7 @@ cdef extern from "core/barrier.h":
         shared64 word
         uint32_t parties
         uint32_t policy
-        shared32 killed_pid
+        shared32 broken_pid
     uint32_t barrier_count(uint64_t word) nogil
     int barrier_arrive(barrier *b, uint32_t me, bint acting, uint32_t *round, uint32_t *index) nogil
     bint barrier_complete(barrier *b, uint32_t round) nogil

@@ -11,6 +11,7 @@
 #include "waiting.h"
 
 #define BOUNDED_W 1u
+#define BOUNDED_SCANS 8 /* permits may move behind one scan: only an error that lasts is one */
 #define BOUNDED_SPIN (20 * MICROSECOND)
 #define CELL_ANONYMOUS 0x8000u /* held by a process that left; no index is that large */
 
@@ -86,7 +87,7 @@ static inline int bounded_wait(struct family *f, uint32_t slot, uint32_t me, str
         }
         if (slept == -ETIMEDOUT || slept == -EINTR)
             return slept;
-        uint32_t word = load_relaxed(&b->word);
+        uint32_t word = load_seq(&b->word); /* pairs with bounded_wake: before the cells are looked at again */
         if (waiting_may_spin(w) && spin_first(bounded_ready, b, &b->spin, me, h, BOUNDED_SPIN))
             continue;
         if (!(word & BOUNDED_W) && !cas_seq(&b->word, &word, word | BOUNDED_W)) /* pairs with bounded_wake */
@@ -139,9 +140,18 @@ static inline int bounded_release(struct bounded *b, uint32_t me)
 {
     CHECK(bounded_value(b) <= b->size);
     spin_here(&b->spin, me);
-    if (bounded_free_of(b, (uint16_t)identity_index(me)) || bounded_take_returned(b) || bounded_free_any(b))
-        return 0;
+    for (int scan = 0; scan < BOUNDED_SCANS; scan++)
+        if (bounded_free_of(b, (uint16_t)identity_index(me)) || bounded_take_returned(b) || bounded_free_any(b))
+            return 0;
     return -EOVERFLOW;
+}
+
+static inline bool bounded_holds(const struct bounded *b, uint32_t index)
+{
+    for (uint32_t i = 0; i < b->size; i++)
+        if (load_relaxed(&b->cells[i]) == index)
+            return true;
+    return false;
 }
 
 /* The participant's entry is about to be reused: gives back what it was killed with, or makes it nobody's if it left.

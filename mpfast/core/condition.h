@@ -22,7 +22,7 @@ struct condition {
     shared32 tail;     /* the next ticket */
     shared32 unknown_from, unknown_to;
     shared32 sleepers; /* bits of tickets that may sleep; set by the waiter, cleared by who wakes it */
-    shared32 unused;
+    shared32 settled;  /* what lock.deaths was when the tickets were settled last */
     struct spin spin;
     shared64 cancelled[CONDITION_RING / 64]; /* bit t % RING: ticket t was given up; cleared when it is taken anew */
     shared16 ring[CONDITION_RING];           /* cell t % RING: the participant that waits with ticket t */
@@ -44,10 +44,11 @@ static inline bool ticket_unknown(const struct condition *c, uint32_t ticket)
 
 static inline void ticket_mark_unknown(struct condition *c, uint32_t ticket)
 {
-    if ((int32_t)(load_relaxed(&c->notified) - load_relaxed(&c->unknown_to)) >= 0)
-        store_relaxed(&c->unknown_from, ticket); /* the range before is over */
+    bool over = (int32_t)(load_relaxed(&c->notified) - load_relaxed(&c->unknown_to)) >= 0;
+    store_relaxed(&c->unknown_to, ticket + 1); /* first: a kill in between leaves too much unknown, and not for long */
     STEP();
-    store_relaxed(&c->unknown_to, ticket + 1);
+    if (over)
+        store_relaxed(&c->unknown_from, ticket); /* the range before is over */
 }
 
 /* Lock held. The store of `tail` makes the ticket count; what describes it comes before. */
@@ -66,15 +67,47 @@ static inline uint32_t condition_take(struct condition *c, uint32_t me)
     return ticket;
 }
 
+static inline bool ticket_cancelled(const struct condition *c, uint32_t ticket)
+{
+    uint32_t cell = ticket % CONDITION_RING;
+    return !ticket_unknown(c, ticket) && load_relaxed(&c->cancelled[cell / 64]) >> cell % 64 & 1;
+}
+
+/* Lock held. Passes over the oldest tickets while they are given up, so that only living ones take room. */
+static inline void condition_retire(struct condition *c)
+{
+    uint32_t first = load_relaxed(&c->notified), ticket = first, tail = load_relaxed(&c->tail);
+    while (ticket != tail && ticket_cancelled(c, ticket))
+        ticket++;
+    if (ticket != first)
+        store_seq(&c->notified, ticket); /* pairs with ticket_notified */
+    STEP();
+}
+
 /* Lock held again. True if the ticket was notified after all; else it is given up: no notify is spent on it. */
 static inline bool condition_cancel(struct condition *c, uint32_t ticket)
 {
     if (ticket_notified(c, ticket))
         return true;
-    if (!ticket_unknown(c, ticket))
+    if (ticket + 1 == load_relaxed(&c->tail))
+        store_relaxed(&c->tail, ticket); /* the newest is taken back, so that pollers do not fill the ring */
+    else if (!ticket_unknown(c, ticket))
         or_relaxed(&c->cancelled[ticket % CONDITION_RING / 64], UINT64_C(1) << ticket % 64);
     STEP();
+    condition_retire(c);
     return false;
+}
+
+/* Lock held. After a holder died, tickets may belong to threads that left wait() with LockOwnerDied and so without a
+ * word: all are notified, which wakes some for nothing and loses none. `deaths`: the lock's. */
+static inline void condition_settle(struct condition *c, uint32_t deaths)
+{
+    if (likely(load_relaxed(&c->settled) == deaths))
+        return;
+    store_seq(&c->notified, load_relaxed(&c->tail)); /* pairs with ticket_notified */
+    STEP();
+    futex_wake(&c->notified, INT_MAX);
+    store_relaxed(&c->settled, deaths);
 }
 
 static inline bool ticket_waits(const struct family *f, const struct condition *c, uint32_t ticket)
@@ -84,14 +117,18 @@ static inline bool ticket_waits(const struct family *f, const struct condition *
         return false;
     if (index == identity_index(family_me(f)))
         return true;
-    uint64_t state = load_acquire(&f->participants[index].state); /* pairs with participant_announce */
-    return state_kind(state) != PARTICIPANT_FREE && !participant_gone(f, index, state);
+    const shared64 *word = &f->participants[index].state;
+    uint64_t state = load_acquire(word); /* pairs with participant_announce */
+    if (state_kind(state) == PARTICIPANT_FREE || participant_gone(f, index, state))
+        return false;
+    /* Alive, if it is still the same: a reaper blanks the cell before the entry gets a new owner. */
+    return load_acquire(word) == state && load_relaxed(&c->ring[cell]) == index; /* pairs with reap_entry */
 }
 
 /* Lock held. Advances over n waiters; returns the bits to wake on `notified` after the lock's release, 0: nobody. */
 static inline uint32_t condition_notify(struct family *f, struct condition *c, uint64_t n, uint32_t me)
 {
-    uint32_t ticket = load_relaxed(&c->notified), tail = load_relaxed(&c->tail), bits = 0;
+    uint32_t first = load_relaxed(&c->notified), ticket = first, tail = load_relaxed(&c->tail), bits = 0;
     CHECK((int32_t)(tail - ticket) >= 0);
     if (ticket == tail)
         return 0;
@@ -107,8 +144,8 @@ static inline uint32_t condition_notify(struct family *f, struct condition *c, u
     store_seq(&c->notified, ticket); /* pairs with ticket_notified, and with condition_sleep: see there */
     STEP();
     bits &= load_seq(&c->sleepers); /* pairs with condition_sleep */
-    if (bits != 0)
-        and_relaxed(&c->sleepers, ~bits); /* who shares a bit and is woken for nothing sets it again */
+    if (bits != 0 && tail - first <= 32)
+        and_relaxed(&c->sleepers, ~bits); /* with more tickets out, somebody may share a bit and be about to sleep */
     STEP();
     return bits;
 }

@@ -3,6 +3,9 @@
 #ifndef MPFAST_HANDLE_H
 #define MPFAST_HANDLE_H
 
+#include "barrier.h"
+#include "bounded.h"
+#include "condition.h"
 #include "lock.h"
 #include "slots.h"
 
@@ -18,26 +21,38 @@ static inline bool slot_referenced_by_others(const struct family *f, uint32_t sl
     return false;
 }
 
-/* A process may drop its last object on a lock that it holds. Others still wait for it, so they must hear of its death:
- * the reference stays, as only what a participant references is looked through when it dies. */
-static inline bool handle_pinned(const struct family *f, uint32_t slot)
+static inline bool handle_holds(const struct family *f, uint32_t slot, enum slot_kind kind)
 {
+    const void *cell = slot_at(f, slot);
+    if (kind == SLOT_BOUNDED)
+        return bounded_holds(cell, identity_index(family_me(f)));
+    if (kind == SLOT_LOCK || kind == SLOT_RLOCK)
+        return LOCK_OWNER(load_relaxed(&((const struct lock *)cell)->word)) == family_me(f);
+    return false;
+}
+
+/* The last object on a slot is gone. What the process still holds there others wait for, and they must hear of its
+ * death: then the reference stays, as only what a participant refers to is looked through when it dies. */
+static inline void handle_drop(struct family *f, uint32_t slot)
+{
+    uint32_t me = family_me(f);
     enum slot_kind kind = slot_kind(load_relaxed(&f->states[slot]));
-    if (kind != SLOT_LOCK && kind != SLOT_RLOCK && kind != SLOT_BOUNDED)
-        return false;
-    const struct lock *l = slot_at(f, slot);
-    return (kind == SLOT_BOUNDED || LOCK_OWNER(load_relaxed(&l->word)) == family_me(f)) &&
-           slot_referenced_by_others(f, slot);
+    if (handle_holds(f, slot, kind) && slot_referenced_by_others(f, slot))
+        return;
+    if (kind == SLOT_CONDITION)
+        condition_reap(slot_at(f, slot), identity_index(me)); /* nobody here waits, and the index may get a new owner */
+    if (kind == SLOT_BARRIER)
+        barrier_reap(slot_at(f, slot), me, false, 0);
+    slot_drop(f, identity_index(me), slot);
 }
 
 /* An object is gone. */
 static inline void handle_remove(struct family *f, uint32_t slot)
 {
     pthread_mutex_lock(&f->mutex);
-    uint32_t me = family_me(f);
     CHECK(load_relaxed(&f->handles[slot]) > 0);
-    if (sub_relaxed(&f->handles[slot], 1u) == 1 && me != 0 && !handle_pinned(f, slot))
-        slot_drop(f, identity_index(me), slot);
+    if (sub_relaxed(&f->handles[slot], 1u) == 1 && family_me(f) != 0)
+        handle_drop(f, slot);
     pthread_mutex_unlock(&f->mutex);
 }
 

@@ -56,7 +56,8 @@ struct participant {
     shared64 namespace;  /* inode of the pid namespace in which `state` names a pid */
     shared64 pages;      /* bit k: a reference in page k of the entry's bitmap was set once */
     shared64 cpu;        /* where the process last waited for a lock or woke a waiter, + 1; 0 = unknown: spin.h */
-    shared64 unused[3];
+    shared64 dropping;   /* slot + 1 whose last reference is perhaps being cleared; a reaper finishes that */
+    shared64 unused[2];
     struct wait_record waits[WAIT_RECORDS];
 };
 

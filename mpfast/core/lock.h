@@ -27,6 +27,7 @@ struct lock {
     shared32 wake_bits; /* 0: none */
     shared64 lease;     /* of the one who spins, see spin.h */
     shared32 dead_tid;
+    shared32 deaths; /* how often it was recovered: a Condition settles its tickets when that has changed */
 };
 _Static_assert(sizeof(struct lock) <= SMALL_SLOT_SIZE, "a lock fits a small slot");
 
@@ -193,6 +194,7 @@ static inline bool lock_recover(struct family *f, struct lock *l, uint32_t me)
     if (!(word & LOCK_DEAD) || !cas_acquire(&l->word, &word, me | LOCK_W)) /* pairs with lock_abandon */
         return false;
     STEP();
+    add_relaxed(&l->deaths, 1u);
     store_relaxed(&l->depth, 1);
     lock_entered(l, me);
     if ((bits = lock_take_wakes(l, &slot)) != 0)

@@ -24,6 +24,7 @@ cdef extern from "core/lock.h":
         shared32 holder
         shared32 dead_pid
         shared32 dead_tid
+        shared32 deaths
     struct suspicion:
         pass
     uint32_t LOCK_OWNER(uint32_t word) nogil

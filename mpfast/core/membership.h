@@ -10,23 +10,32 @@
 
 #include "reap.h"
 
+static inline bool entry_claim(struct family *f, uint32_t index, uint64_t flags, uint32_t *identity)
+{
+    shared64 *word = &f->participants[index].state;
+    uint64_t state = load_acquire(word); /* pairs with reap_entry */
+    uint64_t reserved = state_make(PARTICIPANT_RESERVED, state_generation(state), flags, getpid());
+    if (state_kind(state) != PARTICIPANT_FREE || !cas_acqrel(word, &state, reserved)) /* pairs with reap_entry */
+        return false;
+    STEP();
+    *identity = identity_make(index, state_generation(state));
+    return true;
+}
+
 /* Takes entry `index` for a process to be; fd: the description that is to hold its byte, -1: none. */
 static inline bool entry_take(struct family *f, uint32_t index, int fd, uint32_t *identity, struct reaped *r)
 {
-    shared64 *word = &f->participants[index].state;
-    if (fd >= 0 && !reap_if_gone(f, index, fd, r))
+    if (fd < 0)
+        return entry_claim(f, index, PARTICIPANT_PID_ONLY, identity);
+    if (byte_lock(fd, reap_byte(index)) < 0)
         return false;
-    uint64_t state = load_acquire(word); /* pairs with reap_entry */
-    uint64_t flags = fd < 0 ? PARTICIPANT_PID_ONLY : 0;
-    if (state_kind(state) == PARTICIPANT_FREE &&
-        cas_acqrel(word, &state, state_make(PARTICIPANT_RESERVED, state_generation(state), flags, getpid()))) {
-        STEP(); /* the CAS pairs with reap_entry */
-        *identity = identity_make(index, state_generation(state));
-        return true;
-    }
-    if (fd >= 0)
+    bool taken = reap_held(f, index, r) && byte_lock(fd, index) == 0;
+    if (taken && !entry_claim(f, index, 0, identity)) {
         byte_unlock(fd, index);
-    return false;
+        taken = false;
+    }
+    byte_unlock(fd, reap_byte(index));
+    return taken;
 }
 
 /* One more entry than were ever used; 0: the table is full. */
@@ -60,8 +69,7 @@ static inline void entry_look_after(struct family *f, int fd, struct reaped *r)
     uint64_t state = load_acquire(&f->participants[f->cursor].state); /* pairs with participant_announce */
     if (fd < 0 || state_kind(state) != PARTICIPANT_LIVE || f->cursor == identity_index(family_me(f)))
         return;
-    if (reap_if_gone(f, f->cursor, fd, r))
-        byte_unlock(fd, f->cursor);
+    reap_if_gone(f, f->cursor, fd, r);
 }
 
 /* Reserves an entry. Returns the description that holds its byte in *fd (-1: none). -EAGAIN: the table is full.

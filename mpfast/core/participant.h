@@ -59,6 +59,9 @@ static inline int byte_command(int fd, int command, short type, uint32_t byte, s
 static inline int byte_lock(int fd, uint32_t byte) { return byte_command(fd, F_OFD_SETLK, F_WRLCK, byte, NULL); }
 static inline void byte_unlock(int fd, uint32_t byte) { (void)byte_command(fd, F_OFD_SETLK, F_UNLCK, byte, NULL); }
 
+/* Who reaps entry i holds this byte, not the entry's own: that one must go on saying that the process is dead. */
+static inline uint32_t reap_byte(uint32_t index) { return FAMILY_PARTICIPANTS + index; }
+
 /* Held by a description other than fd's? When in doubt, yes: what looks alive is safe. */
 static inline bool byte_held(int fd, uint32_t byte)
 {
@@ -133,6 +136,13 @@ static inline bool participant_gone(const struct family *f, uint32_t index, uint
     return participant_ended(f, index, state);
 }
 
+/* Was the process of the entry, seen in `state`, killed? It may have left while we looked for proof: look again. */
+static inline bool participant_killed(const struct family *f, uint32_t index, uint64_t state)
+{
+    return state_kind(state) == PARTICIPANT_LIVE && participant_gone(f, index, state) &&
+           load_acquire(&f->participants[index].state) == state; /* pairs with participant_leave and reap_entry */
+}
+
 /* Was the owner that a lock word names killed? False if it lives, if it left, or if its entry has a new owner. */
 static inline bool participant_died(const struct family *f, uint32_t word)
 {
@@ -140,9 +150,7 @@ static inline bool participant_died(const struct family *f, uint32_t word)
     if (index == identity_index(family_me(f)) || index >= FAMILY_PARTICIPANTS)
         return false;
     uint64_t state = load_acquire(&f->participants[index].state); /* pairs with participant_announce */
-    if (state_generation(state) != identity_generation(word) || state_kind(state) != PARTICIPANT_LIVE)
-        return false;
-    return participant_gone(f, index, state);
+    return state_generation(state) == identity_generation(word) && participant_killed(f, index, state);
 }
 
 static inline pid_t participant_pid(const struct family *f, uint32_t word)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Reaping: giving back what a dead participant held, then its entry.
  *
- * The right to do so is the OFD lock on the entry's byte, taken through a description of the reaper's own; it vanishes
- * with the reaper. Every step may be run again, so a reaper killed half-way is finished by the next. Until the last
+ * The right to do so is the OFD lock on the entry's reap_byte, taken through a description of the reaper's own; it
+ * vanishes with the reaper. Every step may be run again, so a reaper killed half-way is finished by the next. Until the last
  * step the index is not reused, so what names it cannot mean a newcomer. */
 #ifndef MPFAST_REAP_H
 #define MPFAST_REAP_H
@@ -37,7 +37,7 @@ static inline void reap_slot(struct family *f, uint32_t identity, uint32_t slot,
         condition_reap(cell, index);
         break;
     case SLOT_BARRIER:
-        barrier_reap(cell, index, died, r->pid);
+        barrier_reap(cell, identity, died, r->pid);
         break;
     default:
         break; /* semaphores and events do not know who uses them */
@@ -54,7 +54,7 @@ static inline void reap_page(struct family *f, uint32_t identity, uint32_t page,
             reap_slot(f, identity, (page * (FAMILY_PAGE / 8) + w) * 64 + (uint32_t)__builtin_ctzll(bits), died, r);
 }
 
-/* The caller holds the byte, or knows that nobody uses the entry. */
+/* The caller holds the reap_byte, or holds the entry's own byte for a child that will not come. */
 static inline void reap_entry(struct family *f, uint32_t index, struct reaped *r)
 {
     struct participant *p = &f->participants[index];
@@ -65,6 +65,10 @@ static inline void reap_entry(struct family *f, uint32_t index, struct reaped *r
     r->pid = state_pid(state);
     for (uint64_t pages = load_relaxed(&p->pages); pages != 0; pages &= pages - 1)
         reap_page(f, identity, (uint32_t)__builtin_ctzll(pages), state_kind(state) == PARTICIPANT_LIVE, r);
+    uint64_t note = load_relaxed(&p->dropping);
+    if (note != 0 && note <= FAMILY_SLOTS)
+        slot_free_unreferenced(f, (uint32_t)note - 1);
+    store_relaxed(&p->dropping, 0);
     store_relaxed(&p->pages, 0);
     for (int i = 0; i < WAIT_RECORDS; i++)
         store_relaxed(&p->waits[i].tid, 0);
@@ -74,20 +78,26 @@ static inline void reap_entry(struct family *f, uint32_t index, struct reaped *r
     STEP();
 }
 
-/* Reaps the entry if its process is dead. `right` is a fresh description; it holds the byte if this returns true. */
+/* Reaps the entry if its process is dead. The caller holds its reap_byte. True if the entry is free then. */
+static inline bool reap_held(struct family *f, uint32_t index, struct reaped *r)
+{
+    uint64_t state = load_acquire(&f->participants[index].state); /* pairs with participant_announce */
+    if (state_kind(state) == PARTICIPANT_FREE)
+        return true;
+    if (!participant_gone(f, index, state)) /* also if it closed all its descriptors, or is another program now */
+        return false;
+    reap_entry(f, index, r);
+    return true;
+}
+
+/* As reap_held, through a fresh description `right`; false also if somebody else is at it. */
 static inline bool reap_if_gone(struct family *f, uint32_t index, int right, struct reaped *r)
 {
-    if (byte_lock(right, index) < 0)
+    if (byte_lock(right, reap_byte(index)) < 0)
         return false;
-    uint64_t state = load_acquire(&f->participants[index].state); /* pairs with participant_announce */
-    if (state_kind(state) != PARTICIPANT_FREE) {
-        if (!participant_ended(f, index, state)) { /* it closed all its descriptors, or has become another program */
-            byte_unlock(right, index);
-            return false;
-        }
-        reap_entry(f, index, r);
-    }
-    return true;
+    bool free = reap_held(f, index, r);
+    byte_unlock(right, reap_byte(index)); /* not left to close(): a fork may have copied the descriptor */
+    return free;
 }
 
 /* Somebody noticed that the owner in a lock word is dead: mends all that it held. */
@@ -110,7 +120,7 @@ static inline void reap_holders(struct family *f, const struct bounded *b, struc
         if (index == 0 || index >= FAMILY_PARTICIPANTS || index == identity_index(family_me(f)))
             continue;
         uint64_t state = load_acquire(&f->participants[index].state); /* pairs with participant_announce */
-        if (state_kind(state) == PARTICIPANT_LIVE && participant_gone(f, index, state))
+        if (participant_killed(f, index, state))
             reap_owner(f, identity_make(index, state_generation(state)), r);
     }
 }

@@ -24,6 +24,7 @@ enum slot_kind {
     SLOT_EVENT,
     SLOT_CONDITION,
     SLOT_BARRIER,
+    SLOT_CLAIMED, /* somebody's, but what lies in it is still the last user's */
     SLOT_KINDS
 };
 
@@ -91,13 +92,11 @@ static inline void slot_hint_freed(struct family *f, uint32_t slot)
     add_relaxed(&f->header->slots_freed[class_of(slot)], 1u);
 }
 
-/* Clears a participant's bit and frees the slot if that was the last. Idempotent, so a reaper may run it again. */
-static inline void slot_drop(struct family *f, uint32_t participant, uint32_t slot)
+/* Frees a slot that nobody refers to. The state is loaded before the scan, so that the CAS fails if the slot was freed
+ * and claimed anew meanwhile. */
+static inline void slot_free_unreferenced(struct family *f, uint32_t slot)
 {
-    CHECK(slot < FAMILY_SLOTS && participant > 0 && participant < FAMILY_PARTICIPANTS);
-    uint64_t state = load_acquire(&f->states[slot]); /* pairs with the CAS in slot_take; read while the bit keeps it */
-    and_seq(refs_of(f, participant) + slot / 64, ~(UINT64_C(1) << slot % 64)); /* pairs with ref_get of another drop */
-    STEP();
+    uint64_t state = load_seq(&f->states[slot]); /* pairs with the CAS in slot_take */
     if (slot_kind(state) == SLOT_FREE || slot_referenced(f, slot))
         return;
     uint64_t free = slot_state(SLOT_FREE, slot_generation(state) + 1);
@@ -105,6 +104,21 @@ static inline void slot_drop(struct family *f, uint32_t participant, uint32_t sl
         STEP();
         slot_hint_freed(f, slot);
     }
+}
+
+/* Clears a participant's bit and frees the slot if that was the last. The note outlives a kill in between: without it
+ * nobody would ever look at the slot again. Callers of one participant exclude each other. */
+static inline void slot_drop(struct family *f, uint32_t participant, uint32_t slot)
+{
+    CHECK(slot < FAMILY_SLOTS && participant > 0 && participant < FAMILY_PARTICIPANTS);
+    shared64 *note = &f->participants[participant].dropping;
+    store_relaxed(note, (uint64_t)slot + 1); /* published by the next line */
+    STEP();
+    and_seq(refs_of(f, participant) + slot / 64, ~(UINT64_C(1) << slot % 64)); /* pairs with ref_get of another drop */
+    STEP();
+    slot_free_unreferenced(f, slot);
+    STEP();
+    store_relaxed(note, 0);
 }
 
 static inline void slot_clear(struct family *f, uint32_t slot)
@@ -122,12 +136,15 @@ static inline bool slot_take(struct family *f, uint32_t me, uint32_t slot, enum 
     if (slot_kind(state) != SLOT_FREE || load_relaxed(&f->handles[slot]) != 0)
         return false;
     ref_set(f, identity_index(me), slot);
-    if (!cas_acqrel(&f->states[slot], &state, slot_state(kind, slot_generation(state)))) { /* pairs with slot_drop */
+    uint64_t claimed = slot_state(SLOT_CLAIMED, slot_generation(state));
+    if (!cas_acqrel(&f->states[slot], &state, claimed)) { /* pairs with slot_free_unreferenced */
         slot_drop(f, identity_index(me), slot);
         return false;
     }
     STEP();
     slot_clear(f, slot);
+    STEP();
+    store_release(&f->states[slot], slot_state(kind, slot_generation(state))); /* pairs with reap_slot */
     return true;
 }
 
