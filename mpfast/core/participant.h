@@ -131,6 +131,8 @@ static inline bool participant_ended(const struct family *f, uint32_t index, uin
 /* Both proofs of death. What cannot be proven lives. */
 static inline bool participant_gone(const struct family *f, uint32_t index, uint64_t state)
 {
+    if (index == identity_index(family_me(f)))
+        return false; /* and our own description would not tell of our own lock */
     if (!(state & PARTICIPANT_PID_ONLY) && (f->fd < 0 || byte_held(f->fd, index)))
         return false;
     return participant_ended(f, index, state);

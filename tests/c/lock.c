@@ -131,10 +131,8 @@ static void die_inside(struct user *u)
 static void mend(struct user *u)
 {
     struct lock *l = slot_at(u->f, slot);
-    uint32_t word = load_relaxed(&l->word);
-    struct reaped r = {0};
     if (chance(2))
-        reap_owner(u->f, word, &r);
+        user_reap(u, load_relaxed(&l->word));
     if (!lock_recover(u->f, l, u->me))
         return;
     EXPECT(load_seq(&deaths) > 0); /* pairs with die_inside */

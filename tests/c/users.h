@@ -53,10 +53,9 @@ static inline void family_end(struct family *f)
     family_unmap(f);
 }
 
-/* Another member of f's family. 0 or what member_join says. */
-static inline int view_join(const struct family *f, struct family **out)
+/* The view that another process of f's family would have, before it is a member. */
+static inline struct family *view_map(const struct family *f)
 {
-    static shared32 next_pid;
     struct family *view = malloc(sizeof *view);
     EXPECT(view != NULL);
     memcpy(view, f, sizeof *view);
@@ -64,13 +63,26 @@ static inline int view_join(const struct family *f, struct family **out)
     view->handles = family_private(HANDLES_SIZE);
     EXPECT(view->identity != NULL && view->handles != NULL);
     pthread_mutex_init(&view->mutex, NULL);
-    view->fd = family_reopen(f);
-    EXPECT(view->fd >= 0);
-    pretended_pid = NO_SUCH_PID + (pid_t)add_relaxed(&next_pid, 1u);
+    view->fd = -1;
+    return view;
+}
+
+static inline pid_t pid_of_nobody(void)
+{
+    static shared32 next_pid;
+    return NO_SUCH_PID + (pid_t)add_relaxed(&next_pid, 1u);
+}
+
+/* Another member of f's family. 0 or what member_join says. */
+static inline int view_join(const struct family *f, struct family **out)
+{
     struct reaped r = {0};
-    int rc = member_join(view, &r);
+    *out = view_map(f);
+    (*out)->fd = family_reopen(f);
+    EXPECT((*out)->fd >= 0);
+    pretended_pid = pid_of_nobody();
+    int rc = member_join(*out, &r);
     pretended_pid = 0;
-    *out = view;
     return rc;
 }
 
@@ -154,6 +166,14 @@ static inline int user_lock(struct user *u, uint32_t slot, int64_t deadline)
         ;
     waiting_end(&w);
     return rc;
+}
+
+/* What a caller who was told -EOWNERDEAD does first. A user whose pid is nobody's would take itself for dead. */
+static inline void user_reap(struct user *u, uint32_t word)
+{
+    struct reaped r = {0};
+    if (identity_index(word) != identity_index(u->me))
+        reap_owner(u->f, word, &r);
 }
 
 static inline bool user_unlock(struct user *u, uint32_t slot) { return lock_release(u->f, slot_at(u->f, slot)) != 0; }
