@@ -7,6 +7,7 @@ import pickle
 
 import jobs
 import pytest
+import subclasses
 import workers
 from harness import PATIENCE, Thread
 
@@ -127,7 +128,6 @@ def test_a_lock_held_at_the_start_of_a_child_may_be_released_by_it(ctx, start):
 
 
 def test_subclasses(mp, ctx, start):
-    subclasses = importlib.import_module("subclasses")
     name = {"multiprocessing": "StdlibLock", "mpfast": "FastLock"}[mp.__name__]
     lock = getattr(subclasses, name)(ctx=ctx)
     assert isinstance(lock, importlib.import_module(mp.__name__ + ".synchronize").Lock)

@@ -64,8 +64,15 @@ def shared_files():
     return {name for name in names if not name.startswith("sem.") or SEMAPHORES in name}
 
 
+def live_objects():
+    """How many locks and the like exist, in a build with MPFAST_DEBUG; else 0."""
+    family = sys.modules.get("mpfast.family")
+    return (family and family.live_objects()) or 0
+
+
 class Snapshot:
     def __init__(self):
+        self.objects = live_objects()
         self.processes = descendants()
         self.descriptors = descriptors()
         self.memory = memory_files()
@@ -86,6 +93,7 @@ class Snapshot:
                 "mappings of memory files": now.memory - self.memory,
                 "files in /dev/shm": now.shared - self.shared,
                 "threads": now.threads - self.threads,
+                "objects of mpfast": max(0, now.objects - self.objects),
                 "active_children()": process.active_children(),
             }.items()
             if new

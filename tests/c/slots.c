@@ -85,7 +85,7 @@ static void churn(struct user *u)
 {
     struct claim held[HELD];
     int n = 0;
-    for (int i = times(12000); i > 0; i--) {
+    for (int i = times(60000); i > 0; i--) {
         if (n < HELD && chance(2) && claim_one(u, &held[n]))
             n++;
         else if (n > 0)
@@ -163,7 +163,7 @@ static void beget(struct user *u, struct child *child)
 
 static void bequeath(struct user *u)
 {
-    for (int i = times(400); i > 0; i--) {
+    for (int i = times(1500); i > 0; i--) {
         struct child child = {.n = 0};
         while (child.n < 3 && claim_one(u, &child.inherits[child.n]))
             child.n++;
