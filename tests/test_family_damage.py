@@ -7,6 +7,7 @@ import platform
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -308,6 +309,7 @@ def test_no_descriptors_left(program, when):
         assert lines[2:] == ["returned True"] * 2
 
 
+@pytest.mark.skipif("libasan" in Path("/proc/self/maps").read_text(), reason="needs an address space without ASan's")
 def test_no_memory_left(program):
     """The address space is limited: the family cannot be mapped."""
     lines = program("""

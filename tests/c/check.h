@@ -62,10 +62,10 @@ static inline uint32_t chance(uint32_t below)
 /* Makes a race that needs a thread to be slow between two steps likely enough to be seen. */
 static inline void jitter(void)
 {
-    uint32_t r = chance(64);
+    uint32_t r = chance(512);
     if (r == 0)
         usleep(chance(80));
-    else if (r < 6)
+    else if (r < 8)
         sched_yield();
 }
 
@@ -76,6 +76,14 @@ static inline void jitter(void)
 #include "core/atomic.h"
 #include "core/clock.h"
 #include "weaken.h"
+
+#if !defined(POINT) && !SANITIZED && !MUTANT /* a sanitized build looks at orders, a plain one at interleavings */
+#define POINT() jitter()
+#define READ_POINT() jitter()
+#endif
+#ifdef POINT
+#include "points.h"
+#endif
 
 static inline bool stress(void) { return getenv("MPFAST_STRESS") != NULL; }
 

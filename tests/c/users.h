@@ -278,7 +278,8 @@ static inline int user_decided(struct user *u, uint32_t slot, uint32_t round, in
 }
 
 /* The order of arrival, or -EPIPE. The last to come runs the action, if there is one. */
-static inline int user_meet(struct user *u, uint32_t slot, int64_t deadline, void (*action)(struct user *), uint32_t *round)
+static inline int user_meet(struct user *u, uint32_t slot, int64_t deadline, void (*action)(struct user *),
+                            uint32_t *round)
 {
     struct barrier *b = slot_at(u->f, slot);
     uint32_t index;
