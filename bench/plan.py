@@ -7,11 +7,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from . import launch, locks
+from . import launch, locks, queues
 from .impls import START_METHODS
 from .scenario import Cell, Scenario
 
-SUITES: dict[str, tuple[Scenario, ...]] = {"locks": locks.SCENARIOS, "launch": launch.SCENARIOS}
+SUITES: dict[str, tuple[Scenario, ...]] = {
+    "locks": locks.SCENARIOS,
+    "queues": queues.SCENARIOS,
+    "launch": launch.SCENARIOS,
+}
 
 
 @dataclass(frozen=True)
@@ -31,8 +35,24 @@ class Effort:
     budgets: dict[str, Budget]
 
 
-FULL = Effort(2, {"alone": Budget(0.45, 10, 60), "duo": Budget(1.3, 6, 80), "launch": Budget(1.6, 3, 200)})
-QUICK = Effort(1, {"alone": Budget(0.12, 6, 20), "duo": Budget(0.35, 6, 20), "launch": Budget(0.5, 1, 40)})
+FULL = Effort(
+    2,
+    {
+        "alone": Budget(0.45, 10, 60),
+        "duo": Budget(1.3, 6, 80),
+        "crowd": Budget(1.3, 6, 80),
+        "launch": Budget(1.6, 3, 200),
+    },
+)
+QUICK = Effort(
+    1,
+    {
+        "alone": Budget(0.12, 6, 20),
+        "duo": Budget(0.35, 6, 20),
+        "crowd": Budget(0.35, 6, 20),
+        "launch": Budget(0.5, 1, 40),
+    },
+)
 
 
 def exactly(pairs: int) -> Effort:
@@ -63,6 +83,6 @@ def batches(chosen: Iterable[Cell]) -> list[list[Cell]]:
     def shared(cell: Cell) -> tuple[str, str, str]:
         return (cell.scenario.kind, cell.method, cell.placement)
 
-    order = ("alone", "duo", "launch")
+    order = ("alone", "duo", "crowd", "launch")
     sort = sorted(chosen, key=lambda cell: (order.index(cell.scenario.kind), shared(cell)))
     return [list(group) for _, group in groupby(sort, key=shared)]
