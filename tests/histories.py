@@ -4,7 +4,7 @@
 A history is linearizable if each call can be given one instant between its begin and its end such that a plain FIFO
 queue would have answered all of them so. `faults` looks for the patterns that make this impossible, in n log n; for
 histories without maxsize it is exact: Henzinger, Sezgin and Vafeiadis, "Aspect-oriented linearizability proofs" (2013).
-`linearizable` tries all ways, for short histories, with maxsize exactly: Wing and Gong (1993), with the memory of Lowe
+`outcomes` tries all ways, for short histories, with maxsize exactly: Wing and Gong (1993), with the memory of Lowe
 (2017).
 
 Values are distinct. A call that never returned, as its process was killed, ends NEVER.
@@ -133,11 +133,10 @@ def wrongly_full(history: History, maxsize: int) -> Iterator[str]:
             yield f"Full from {call.begin} to {call.end}, though there were never {maxsize} items"
 
 
-def linearizable(calls: Iterable[Call], maxsize: int = 0, content: tuple[int, ...] = ()) -> bool:
-    """Is there an order of all calls that a FIFO queue with this content before the first would answer so?"""
+def outcomes(calls: Iterable[Call], maxsize: int, contents: Iterable[tuple[int, ...]]) -> set[tuple[int, ...]]:
+    """What can be in a FIFO queue after the calls if before the first there was one of the contents in it."""
     pending = sorted(calls, key=lambda call: call.begin)
-    every = (1 << len(pending)) - 1
-    seen, stack = set(), [(0, content)]
+    ends, seen, stack = set(), set(), [(0, content) for content in contents]
     while stack:
         state = stack.pop()
         if state in seen:
@@ -145,14 +144,19 @@ def linearizable(calls: Iterable[Call], maxsize: int = 0, content: tuple[int, ..
         seen.add(state)
         done, inside = state
         left = [k for k in range(len(pending)) if not done >> k & 1]
-        if done == every or all(pending[k].end == NEVER for k in left):
-            return True
-        first_end = min(pending[k].end for k in left)
+        first_end = min((pending[k].end for k in left), default=NEVER)
+        if first_end == NEVER:
+            ends.add(inside)
         for k in left:
             after = answer(pending[k], inside, maxsize) if pending[k].begin <= first_end else None
             if after is not None:
                 stack.append((done | 1 << k, after))
-    return False
+    return ends
+
+
+def linearizable(calls: Iterable[Call], maxsize: int = 0) -> bool:
+    """Is there an order of all calls that a FIFO queue, empty at first, would answer so?"""
+    return bool(outcomes(calls, maxsize, [()]))
 
 
 def answer(call: Call, inside: tuple[int, ...], maxsize: int) -> tuple[int, ...] | None:
