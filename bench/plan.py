@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from . import launch, locks, queues
-from .impls import START_METHODS
 from .scenario import Cell, Scenario
 
 SUITES: dict[str, tuple[Scenario, ...]] = {
@@ -63,7 +62,7 @@ def exactly(pairs: int) -> Effort:
 def all_cells() -> Iterator[Cell]:
     for suite, scenarios in SUITES.items():
         for scenario in scenarios:
-            for method in START_METHODS:
+            for method in scenario.methods:
                 for placement in scenario.placements:
                     yield Cell(suite, scenario, method, placement)
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import repeat
 from multiprocessing.context import BaseContext
@@ -116,4 +116,20 @@ CROWDS: tuple[Crowd, ...] = (
     crowd("dict", 4, 4),
 )
 
-SCENARIOS: tuple[Scenario, ...] = (*ALONE, *FLOWS, *CROWDS)
+
+
+def against_fifo(scenario: Scenario) -> Scenario:
+    """The same against faster-fifo's queue, whose times stand in the stdlib's place then."""
+    return replace(
+        scenario,
+        key=f"fifo_{scenario.key}",
+        title=f"{scenario.title}, against faster-fifo",
+        primitive="Queue against faster-fifo",
+        rival="faster_fifo",
+        methods=("fork",),
+    )
+
+
+FIFO = tuple(against_fifo(scenario) for scenario in (*FLOWS, *CROWDS))
+
+SCENARIOS: tuple[Scenario, ...] = (*ALONE, *FLOWS, *CROWDS, *FIFO)

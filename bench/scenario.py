@@ -10,6 +10,7 @@ from multiprocessing.context import BaseContext
 from typing import ClassVar, Protocol
 
 from .deadline import Limits
+from .impls import START_METHODS
 from .placement import PLACEMENTS, Place, place
 
 
@@ -34,6 +35,8 @@ class Scenario:
     primitive: str
     operation: str  # what is done once, in words
     units: int = field(default=1, kw_only=True)  # one operation of a batch counts as so many
+    rival: str = field(default="", kw_only=True)  # the package that mpfast is compared with, if not the stdlib
+    methods: tuple[str, ...] = field(default=START_METHODS, kw_only=True)
 
     kind: ClassVar[str]
     placements: ClassVar[tuple[str, ...]] = PLACEMENTS
