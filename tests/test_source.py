@@ -16,7 +16,10 @@ FILE_LINES, FUNCTION_LINES = 600, 80
 CORE = [
     *("atomic", "check", "clock", "futex", "layout", "family", "participant", "thread", "waiting", "spin", "slots"),
     *("lock", "rlock", "semaphore", "bounded", "event", "condition", "barrier"),
-    *("handle", "reap", "membership", "fork"),
+    *("eventcount", "queue_layout", "queue_map", "queue_page", "queue_put", "queue_take", "queue_block", "queue_trim"),
+    *("queue_memory", "queue_hold", "queue_reap"),
+    *("handle", "reap", "membership", "fork", "queue_bell", "queue"),
+    "hugemem",
 ]
 
 # The layer of a module; what is not named here is layer 2 if it is Cython or C and layer 3 if it is Python.

@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/falloc.h>
 #include <linux/memfd.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -43,6 +44,7 @@ struct family {
     uint32_t cursor;       /* where the next look for dead participants begins; guarded by mutex */
     uint32_t child;        /* between fork's prepare and its end: the child's identity, 0 = none */
     int child_fd;
+    struct queue *queues; /* this process's views of queues; guarded by mutex */
     struct family *next;
 };
 
@@ -88,6 +90,21 @@ static inline int family_reopen(const struct family *f)
     if (!family_fd_valid(f))
         return -EBADF;
     return fd_reopen(f->fd);
+}
+
+static inline uint64_t window_offset(uint32_t slot)
+{
+    return OFFSET_WINDOWS + (uint64_t)(slot - FAMILY_SMALL_SLOTS) * WINDOW_SIZE;
+}
+
+/* Gives memory of a window back to the system; what is there reads as zeros then. */
+static inline int window_punch(const struct family *f, uint32_t slot, uint64_t offset, uint64_t size)
+{
+    if (!family_fd_valid(f))
+        return -EBADF;
+    off_t start = (off_t)(window_offset(slot) + offset);
+    int mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+    return fallocate(f->fd, mode, start, (off_t)size) < 0 ? -errno : 0;
 }
 
 static inline void *family_private(size_t size)
@@ -169,7 +186,7 @@ static inline int family_create(struct family **out)
     int fd = memfd_create("mpfast", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (fd < 0)
         return -errno;
-    int rc = ftruncate(fd, (off_t)FAMILY_SIZE) < 0 ? -errno : family_map(fd, out);
+    int rc = ftruncate(fd, (off_t)FAMILY_FILE) < 0 ? -errno : family_map(fd, out);
     if (rc == 0 && (rc = family_format(fd, (*out)->header)) < 0)
         family_unmap(*out);
     if (rc < 0)
@@ -191,7 +208,7 @@ static inline int family_attach(int fd, struct family **out)
     int rc = family_check(&h);
     if (rc < 0)
         return rc;
-    if ((uint64_t)st.st_size != FAMILY_SIZE)
+    if ((uint64_t)st.st_size != FAMILY_FILE)
         return -EBADMSG;
     return family_map(fd, out);
 }

@@ -40,8 +40,11 @@ static inline void fork_reserve(struct family *f)
     f->child = 0;
     f->child_fd = -1;
     uint32_t me = family_me(f), identity;
-    if (me == 0 || member_reserve(f, &identity, &f->child_fd, &families.reaped) < 0)
-        return; /* the child can use nothing of this family, and is told when it tries */
+    if (me == 0 || member_reserve(f, &identity, &f->child_fd, &families.reaped) < 0) {
+        queues_fork(f, 0);
+        return; /* the child can use nothing of this family, and is told when it tries; but its views go on */
+    }
+    queues_fork(f, identity_index(identity));
     member_copy_refs(f, identity_index(me), identity_index(identity));
     f->child = identity;
 }

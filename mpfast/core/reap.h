@@ -11,6 +11,7 @@
 #include "bounded.h"
 #include "condition.h"
 #include "lock.h"
+#include "queue_reap.h"
 #include "slots.h"
 
 struct reaped {
@@ -38,6 +39,9 @@ static inline void reap_slot(struct family *f, uint32_t identity, uint32_t slot,
         break;
     case SLOT_BARRIER:
         barrier_reap(cell, identity, died, r->pid);
+        break;
+    case SLOT_QUEUE:
+        queue_reap(f, slot, index);
         break;
     default:
         break; /* semaphores and events do not know who uses them */
@@ -67,7 +71,7 @@ static inline void reap_entry(struct family *f, uint32_t index, struct reaped *r
         reap_page(f, identity, (uint32_t)__builtin_ctzll(pages), state_kind(state) == PARTICIPANT_LIVE, r);
     uint64_t note = load_relaxed(&p->dropping);
     if (note != 0 && note <= FAMILY_SLOTS)
-        slot_free_unreferenced(f, (uint32_t)note - 1);
+        slot_free_unreferenced(f, index, (uint32_t)note - 1);
     store_relaxed(&p->dropping, 0);
     store_relaxed(&p->pages, 0);
     for (int i = 0; i < WAIT_RECORDS; i++)

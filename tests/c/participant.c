@@ -198,11 +198,11 @@ static int attached(size_t offset, size_t size, uint64_t value, off_t length)
 }
 
 #define DAMAGED(field, value) \
-    attached(offsetof(struct family_header, field), sizeof(((struct family_header *)0)->field), (value), FAMILY_SIZE)
+    attached(offsetof(struct family_header, field), sizeof(((struct family_header *)0)->field), (value), FAMILY_FILE)
 
 static void damaged_headers(void)
 {
-    off_t size = FAMILY_SIZE;
+    off_t size = FAMILY_FILE;
     EXPECT_EQ(attached(0, 0, 0, size), 0);
     EXPECT_EQ(DAMAGED(magic, 0), -EBADMSG);
     EXPECT_EQ(DAMAGED(magic, FAMILY_MAGIC ^ 1), -EBADMSG);
@@ -230,7 +230,7 @@ static void damaged_headers(void)
 /* Nobody can shrink the segment under its users, nor find it in the file system. */
 static void seals(void)
 {
-    EXPECT(ftruncate(family->fd, FAMILY_PAGE) < 0 && ftruncate(family->fd, FAMILY_SIZE + 1) < 0);
+    EXPECT(ftruncate(family->fd, FAMILY_PAGE) < 0 && ftruncate(family->fd, FAMILY_FILE + 1) < 0);
     EXPECT_EQ(fcntl(family->fd, F_GET_SEALS), F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
     EXPECT(fcntl(family->fd, F_GETFD) & FD_CLOEXEC);
     struct family *second = NULL;
