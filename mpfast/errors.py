@@ -11,7 +11,7 @@ TYPE_CHECKING = False  # typing costs each spawned child 2 ms
 if TYPE_CHECKING:
     from typing import NoReturn
 
-__all__ = ["LockOwnerDied", "fail"]
+__all__ = ["CorruptedQueueError", "LockOwnerDied", "fail"]
 
 
 class LockOwnerDied(ProcessError, OSError):
@@ -29,6 +29,16 @@ class LockOwnerDied(ProcessError, OSError):
 
     def __reduce__(self) -> tuple[type[LockOwnerDied], tuple[int, int, str]]:
         return type(self), (self.pid, self.tid, self.name)
+
+
+class CorruptedQueueError(ProcessError, OSError):
+    """A queue's shared memory is damaged: something in a process that has it wrote where it should not."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(errno.EBADMSG, text)
+
+    def __reduce__(self) -> tuple[type[CorruptedQueueError], tuple[str]]:
+        return type(self), (self.strerror or "",)
 
 
 _TEXTS = {

@@ -11,6 +11,7 @@ What is received is the receiver's own: large buffers are copied into fresh memo
 zero_copy, seen through views that keep the message's memory until they are collected.
 """
 
+cimport cython
 from cpython.buffer cimport (
     PyBUF_ANY_CONTIGUOUS, PyBUF_READ, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer,
 )
@@ -20,8 +21,10 @@ from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_FromDouble
 from cpython.memoryview cimport PyMemoryView_FromMemory
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcpy
-from mpfast.core.hugemem cimport HUGE_PAGE, hugemem_map, hugemem_unmap
+from mpfast.core.hugemem cimport hugemem_advise
 from mpfast.pickling cimport Pickling, done, loads, pickled
+
+from .errors import CorruptedQueueError
 
 cdef extern from "Python.h":
     bint PyUnicode_IS_COMPACT_ASCII(object)
@@ -161,19 +164,7 @@ cdef char *store_lengths(Pickling pickling, char *where) except NULL:
     return <char *>&table[table[0] + 2]
 
 
-cdef class Memory:
-    """Memory of its own behind a large buffer that was received."""
-    cdef char *start
-    cdef size_t size
-
-    def __dealloc__(self):
-        if self.start != NULL:
-            hugemem_unmap(self.start, self.size)
-
-    def __getbuffer__(self, Py_buffer *view, int flags):
-        PyBuffer_FillInfo(view, self, self.start, self.size, False, flags)
-
-
+@cython.no_gc_clear
 cdef class View:
     """A buffer inside a message that stays in shared memory."""
     cdef object pin  # keeps the message
@@ -185,35 +176,29 @@ cdef class View:
 
 
 cdef object memory(const char *data, size_t size):
-    cdef Memory large
-    if size < HUGE_PAGE:
-        small = PyByteArray_FromStringAndSize(NULL, size)
-        copy(PyByteArray_AS_STRING(small), data, size)
-        return small
-    large = Memory.__new__(Memory)
-    large.start = <char *>hugemem_map(size)
-    if large.start == NULL:
-        raise MemoryError(f"no memory for a buffer of {size} bytes from a queue")
-    large.size = size
-    copy(large.start, data, size)
-    return large
+    """What pickle itself would make of a buffer, in memory of this process."""
+    copied = PyByteArray_FromStringAndSize(NULL, size)
+    hugemem_advise(PyByteArray_AS_STRING(copied), size)
+    copy(PyByteArray_AS_STRING(copied), data, size)
+    return copied
 
 
 cdef object seen_through(object pin, const char *data, size_t size):
     cdef View view = View.__new__(View)
     view.pin, view.start, view.size = pin, <char *>data, size
-    return view
+    return memoryview(view)
 
 
 cdef object payload_load(int kind, const char *data, size_t size, object pin):
     """The object of a message. `pin`: what the views of its buffers keep; None: they are copied.
 
-    Raises ValueError if the message is damaged, and whatever unpickling raises.
+    Raises CorruptedQueueError if the message is damaged, and whatever unpickling raises.
     """
     if kind == PAYLOAD_PICKLE:
         return load_pickle(data, size, None)
     if kind == PAYLOAD_BYTES:
         obj = PyBytes_FromStringAndSize(NULL, size)
+        hugemem_advise(PyBytes_AS_STRING(obj), size)
         copy(PyBytes_AS_STRING(obj), data, size)
         return obj
     if kind == PAYLOAD_ASCII:
@@ -226,7 +211,7 @@ cdef object payload_load(int kind, const char *data, size_t size, object pin):
         return (<const int64_t *>data)[0]
     if kind == PAYLOAD_BUFFERS:
         return load_with_buffers(data, size, pin)
-    raise ValueError(f"a message of unknown kind {kind} and {size} bytes")
+    raise CorruptedQueueError(f"a message of unknown kind {kind} and {size} bytes")
 
 
 cdef object load_pickle(const char *data, size_t size, list buffers):
@@ -243,17 +228,17 @@ cdef object load_with_buffers(const char *data, size_t size, object pin):
     cdef const uint64_t *table = <const uint64_t *>data
     cdef size_t words = size // sizeof(uint64_t), count, at, length, stream
     if words < 2 or table[0] > words - 2:
-        raise ValueError("a message whose buffers are damaged")
+        raise CorruptedQueueError("a message whose buffers are damaged")
     count = table[0]
     stream = (count + 2) * sizeof(uint64_t)
     at = stream + table[count + 1]
     if at < stream or at > size:
-        raise ValueError("a message whose buffers are damaged")
+        raise CorruptedQueueError("a message whose buffers are damaged")
     buffers = []
     for i in range(count):
         at, length = aligned(at), table[i + 1]
         if at > size or length > size - at:
-            raise ValueError("a message whose buffers are damaged")
+            raise CorruptedQueueError("a message whose buffers are damaged")
         buffers.append(memory(data + at, length) if pin is None else seen_through(pin, data + at, length))
         at += length
     return load_pickle(data + stream, table[count + 1], buffers)

@@ -3,6 +3,7 @@
 
 import contextlib
 import importlib
+import os
 import pickle
 import signal
 from multiprocessing.connection import wait
@@ -91,6 +92,32 @@ def map_into(ctx, queue):
         queue.put(pool.map(square, range(3)))
         pool.close()
         pool.join()
+
+
+def use_and_tell(ctx, back, item):
+    queue = ctx.Queue()
+    for _ in range(10):
+        queue.put({"item": item})
+        queue.put(b"x" * 100_000)
+        queue.get()
+        queue.get()
+    back.put(item)
+
+
+def look_at(view, event, back):
+    event.wait()
+    back.put(bytes(view.data))
+
+
+def fork_on(queue, generations):
+    if generations == 0:
+        return
+    pid = os.fork()
+    if pid == 0:
+        queue.put(generations - 1)
+        fork_on(queue, generations - 1)
+        os._exit(0)
+    assert os.waitpid(pid, 0)[1] == 0
 
 
 class Alarm(Exception):

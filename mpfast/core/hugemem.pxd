@@ -1,5 +1,3 @@
 # SPDX-License-Identifier: MIT
 cdef extern from "core/hugemem.h" nogil:
-    const size_t HUGE_PAGE
-    void *hugemem_map(size_t size)
-    void hugemem_unmap(void *start, size_t size)
+    void hugemem_advise(void *start, size_t size)

@@ -1,0 +1,3 @@
+# SPDX-License-Identifier: MIT
+class View:
+    """A buffer inside a message that stays in shared memory."""
