@@ -55,17 +55,19 @@ cdef class Channel(Handle):
         return self.view
 
     cdef int pause(self, queue_end what, waiting *w) except -1:
-        """Waits for a change; 0: the time is up, try a last time."""
+        """Waits for a change; 0: the time is up, try a last time.
+
+        Signals are served now, however the wait ended: what is taken afterwards would be lost with an exception.
+        """
         cdef int rc
         with nogil:
             rc = queue_wait(self.view, what, w, &self.history)
-        if rc == -EINTR:
-            try:
-                PyErr_CheckSignals()
-            except:
-                queue_pass_on(self.view, what)
-                raise
-        elif rc < 0 and rc != -ETIMEDOUT:
+        try:
+            PyErr_CheckSignals()
+        except:
+            queue_pass_on(self.view, what)
+            raise
+        if rc < 0 and rc != -ETIMEDOUT and rc != -EINTR:
             refuse(rc, "cannot wait for a queue")
         return rc != -ETIMEDOUT
 

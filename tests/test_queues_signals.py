@@ -3,6 +3,7 @@
 
 import queue
 import signal
+import time
 
 import pytest
 import queuers
@@ -126,25 +127,26 @@ class TestOurs:
             first, second = start(q).begin(workers.invoke, q, "get"), Thread(q.get).asleep()
             first.signal(signal.SIGINT)
             q.put("item")
-            if first.outcome().kind == "KeyboardInterrupt":
-                assert second.result(patience=5) == "item"
-            first.dispose()
+            if first.outcome() == workers.Returned("item"):
+                q.put("another")
+            assert second.result(patience=5) in ("item", "another")
+            first.end()
 
     def test_nothing_is_lost_under_a_hail_of_exceptions(self, q, start):
-        """Between the return of get() and the next line an exception may lose an item, as everywhere in Python: so
-        what is missing is counted, and there must be as good as none of it."""
+        """An exception that comes between the taking of an item and the end of get() loses it, as everywhere in Python:
+        that is a moment. In the waits, where nearly all exceptions come, nothing is lost."""
         child = start(q)
-        child.send(queuers.get_under_alarms, q, 2000)
-        for i in range(2000):
+        child.send(queuers.get_under_alarms, q, 600)
+        for i in range(600):
             q.put(i)
+            time.sleep(0.001)  # so that it has to wait for most of them
         more = 0
-        while not child.link.poll(0.5):
+        while not child.link.poll(0.1):
             q.put(-1)
             more += 1
-        got = child.result()
+        got, alarms = child.result()
         numbers = [n for n in got if n >= 0]
         assert numbers == sorted(set(numbers))
-        assert len(numbers) >= 1990
-        assert more < 20
-        while not q.empty():
-            q.get()
+        assert len(numbers) + more >= 600
+        assert alarms > 50
+        assert more < alarms / 10
