@@ -44,8 +44,8 @@ static inline void fork_reserve(struct family *f)
         queues_fork(f, 0);
         return; /* the child can use nothing of this family, and is told when it tries; but its views go on */
     }
-    queues_fork(f, identity_index(identity));
     member_copy_refs(f, identity_index(me), identity_index(identity));
+    queues_fork(f, identity_index(identity)); /* after that, so that whoever reaps the child looks for what it holds */
     f->child = identity;
 }
 

@@ -143,6 +143,7 @@ static inline void queue_shutdown(struct queue *q)
     store_seq(&h->shutdown, 1); /* pairs with queue_ready */
     eventcount_wake(&h->items, INT_MAX);
     eventcount_wake(&h->space, INT_MAX);
+    eventcount_wake(&h->freed, INT_MAX);
     bell_answer(q, BELL_ITEMS);
     bell_answer(q, BELL_SPACE);
 }
@@ -215,7 +216,16 @@ static inline void queue_look_after(struct queue *q)
 static inline shared32 *queue_word(const struct queue *q, enum queue_end end)
 {
     struct queue_header *h = q->header;
-    return end == QUEUE_ITEMS ? &h->items : end == QUEUE_DONE ? &h->joined : &h->space;
+    switch (end) {
+    case QUEUE_ITEMS:
+        return &h->items;
+    case QUEUE_SPACE:
+        return &h->space;
+    case QUEUE_MEMORY:
+        return &h->freed;
+    default:
+        return &h->joined;
+    }
 }
 
 /* Waits until trying again makes sense: 0. -EINTR: serve signals, then call again; -ETIMEDOUT: try a last time. */

@@ -36,7 +36,7 @@ static inline void block_free(const struct queue *q, struct block *b)
         store_release(&b->word, 0); /* pairs with block_try */
     } else {
         store_seq(&b->word, 0); /* pairs with block_try; and Dekker with eventcount_enter */
-        eventcount_notify(&q->header->space, 1);
+        eventcount_notify(&q->header->freed, 1);
     }
 }
 

@@ -1,45 +1,49 @@
 /* SPDX-License-Identifier: MIT */
 /* Pins: blocks that views keep after their items were taken, also the views that a forked child inherits.
  *
- * The owner of a pinned block is the process that took it. Before it forks, it names the child among the block's
- * holders, as each holder does for its own children. Whoever has done with a block takes itself out of the holders, and
- * if the block is its own, makes it another holder's, or frees it. So a holder leaves, then looks who the owner is; and
- * an owner hands over, then looks whether the other one is still there. */
+ * The owner of a pinned block is the process that took it. Before it forks, it names itself and the child among the
+ * block's holders, as each holder does for its own children. Whoever has done with a block leaves the holders; then it
+ * looks whether the owner is a holder, and as long as it is not, makes some holder the owner, or, if there is none, frees
+ * the block. So the last to leave finishes what others were killed in. */
 #ifndef MPFAST_QUEUE_HOLD_H
 #define MPFAST_QUEUE_HOLD_H
 
 #include "queue_memory.h"
 
-/* -1: nobody holds it any more. */
-static inline int hold_find(const struct large_block *b, uint32_t participant)
+static inline bool hold_has(const struct large_block *b, uint32_t participant)
 {
     for (int i = 0; i < BLOCK_HOLDERS; i++)
         if (load_seq(&b->holders[i]) == participant) /* pairs with the CAS in hold_leave */
-            return i;
-    return -1;
+            return true;
+    return false;
 }
 
-/* The participant is a process that will have a view of the block; 0: one that we cannot name. */
+/* The participant is a process that has views of the block, or will have; 0: one that we cannot name. */
 static inline void hold_add(struct large_block *b, uint32_t participant)
 {
+    if (load_relaxed(&b->shared) == BLOCK_PRIVATE)
+        store_relaxed(&b->shared, BLOCK_HELD);
+    if (participant != 0 && hold_has(b, participant))
+        return;
     for (int i = 0; participant != 0 && i < BLOCK_HOLDERS; i++) {
         uint16_t nobody = 0;
-        if (cas_seq(&b->holders[i], &nobody, (uint16_t)participant)) /* pairs with hold_find */
+        if (cas_seq(&b->holders[i], &nobody, (uint16_t)participant)) /* pairs with hold_has */
             return;
     }
-    store_relaxed(&b->crowded, 1);
+    store_relaxed(&b->shared, BLOCK_CROWDED);
 }
 
 static inline void hold_leave(struct large_block *b, uint32_t participant)
 {
-    int i = hold_find(b, participant);
-    uint16_t seen = (uint16_t)participant;
-    if (i >= 0)
-        cas_seq(&b->holders[i], &seen, 0); /* pairs with hold_find, of hold_end */
+    for (int i = 0; i < BLOCK_HOLDERS; i++) {
+        uint16_t seen = (uint16_t)participant;
+        if (load_relaxed(&b->holders[i]) == participant)
+            cas_seq(&b->holders[i], &seen, 0); /* pairs with hold_has */
+    }
 }
 
-/* Some other holder of the block, 0: none. */
-static inline uint32_t hold_next(const struct large_block *b)
+/* Some holder of the block, 0: none. */
+static inline uint32_t hold_any(const struct large_block *b)
 {
     for (int i = 0; i < BLOCK_HOLDERS; i++) {
         uint32_t participant = load_seq(&b->holders[i]); /* pairs with the CAS in hold_leave */
@@ -49,25 +53,23 @@ static inline uint32_t hold_next(const struct large_block *b)
     return 0;
 }
 
-/* The participant has done with the block. Idempotent; also for the dead. */
+/* The participant has done with the block, which is its own, or which it holds. Idempotent; also for the dead. */
 static inline void hold_end(const struct queue *q, struct large_block *b, uint32_t participant)
 {
     shared64 *owner = &b->block.word;
     hold_leave(b, participant);
-    while (!load_relaxed(&b->crowded)) {
-        uint64_t word = block_owned(participant);
-        uint32_t next = hold_next(b);
-        if (next == 0) {
-            uint64_t backed = load_relaxed(&b->backed);
-            if (cas_seq(owner, &word, 0)) /* pairs with block_try: our accesses are over */
-                add_relaxed(&q->header->idle, backed);
+    uint64_t word = load_seq(owner); /* pairs with the CAS of others in hold_end */
+    while (block_state(word) == BLOCK_OWNED && load_relaxed(&b->shared) != BLOCK_CROWDED &&
+           !hold_has(b, block_participant(word))) {
+        uint32_t next = hold_any(b);
+        uint64_t backed = load_relaxed(&b->backed);
+        if (next != 0) {
+            cas_seq(owner, &word, block_owned(next)); /* pairs with the load above, in hold_end */
+            word = load_seq(owner);                   /* pairs with the CAS of others in hold_end */
+        } else if (cas_seq(owner, &word, 0)) {        /* pairs with block_try: our accesses are over */
+            add_relaxed(&q->header->idle, backed);
             return;
         }
-        if (!cas_seq(owner, &word, block_owned(next))) /* pairs with the same CAS of the next owner, in hold_end */
-            return;
-        if (hold_find(b, next) >= 0)
-            return;
-        participant = next; /* it left when the block was not its own yet */
     }
 }
 
@@ -117,8 +119,10 @@ static inline void queue_unpin(struct queue *q, const struct queue_item *item)
 static inline void queues_fork(const struct family *f, uint32_t child)
 {
     for (struct queue *q = f->queues; q != NULL; q = q->next)
-        for (size_t i = 0; i < q->pinned; i++)
+        for (size_t i = 0; i < q->pinned; i++) {
+            hold_add(pinned_block(q, q->pins[i]), queue_me(q));
             hold_add(pinned_block(q, q->pins[i]), child);
+        }
 }
 
 #endif

@@ -89,6 +89,10 @@ static inline uint64_t directory_entry(uint64_t page, uint32_t segment) { return
 static inline uint64_t directory_page(uint64_t entry) { return (entry >> 20) - 1; } /* of 0: none, the largest */
 static inline uint32_t directory_segment(uint64_t entry) { return (uint32_t)entry & 0xfffff; }
 
+/* HELD: other processes inherited views of it by fork, or did once. CROWDED: more than can be named, so that it is never
+ * free again. */
+enum block_sharing { BLOCK_PRIVATE, BLOCK_HELD, BLOCK_CROWDED };
+
 /* In front of a small block's payload. */
 struct block {
     shared64 word;
@@ -100,10 +104,10 @@ struct block {
 /* A large block's, in a table. */
 struct large_block {
     struct block block;
-    shared64 backed;  /* bytes of the payload that exist in memory; the owner's */
-    shared32 punched; /* how often its memory was given back: what others mapped is gone then */
-    shared32 crowded; /* more processes inherited views of it than there are holders: it is never free again */
-    shared16 holders[BLOCK_HOLDERS]; /* participants that inherited views of it by fork; 0: none */
+    shared64 backed;                 /* bytes of the payload that exist in memory; the owner's */
+    shared32 punched;                /* how often its memory was given back: what others mapped is gone then */
+    shared32 shared;                 /* enum block_sharing; the owner of a block that it prepares clears it */
+    shared16 holders[BLOCK_HOLDERS]; /* participants with views of it, once it is HELD; 0: none */
 };
 
 _Static_assert(sizeof(struct block) == 16 && sizeof(struct large_block) == 64, "headers of blocks");
@@ -123,7 +127,8 @@ struct queue_header {
     shared32 shutdown;             /* 1: no more puts */
     shared32 broken;               /* something in here was not what the algorithm says */
     shared32 items;                /* eventcounts of those who wait for an item, */
-    shared32 space;                /* for room or memory, */
+    shared32 space;                /* for room, */
+    shared32 freed;                /* for memory, */
     shared32 joined;               /* for all items to be done with */
     shared32 armed[2];             /* odd: a watcher wants to be told of an item, of room */
     OWN_LINES shared64 tail;       /* all tickets below it are filled; perhaps others */

@@ -58,9 +58,10 @@ static inline int memory_charge(const struct queue *q, uint64_t bytes, uint64_t 
 /* Makes memory exist. Kernels before 5.14 cannot say that there is none. */
 static inline int memory_populate(char *data, uint64_t size)
 {
-    if (madvise(data, size, MADV_POPULATE_WRITE) == 0 || errno == EINVAL)
-        return 0;
-    return errno == EINTR ? -EINTR : -ENOMEM;
+    int rc;
+    while ((rc = madvise(data, size, MADV_POPULATE_WRITE)) < 0 && errno == EINTR)
+        ;
+    return rc == 0 || errno == EINVAL ? 0 : -ENOMEM;
 }
 
 /* What this view remembers of a large block's pages; NULL: nothing. */
@@ -184,8 +185,10 @@ static inline int queue_prepare(struct queue *q, uint64_t size, uint32_t kind, s
         rc = block_reuse_any(q, class, &index, &b);
     if (unlikely(rc <= 0))
         return rc < 0 ? rc : -EAGAIN;
-    if (class >= QUEUE_LARGE)
+    if (class >= QUEUE_LARGE) {
+        store_relaxed(&large_block(b)->shared, BLOCK_PRIVATE);
         sub_relaxed(&q->header->idle, load_relaxed(&large_block(b)->backed));
+    }
     char *data = block_data(q, b, class, index);
     rc = memory_back(q, class, index, b, data, size);
     if (unlikely(rc < 0)) {

@@ -10,7 +10,9 @@
 #include "queue_map.h"
 
 /* A loop that helps others goes round only because somebody got on. One that goes round without that has met damage. */
+#ifndef PATIENCE
 #define PATIENCE (1u << 20)
+#endif
 struct patience {
     uint64_t seen;
     uint32_t turns;

@@ -30,32 +30,36 @@ static inline bool block_published(const struct queue *q, uint64_t name, uint64_
     return cell != NULL && load_seq(cell) == cell_make(CELL_BLOCK, ticket_page(ticket), name);
 }
 
-/* Nobody knows how much of its memory exists. */
-static inline void reap_large(const struct queue *q, uint64_t name, struct large_block *b, uint32_t index,
-                              uint64_t word)
+/* A large block that was the dead one's alone: nobody knows how much of its memory exists. */
+static inline void reap_large(const struct queue *q, uint64_t name, struct large_block *b)
 {
-    if (word == block_owned(index) && (load_relaxed(&b->crowded) || hold_next(b) != 0)) {
-        hold_end(q, b, index);
-        return;
-    }
     large_punch(q, name_class(name), name_index(name), b);
-    cas_acqrel(&b->block.word, &word, 0); /* pairs with block_try */
+    store_release(&b->block.word, 0); /* pairs with block_try */
+}
+
+/* An item that was not put becomes a block that is the dead one's: only then may it be touched. */
+static inline bool reap_unpublished(const struct queue *q, uint64_t name, struct block *b, uint32_t index)
+{
+    uint64_t word = load_acquire(&b->word); /* pairs with cell_fill */
+    return block_state(word) == BLOCK_QUEUED && block_participant(word) == index && !block_published(q, name, word) &&
+           cas_acqrel(&b->word, &word, block_owned(index)); /* pairs with item_take_block */
 }
 
 static inline void reap_block(const struct queue *q, uint64_t name, struct block *b, uint32_t index)
 {
-    uint64_t word = load_acquire(&b->word); /* pairs with block_try and cell_fill */
+    bool owned = load_acquire(&b->word) == block_owned(index); /* pairs with block_try */
     bool large = name_class(name) >= QUEUE_LARGE;
-    bool owned = word == block_owned(index);
-    if (large && !owned)
-        hold_end(q, large_block(b), index);
-    if (!owned &&
-        (block_state(word) != BLOCK_QUEUED || block_participant(word) != index || block_published(q, name, word)))
+    if (large && load_relaxed(&large_block(b)->shared) != BLOCK_PRIVATE) {
+        if (owned || hold_has(large_block(b), index))
+            hold_end(q, large_block(b), index);
         return;
-    if (!large)
-        cas_acqrel(&b->word, &word, 0); /* pairs with block_try */
+    }
+    if (!owned && !reap_unpublished(q, name, b, index))
+        return;
+    if (large)
+        reap_large(q, name, large_block(b));
     else
-        reap_large(q, name, large_block(b), index, word);
+        store_release(&b->word, 0); /* pairs with block_try */
 }
 
 /* All blocks of a class whose headers exist: to look at others would make them. */
@@ -103,6 +107,7 @@ static inline void queue_reap(struct family *f, uint32_t slot, uint32_t index)
         store_relaxed(&q.header->memory, memory_measure(&q));
         eventcount_wake(&q.header->items, INT_MAX); /* it may have put or taken, and not have come to wake others */
         eventcount_wake(&q.header->space, INT_MAX);
+        eventcount_wake(&q.header->freed, INT_MAX);
         eventcount_wake(&q.header->joined, INT_MAX);
     }
     view_close(&q);

@@ -120,29 +120,26 @@ static inline uint64_t queue_put_count(const struct queue *q)
     }
 }
 
-/* Would a put be refused? Exact: the head was the same before and after the other end was looked at. */
-static inline bool queue_full(const struct queue *q)
+/* How many items there are, at one moment: the head was the same before and after the other end was looked at. 0 if
+ * the queue is damaged. */
+static inline uint64_t queue_size(const struct queue *q)
 {
-    uint64_t head, again, count, most = q->header->maxsize;
-    if (most == 0 || head_help(q, &again) < 0)
-        return false;
+    uint64_t head, again, count;
+    if (head_help(q, &again) < 0)
+        return 0;
     do {
         head = again;
         count = queue_put_count(q);
         if (head_help(q, &again) < 0)
-            return false;
+            return 0;
     } while (again != head);
-    return (int64_t)(count - head) >= (int64_t)most;
+    return (int64_t)(count - head) < 0 ? 0 : count - head;
 }
 
-/* How many items there are; of those that are being put or taken it may know or not. */
-static inline uint64_t queue_size(const struct queue *q)
+/* Would a put be refused? */
+static inline bool queue_full(const struct queue *q)
 {
-    uint64_t head;
-    if (head_help(q, &head) < 0)
-        return 0;
-    int64_t size = (int64_t)(queue_put_count(q) - head);
-    return size < 0 ? 0 : (uint64_t)size;
+    return q->header->maxsize != 0 && queue_size(q) >= q->header->maxsize;
 }
 
 #endif

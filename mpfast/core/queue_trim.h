@@ -36,18 +36,23 @@ static inline void trim_large(const struct queue *q, uint32_t class)
     }
 }
 
+static inline void chunk_free(const struct queue *q, uint32_t class, uint32_t first, uint32_t count)
+{
+    struct block *b;
+    for (uint32_t i = 0; i < count; i++)
+        if ((b = block_at(q, class, first + i)) != NULL)
+            block_free(q, b);
+}
+
 /* Makes all blocks of a piece ours, or none. */
 static inline bool chunk_own(const struct queue *q, uint32_t class, uint32_t first, uint32_t count)
 {
     struct block *b;
-    for (uint32_t i = 0; i < count; i++) {
-        if (block_try(q, class, first + i, &b) == 1)
-            continue;
-        while (i-- > 0)
-            if ((b = block_at(q, class, first + i)) != NULL)
-                block_free(q, b);
-        return false;
-    }
+    for (uint32_t i = 0; i < count; i++)
+        if (block_try(q, class, first + i, &b) != 1) {
+            chunk_free(q, class, first, i);
+            return false;
+        }
     return true;
 }
 
@@ -60,8 +65,10 @@ static inline void trim_small(const struct queue *q, uint32_t class)
         uint64_t offset = class_data_at(class) + ((uint64_t)first << (class + 6));
         if (!chunk_own(q, class, first, count))
             return;
-        if (window_punch(q->family, q->slot, offset, QUEUE_CHUNK) < 0)
+        if (window_punch(q->family, q->slot, offset, QUEUE_CHUNK) < 0) {
+            chunk_free(q, class, first, count);
             return;
+        }
         sub_relaxed(&q->header->memory, QUEUE_CHUNK);
         if (!cas_relaxed(&q->header->top[class], &top, first))
             return;

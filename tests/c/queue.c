@@ -431,7 +431,8 @@ static void views_of_children(void)
     put_bytes(q, 100000, 5);
     EXPECT_EQ(queue_take(q, &item), 0);
     EXPECT_EQ(queue_pin(q, &item), 0);
-    hold_add(pinned_block(q, item.block), queue_me(ghost)); /* as queues_fork */
+    hold_add(pinned_block(q, item.block), queue_me(q)); /* as queues_fork */
+    hold_add(pinned_block(q, item.block), queue_me(ghost));
     queue_unpin(q, &item);
     EXPECT_EQ(load_relaxed(&pinned_block(q, item.block)->block.word), block_owned(queue_me(ghost)));
     EXPECT(filled(item.data, item.size, 5));
@@ -441,6 +442,7 @@ static void views_of_children(void)
         put_bytes(q, 100000, 5);
         EXPECT_EQ(queue_take(q, &item), 0);
         EXPECT_EQ(queue_pin(q, &item), 0);
+        hold_add(pinned_block(q, item.block), queue_me(q));
         hold_add(pinned_block(q, item.block), queue_me(ghost));
         if (parent_first)
             queue_unpin(q, &item);
