@@ -132,11 +132,11 @@ def test_queues_take_our_context(ctx):
     from mpfast import queues
 
     queue = queues.Queue(3, ctx=ctx)
-    assert is_ours(queue._rlock)
+    assert is_ours(queue)
     queue.close()
     queue.join_thread()
     simple = queues.SimpleQueue(ctx=ctx)
-    assert is_ours(simple._rlock)
+    assert is_ours(simple)
     simple.close()
 
 

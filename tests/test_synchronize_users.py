@@ -55,8 +55,7 @@ def test_array(ctx, start, made_by):
 
 def test_queue(ctx, start, made_by):
     with closing(ctx.Queue(2)) as queue:
-        assert made_by(queue._rlock)
-        assert made_by(queue._sem)
+        assert made_by(queue)
         child = start(queue)
         child.off(queue).get(timeout=PATIENCE)
         queue.put("first")
@@ -73,7 +72,7 @@ def test_queue(ctx, start, made_by):
 
 def test_joinable_queue(ctx, start, made_by):
     with closing(ctx.JoinableQueue()) as queue:
-        assert made_by(queue._cond)
+        assert made_by(queue)
         child = start(queue)
         for number in range(3):
             queue.put(number)
@@ -86,7 +85,7 @@ def test_joinable_queue(ctx, start, made_by):
 
 def test_simple_queue(ctx, start, made_by):
     with closing(ctx.SimpleQueue()) as queue:
-        assert made_by(queue._rlock)
+        assert made_by(queue)
         child = start(queue)
         child.off(queue).get()
         queue.put({"a": 1})
