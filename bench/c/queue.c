@@ -22,15 +22,16 @@ static void must(bool good, const char *what)
     exit(1);
 }
 
+static cpu_set_t all;
+
 static void pin(int n)
 {
-    cpu_set_t all, one;
-    must(sched_getaffinity(0, sizeof all, &all) == 0, "sched_getaffinity");
+    cpu_set_t one;
     CPU_ZERO(&one);
     for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
         if (CPU_ISSET(cpu, &all) && n-- == 0)
             CPU_SET(cpu, &one);
-    sched_setaffinity(0, sizeof one, &one);
+    must(sched_setaffinity(0, sizeof one, &one) == 0, "two CPUs");
 }
 
 static struct queue *queue_new(uint64_t maxsize)
@@ -226,6 +227,7 @@ int main(void)
     must(family_create(&family) == 0 && member_join(family, &families.reaped) == 0, "a family");
     families_add(family);
     must(fork_install() == 0, "pthread_atfork");
+    must(sched_getaffinity(0, sizeof all, &all) == 0, "sched_getaffinity");
     setvbuf(stdout, NULL, _IOLBF, 0);
     double raw = best(line, 0, 2000);
     printf("a cache line, there and back:        %8.0f ns\n", raw);

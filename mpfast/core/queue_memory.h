@@ -13,7 +13,7 @@
 #define MADV_POPULATE_WRITE 23
 #endif
 
-#define QUEUE_KEEP ((int64_t)128 << 20)  /* bytes of free large blocks that are not given back at once */
+#define QUEUE_KEEP ((uint64_t)256 << 20) /* bytes of free large blocks that nobody gives back before a pause */
 #define QUEUE_SLACK ((uint64_t)1 << 20)  /* an item of any size is let into a queue that has no more than this */
 #define QUEUE_TOUCH ((uint64_t)64 << 10) /* from here on pages are mapped in bulk */
 
@@ -210,21 +210,43 @@ static inline void queue_touch(struct queue *q, const struct queue_item *item)
         large_touch(q, name_class(item->block), name_index(item->block), large_block(b), item->data, item->size);
 }
 
-/* The item was read, or will not be put. What is free beyond QUEUE_KEEP goes back to the system at once. */
+/* Gives back the highest free block of the class: the lowest are used first. False: there is none. */
+static inline bool large_give_back(const struct queue *q, uint32_t class)
+{
+    for (uint32_t i = block_top(q, class); i-- > 0;) {
+        struct block *b = block_at(q, class, i);
+        if (b == NULL)
+            return false;
+        uint64_t backed = load_relaxed(&large_block(b)->backed);
+        if (backed == 0 || block_try(q, class, i, &b) != 1)
+            continue;
+        sub_relaxed(&q->header->idle, backed);
+        large_punch(q, class, i, large_block(b));
+        block_free(q, b);
+        return true;
+    }
+    return false;
+}
+
+/* After a peak: no more memory is kept for what may come than is in use, nor than QUEUE_KEEP. */
+static inline void memory_relieve(const struct queue *q, uint32_t class)
+{
+    for (int turn = 0; turn < 2; turn++) { /* more than comes free, so that it ends; not all at once */
+        uint64_t idle = load_relaxed(&q->header->idle), memory = load_relaxed(&q->header->memory);
+        if ((int64_t)idle <= (int64_t)QUEUE_KEEP || idle <= memory - idle || !large_give_back(q, class))
+            return;
+    }
+}
+
+/* The item was read, or will not be put. */
 static inline void queue_release(struct queue *q, const struct queue_item *item)
 {
     uint32_t class = name_class(item->block), index = name_index(item->block);
     if (item->block == QUEUE_NO_BLOCK)
         return;
-    struct block *b = block_at(q, class, index);
-    if (class < QUEUE_LARGE) {
-        block_free(q, b);
-        return;
-    }
-    uint64_t backed = load_relaxed(&large_block(b)->backed);
-    if ((int64_t)(load_relaxed(&q->header->idle) + backed) > QUEUE_KEEP)
-        large_punch(q, class, index, large_block(b));
-    memory_abandon(q, class, b);
+    memory_abandon(q, class, block_at(q, class, index));
+    if (class >= QUEUE_LARGE)
+        memory_relieve(q, class);
 }
 
 #endif
