@@ -9,6 +9,7 @@ cdef enum:
     PAYLOAD_ASCII     # a str
     PAYLOAD_INT       # of 64 bits
     PAYLOAD_FLOAT
+    PAYLOAD_PLAIN     # see plain.h
     PAYLOAD_KINDS
 
 cdef struct payload:
@@ -16,7 +17,8 @@ cdef struct payload:
     size_t size
     const char *data    # what is stored, if that needs no pickle
     double number       # `data` of a float
-    int64_t integer     # and of an int
+    int64_t integer     # of an int
+    char plain[1000]    # of a small container
 
 
 cdef bint payload_immediate(object obj, int64_t *value)

@@ -2,8 +2,8 @@
 # cython: language_level=3
 """What a value becomes in shared memory, and back.
 
-None, bools and small ints are a number; bytes, ASCII strings, ints and floats are stored as they are; everything else
-is a pickle, beside which large buffers lie at multiples of 64 bytes:
+None, bools and small ints are a number; bytes, ASCII strings, ints, floats and small containers of plain values are
+stored as they are (plain.h); everything else is a pickle, beside which large buffers lie at multiples of 64 bytes:
 
     count, length of each buffer, length of the pickle (8 bytes each); pickle; buffer; buffer; ...
 
@@ -19,10 +19,13 @@ from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_FromStringAndS
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_FromDouble
 from cpython.memoryview cimport PyMemoryView_FromMemory
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_DECREF
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcpy
 from mpfast.core.hugemem cimport hugemem_advise
 from mpfast.pickling cimport Pickling, done, loads, pickled
+from mpfast.plain cimport plain_dump, plain_load
 
 from .errors import CorruptedQueueError
 
@@ -30,7 +33,7 @@ cdef extern from "Python.h":
     bint PyUnicode_IS_COMPACT_ASCII(object)
     Py_ssize_t PyUnicode_GET_LENGTH(object)
     void *PyUnicode_DATA(object)
-    object PyUnicode_New(Py_ssize_t size, Py_UCS4 maxchar)
+    object PyUnicode_DecodeASCII(const char *data, Py_ssize_t size, const char *errors)
     long long PyLong_AsLongLongAndOverflow(object, int *overflow) except? -1
 
 cdef size_t NOGIL = 65536   # bytes from which other threads may run during a copy
@@ -97,6 +100,11 @@ cdef Pickling payload_measure(object obj, payload *p):
         p.integer = PyLong_AsLongLongAndOverflow(obj, &overflow)
         if not overflow:
             p.kind, p.data, p.size = PAYLOAD_INT, <const char *>&p.integer, sizeof(int64_t)
+            return None
+    if type(obj) is dict or type(obj) is tuple or type(obj) is list:
+        p.size = plain_dump(obj, p.plain)
+        if p.size > 0:
+            p.kind, p.data = PAYLOAD_PLAIN, p.plain
             return None
     pickling = pickled(obj)
     p.kind = PAYLOAD_BUFFERS if pickling.buffers else PAYLOAD_PICKLE
@@ -196,15 +204,15 @@ cdef object payload_load(int kind, const char *data, size_t size, object pin):
     """
     if kind == PAYLOAD_PICKLE:
         return load_pickle(data, size, None)
+    if kind == PAYLOAD_PLAIN:
+        return load_plain(data, size)
     if kind == PAYLOAD_BYTES:
         obj = PyBytes_FromStringAndSize(NULL, size)
         hugemem_advise(PyBytes_AS_STRING(obj), size)
         copy(PyBytes_AS_STRING(obj), data, size)
         return obj
     if kind == PAYLOAD_ASCII:
-        text = PyUnicode_New(size, 127)
-        copy(PyUnicode_DATA(text), data, size)
-        return text
+        return PyUnicode_DecodeASCII(data, size, NULL)
     if kind == PAYLOAD_FLOAT and size == sizeof(double):
         return PyFloat_FromDouble((<const double *>data)[0])
     if kind == PAYLOAD_INT and size == sizeof(int64_t):
@@ -212,6 +220,15 @@ cdef object payload_load(int kind, const char *data, size_t size, object pin):
     if kind == PAYLOAD_BUFFERS:
         return load_with_buffers(data, size, pin)
     raise CorruptedQueueError(f"a message of unknown kind {kind} and {size} bytes")
+
+
+cdef object load_plain(const char *data, size_t size):
+    cdef PyObject *obj = plain_load(data, size)
+    if obj == NULL:
+        raise CorruptedQueueError("a message that is damaged")
+    value = <object>obj
+    Py_DECREF(value)
+    return value
 
 
 cdef object load_pickle(const char *data, size_t size, list buffers):

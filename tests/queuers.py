@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """What processes of the tests do with queues."""
 
-import contextlib
 import importlib
 import os
 import pickle

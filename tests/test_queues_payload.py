@@ -10,6 +10,7 @@ import enum
 import fractions
 import math
 import pickle
+import random
 import threading
 from multiprocessing.reduction import ForkingPickler
 
@@ -109,6 +110,70 @@ def test_not_a_number(q):
 def test_singletons(q):
     for value in (None, True, False, ..., NotImplemented, Colour.RED):
         assert through(q, value) is value
+
+
+def tree(chance, depth):
+    """A random value of plain types, and now and then of another."""
+    leaves = [None, True, chance.randrange(-200, 200), chance.randrange(-(1 << 70), 1 << 70), chance.random(), b"\0x", ""]
+    leaves += [chance.choice(TEXTS), "k" * chance.randrange(300), b"b" * chance.randrange(300), 1j, Word("w")]
+    if depth == 0 or chance.random() < 0.3:
+        return chance.choice(leaves)
+    items = [tree(chance, depth - 1) for _ in range(chance.randrange(6))]
+    kind = chance.randrange(7)
+    if kind < 2:
+        return items if kind else tuple(items)
+    if kind == 2:
+        return [items, items]
+    if kind == 3:
+        return frozenset(item for item in items if not isinstance(item, (list, dict, tuple)))
+    return {chance.choice([str(i), i, (i,), b"i", None]): item for i, item in enumerate(items)}
+
+
+def same(one, two):
+    if type(one) is not type(two):
+        return False
+    if isinstance(one, (list, tuple)):
+        return len(one) == len(two) and all(map(same, one, two))
+    if isinstance(one, dict):
+        return same(list(one.items()), list(two.items()))
+    return one == two
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_trees(q, seed):
+    chance = random.Random(seed)
+    for _ in range(100):
+        value = tree(chance, chance.randrange(6))
+        assert same(through(q, value) if seed == 0 else (q.put(value), q.get())[1], value)
+
+
+def nested(depth):
+    value = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize("count", [0, 1, 23, 24, 25, 63, 64, 65, 200, 332, 333, 334, 1000])
+def test_containers_of_all_sizes(q, count):
+    for value in (
+        list(range(count)), tuple(range(count)), {i: str(i) for i in range(count)}, [[i] for i in range(count)],
+        [{}] * count, [()] * count, "x" * count, ["x" * count], ["\U0001f600" * count], (b"x" * count, 1.5),
+    ):  # fmt: skip
+        assert same(through(q, value), value)
+
+
+@pytest.mark.parametrize("depth", [1, 6, 7, 8, 9, 20, 50])
+def test_nesting(q, depth):
+    assert through(q, nested(depth)) == nested(depth)
+
+
+def test_one_container_twice_in_an_item(q):
+    for shared in ([1], (1, 2), {"a": 1}):
+        one, two = through(q, [shared, shared])
+        assert one is two
+        three = through(q, {"x": shared, "y": [shared]})
+        assert three["x"] is three["y"][0]
 
 
 SIZES = [0, 1, 7, 8, 31, 32, 33, 40, 47, 48, 49, 63, 64, 65, 4071, 4072, 4073, 4079, 4080, 4081, 4095, 4096, 4097,
