@@ -14,7 +14,7 @@ from mpfast.core.barrier cimport *
 from mpfast.core.clock cimport NEVER, clock_now
 from mpfast.core.condition cimport *
 from mpfast.core.family cimport family
-from mpfast.core.lock cimport DEATH_RAISE, DEATH_WAIT, lock, lock_leave_wakes, lock_mine, lock_release, lock_try
+from mpfast.core.lock cimport DEATH_RAISE, DEATH_WAIT, lock, lock_leave_wakes, lock_mine, lock_release, lock_suspect, lock_try
 from mpfast.core.lock cimport rlock_depth, rlock_set_depth
 from mpfast.core.slots cimport SLOT_BARRIER, SLOT_CONDITION, SLOT_LARGE, SLOT_RLOCK, SLOT_SMALL
 from mpfast.core.waiting cimport BACKSTOP_OWNED, waiting, waiting_begin, waiting_end
@@ -125,9 +125,11 @@ cdef class Condition(Handle):
         return raised
 
     cdef int sleep(self, uint32_t identity, uint32_t ticket, int64_t deadline) except -1:
-        """Waits for the ticket to be notified: 1, or 0 if the time is up."""
+        """Waits for the ticket to be notified: 1, or 0 if the time is up, or if a holder of the lock was killed: the
+        notify may have been its to give, and who takes the lock back hears of it."""
         cdef waiting w
         cdef int rc
+        cdef lock *l = NULL if self.mutex is None else <lock *>self.mutex.cell
         waiting_begin(&w, deadline, BACKSTOP_OWNED)  # a notifier may die before the release that wakes us
         try:
             while True:
@@ -136,6 +138,8 @@ cdef class Condition(Handle):
                 if rc != -EINTR:
                     return rc == 0
                 PyErr_CheckSignals()
+                if l != NULL and lock_suspect(self.mutex.family, l, &w):
+                    return 0
         finally:
             waiting_end(&w)
 
@@ -163,6 +167,7 @@ cdef class Condition(Handle):
         except BaseException as error:
             raised = error
         raised = self.take_back(depth) or raised
+        self.settle()  # recovered since: then this ticket counts as notified too
         try:
             PyErr_CheckSignals()  # one that came with the notify: raised later, it would take the notify with it
         except BaseException as error:

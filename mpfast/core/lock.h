@@ -93,13 +93,14 @@ static inline bool lock_spin(const struct family *f, struct lock *l, uint32_t me
     return spin_owner_elsewhere(f, word) && spin_until(spin_word_changed, &w, h, &l->lease, LOCK_SPIN);
 }
 
-/* A backstop expired: twice with the same owner in the word is reason to ask whether it lives. */
-static inline void lock_suspect(struct family *f, struct lock *l, struct waiting *w)
+/* A backstop expired: twice with the same owner in the word is reason to ask whether it lives. True: it was killed. */
+static inline bool lock_suspect(struct family *f, struct lock *l, struct waiting *w)
 {
     uint32_t word = load_relaxed(&l->word);
     if (w->seen != 0 && LOCK_OWNER(word) == LOCK_OWNER(w->seen))
         lock_check_owner(f, l, word);
     w->seen = word;
+    return load_relaxed(&l->word) & LOCK_DEAD;
 }
 
 /* Waits for the lock: 0 acquired, -EOWNERDEAD, -ETIMEDOUT, or -EINTR: serve signals and call again with the same w.
