@@ -150,9 +150,9 @@ cdef class Condition(Handle):
         Raises LockOwnerDied, without the lock, if a holder was killed meanwhile: see recover().
         """
         cdef uint32_t identity = me(self)
-        cdef int64_t deadline = deadline_of(True, timeout)
         if not self.owned():
             raise AssertionError("must acquire() condition before using wait()")
+        cdef int64_t deadline = deadline_of(True, timeout)
         cdef condition *c = <condition *>self.cell
         self.settle()
         cdef uint32_t ticket = condition_take(c, identity)

@@ -90,10 +90,11 @@ cdef class _Counting(Handle):
         Returns True, or False if block is false or the time is up and there is none.
         """
         cdef uint32_t identity = me(self)
-        cdef int64_t deadline = 0 if timeout is None else deadline_of(block, timeout)
+        cdef int64_t deadline
+        if timeout is not None:
+            deadline_of(False, timeout)  # a wrong type is an error also where there is nothing to wait for
         if not self.attempt(identity):
-            if timeout is None:
-                deadline = deadline_of(block, None)
+            deadline = deadline_of(block, timeout)
             if (deadline == 0 or not self.enter(identity, deadline)) and not self.refused(identity):
                 return False
         self.took(1)
@@ -180,7 +181,7 @@ cdef class Semaphore(_Counting):
 cdef class BoundedSemaphore(Semaphore):
     """BoundedSemaphore(value=1, *, ctx=None, on_owner_death='release'): a semaphore that checks its bound.
 
-    The permits of a killed process come back ('release'; whoever notices gets a ResourceWarning) or stay lost ('wait',
+    The permits of a killed process come back ('release'; a waiter that notices gets a ResourceWarning) or stay lost ('wait',
     as multiprocessing). Above 480 permits nobody knows whose they are, and they stay lost.
     """
 
@@ -248,10 +249,10 @@ cdef class Event(Handle):
         cdef waiting w
         cdef int rc
         cdef uint32_t identity = me(self)
-        cdef int64_t deadline = deadline_of(True, timeout)
         cdef uint32_t since = EVENT_COUNT(load32(&(<event *>self.cell).word))  # first: a set() after it is seen
         if event_is_set(<event *>self.cell):
             return True
+        cdef int64_t deadline = deadline_of(True, timeout)
         waiting_begin(&w, deadline, BACKSTOP_IDLE)
         try:
             while True:

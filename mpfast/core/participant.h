@@ -181,9 +181,9 @@ static inline void participant_leave(struct family *f)
         return;
     shared64 *state = &f->participants[identity_index(me)].state;
     uint64_t live = load_relaxed(state);
+    uint64_t left = state_make(PARTICIPANT_LEFT, state_generation(live), live & PARTICIPANT_PID_ONLY, state_pid(live));
     if (state_kind(live) == PARTICIPANT_LIVE)
-        cas_relaxed(state, &live,
-                    state_make(PARTICIPANT_LEFT, state_generation(live), live & PARTICIPANT_PID_ONLY, state_pid(live)));
+        cas_acqrel(state, &live, left); /* pairs with reap_entry: what this process did to its slots is over */
 }
 
 #endif

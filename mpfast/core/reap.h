@@ -58,7 +58,7 @@ static inline void reap_page(struct family *f, uint32_t identity, uint32_t page,
 static inline void reap_entry(struct family *f, uint32_t index, struct reaped *r)
 {
     struct participant *p = &f->participants[index];
-    uint64_t state = load_acquire(&p->state); /* pairs with participant_announce */
+    uint64_t state = load_acquire(&p->state); /* pairs with participant_announce and participant_leave */
     if (state_kind(state) == PARTICIPANT_FREE)
         return;
     uint32_t identity = identity_make(index, state_generation(state));
@@ -69,7 +69,7 @@ static inline void reap_entry(struct family *f, uint32_t index, struct reaped *r
     if (note != 0 && note <= FAMILY_SLOTS)
         slot_free_unreferenced(f, (uint32_t)note - 1);
     store_relaxed(&p->dropping, 0);
-    store_relaxed(&p->pages, 0);
+    store_release(&p->pages, 0); /* pairs with ref_get: who skips the page for it may free what the dead one used */
     for (int i = 0; i < WAIT_RECORDS; i++)
         store_relaxed(&p->waits[i].tid, 0);
     STEP();
