@@ -18,7 +18,7 @@ from mpfast.core.lock cimport DEATH_RAISE, DEATH_WAIT, lock, lock_leave_wakes, l
 from mpfast.core.lock cimport rlock_depth, rlock_set_depth
 from mpfast.core.slots cimport SLOT_BARRIER, SLOT_CONDITION, SLOT_LARGE, SLOT_RLOCK, SLOT_SMALL
 from mpfast.core.waiting cimport BACKSTOP_OWNED, waiting, waiting_begin, waiting_end
-from mpfast.family cimport Handle, me
+from mpfast.family cimport Handle, me, serve_signals
 from mpfast.mutex cimport Mutex, deadline_of, policy_of
 
 import threading
@@ -137,7 +137,7 @@ cdef class Condition(Handle):
                     rc = condition_sleep(self.family, self.slot, identity, ticket, &w, &self.history)
                 if rc != -EINTR:
                     return rc == 0
-                PyErr_CheckSignals()
+                serve_signals(self, &identity, &w)
                 if l != NULL and lock_suspect(self.mutex.family, l, &w):
                     return 0
         finally:
@@ -172,7 +172,8 @@ cdef class Condition(Handle):
             PyErr_CheckSignals()  # one that came with the notify: raised later, it would take the notify with it
         except BaseException as error:
             raised = raised or error
-        cdef bint notified = condition_cancel(c, ticket)
+        cdef bint ours = me(self) == identity  # else a signal handler has forked, and the ticket is the parent's
+        cdef bint notified = ours and condition_cancel(c, ticket)
         if raised is not None:
             if notified:
                 self.wake(1)  # it will not act on it: the next one shall
@@ -283,7 +284,7 @@ cdef class Barrier(Handle):
                     rc = barrier_wait(self.family, self.slot, identity, round, &w, &self.history)
                 if rc != -EINTR:
                     return rc
-                PyErr_CheckSignals()
+                serve_signals(self, &identity, &w)
         finally:
             waiting_end(&w)
 
@@ -325,7 +326,8 @@ cdef class Barrier(Handle):
         try:
             rc = self.decided(identity, round, deadline)
         except BaseException:
-            barrier_withdraw(<barrier *>self.cell, round)
+            if load32(self.identity) == identity:  # else a signal handler has forked, and it is the parent that came
+                barrier_withdraw(<barrier *>self.cell, identity, round)
             raise
         if rc == -ETIMEDOUT:
             barrier_break(<barrier *>self.cell, round, 0)

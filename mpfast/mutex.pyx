@@ -6,7 +6,6 @@ All methods may be called from any thread and any process of the family. A try h
 interrupted by signals. A lock whose holder was killed raises LockOwnerDied within 200 ms instead of blocking for ever.
 """
 
-from cpython.exc cimport PyErr_CheckSignals
 from libc.errno cimport EINTR, EINVAL
 from libc.stdint cimport int64_t, uint32_t
 from mpfast.core.atomic cimport load32, load64
@@ -16,7 +15,7 @@ from mpfast.core.lock cimport *
 from mpfast.core.slots cimport SLOT_LOCK, SLOT_RLOCK, SLOT_SMALL
 from mpfast.core.waiting cimport BACKSTOP_OWNED, waiting, waiting_begin, waiting_end
 from mpfast.fastcall cimport *
-from mpfast.family cimport Handle, me, reaped_here
+from mpfast.family cimport Handle, me, reaped_here, serve_signals
 
 import sys
 import threading
@@ -67,7 +66,7 @@ cdef class Mutex(Handle):
                     rc = lock_wait(self.family, self.slot, identity, &w, &self.history)
                 if rc != -EINTR:
                     break
-                PyErr_CheckSignals()
+                serve_signals(self, &identity, &w)
         finally:
             waiting_end(&w)
         if rc == -EOWNERDEAD:

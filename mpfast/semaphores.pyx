@@ -6,7 +6,6 @@ All methods may be called from any thread and any process of the family. A try h
 interrupted by signals.
 """
 
-from cpython.exc cimport PyErr_CheckSignals
 from libc.errno cimport EINTR
 from libc.stdint cimport int64_t, uint32_t
 from mpfast.core.atomic cimport load32
@@ -19,7 +18,7 @@ from mpfast.core.slots cimport SLOT_BOUNDED, SLOT_EVENT, SLOT_LARGE, SLOT_SEMAPH
 from mpfast.core.waiting cimport BACKSTOP_FIRST, BACKSTOP_IDLE, BACKSTOP_OWNED, waiting, waiting_begin, waiting_end
 from mpfast.core.family cimport family
 from mpfast.core.waiting cimport spin_history
-from mpfast.family cimport Handle, me
+from mpfast.family cimport Handle, me, serve_signals
 from mpfast.mutex cimport deadline_of, policy_of
 
 import errno
@@ -71,7 +70,7 @@ cdef class _Counting(Handle):
                     rc = wait(self.family, self.slot, identity, &w, &self.history)
                 if rc != -EINTR:
                     return rc == 0
-                PyErr_CheckSignals()
+                serve_signals(self, &identity, &w)
                 self.backstop()
         finally:
             waiting_end(&w)
@@ -260,7 +259,7 @@ cdef class Event(Handle):
                     rc = event_wait(self.family, self.slot, identity, since, &w, &self.history)
                 if rc != -EINTR:
                     return rc == 0
-                PyErr_CheckSignals()
+                serve_signals(self, &identity, &w)
         finally:
             waiting_end(&w)
 
