@@ -46,6 +46,7 @@ _TEXTS = {
     errno.ENOSPC: "all slots of this family are in use: too many locks, conditions or events exist at once",
     errno.EPROTO: "the family segment was made by another version of mpfast",
     errno.EBADMSG: "not a family segment of mpfast, or a damaged one",
+    errno.EPERM: "the segment is not sealed, so that others might take its memory away",
     errno.EBADF: "the descriptor of the family segment was closed by somebody in this process",
     errno.ENOTSUP: "mpfast needs /proc to reopen its segment; see: python -m mpfast doctor",
     errno.ENOSYS: "this kernel lacks a service that mpfast needs; see: python -m mpfast doctor",

@@ -28,6 +28,27 @@ def closing(queue):
         queue.join_thread()
 
 
+@pytest.mark.parametrize("timeout", ["x", float("nan")])
+def test_a_timeout_that_is_no_time(ctx, timeout):
+    """It is an error where there is something to wait for."""
+    error, text = (TypeError, "must be real number, not str") if timeout == "x" else (OSError, "Invalid argument")
+    lock, semaphore, bounded, event = ctx.Lock(), ctx.Semaphore(1), ctx.BoundedSemaphore(1), ctx.Event()
+    for thing in (lock, semaphore, bounded):
+        assert thing.acquire() is True
+        with pytest.raises(error, match=text):
+            thing.acquire(timeout=timeout)
+        thing.release()
+        if error is OSError:
+            assert thing.acquire(timeout=timeout) is True
+            assert thing.acquire(False, timeout) is False
+            thing.release()
+    if error is OSError:
+        with pytest.raises(error, match=text):
+            event.wait(timeout)
+    event.set()
+    assert event.wait(timeout) is True
+
+
 @pytest.mark.parametrize("lock", [True, "Lock", "RLock"])
 def test_value(ctx, start, made_by, lock):
     guard = lock if lock is True else getattr(ctx, lock)()

@@ -27,6 +27,8 @@
 #define MADV_WIPEONFORK 18
 #endif
 
+#define FAMILY_KEPT 32
+
 struct family {
     struct family_header *header;
     struct participant *participants;
@@ -45,6 +47,8 @@ struct family {
     uint32_t child;        /* between fork's prepare and its end: the child's identity, 0 = none */
     int child_fd;
     struct queue *queues; /* this process's views of queues; guarded by mutex */
+    uint32_t kept[FAMILY_KEPT]; /* slots without an object on which this process kept its reference: handle_drop() */
+    uint32_t kept_count;
     struct family *next;
 };
 
@@ -168,6 +172,17 @@ static inline int family_check(const struct family_header *h)
     return 0;
 }
 
+#define FAMILY_SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
+
+/* -EPERM: whoever has the file might shrink it, and every process that maps it would get SIGBUS. */
+static inline int family_sealed(int fd)
+{
+    int seals = fcntl(fd, F_GET_SEALS);
+    if (seals < 0)
+        return -EBADMSG;
+    return (seals & FAMILY_SEALS) == FAMILY_SEALS ? 0 : -EPERM;
+}
+
 static inline int family_format(int fd, struct family_header *h)
 {
     if (getrandom(h->id, sizeof h->id, 0) != sizeof h->id)
@@ -177,7 +192,7 @@ static inline int family_format(int fd, struct family_header *h)
     h->abi = FAMILY_ABI;
     h->magic = FAMILY_MAGIC;
     store_relaxed(&h->participants_top, 1);
-    return fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0 ? -errno : 0;
+    return fcntl(fd, F_ADD_SEALS, FAMILY_SEALS) < 0 ? -errno : 0;
 }
 
 /* A new segment without a name, mapped, with nobody in it. */
@@ -194,7 +209,22 @@ static inline int family_create(struct family **out)
     return rc;
 }
 
-/* Maps a segment that another process made. fd stays the caller's if this fails. */
+/* Not through fd itself: forked children inherit the mapping, and with its description they would keep the lock byte. */
+static inline int family_map_apart(int fd, struct family **out)
+{
+    if ((fcntl(fd, F_GETFL) & O_ACCMODE) != O_RDWR)
+        return -EACCES;
+    int other = fd_reopen(fd);
+    int rc = family_map(other < 0 ? fd : other, out);
+    if (other >= 0)
+        close(other);
+    if (rc == 0)
+        (*out)->fd = fd;
+    return rc;
+}
+
+/* Maps a segment that another process made. fd stays the caller's if this fails: -EBADF, or as family_check and
+ * family_sealed; -EACCES: fd is not open for writing. */
 static inline int family_attach(int fd, struct family **out)
 {
     struct stat st;
@@ -210,7 +240,8 @@ static inline int family_attach(int fd, struct family **out)
         return rc;
     if ((uint64_t)st.st_size != FAMILY_FILE)
         return -EBADMSG;
-    return family_map(fd, out);
+    rc = family_sealed(fd);
+    return rc < 0 ? rc : family_map_apart(fd, out);
 }
 
 #endif

@@ -75,7 +75,7 @@ static inline void fork_child(void)
         f->fd = -1;
         store_relaxed(f->identity, 0); /* in case the kernel could not wipe it */
         if (f->child != 0)
-            member_become(f, f->child, f->child_fd);
+            (void)member_become(f, f->child, f->child_fd); /* fails: then the child is nobody here */
         pthread_mutex_unlock(&f->mutex);
     }
     pthread_mutex_unlock(&families.mutex);
