@@ -13,6 +13,7 @@ import random
 import signal
 import time
 from contextlib import suppress
+from functools import partial
 
 from harness import Noise, until
 from storm import timed
@@ -47,6 +48,7 @@ class Books:
     def number(self, seat):
         """Of the next item: one that a killed putter had begun is never used again."""
         begun = int(self.get(seat, BEGUN))
+        assert begun < SPAN, "the storm is longer than its books"
         self.add(seat, BEGUN)
         return seat * SPAN + begun
 
@@ -75,14 +77,17 @@ class Putter:
 
     def put(self, item, number, **how):
         try:
-            timed(self.books, self.seat, self.q.put, item, **how)
+            timed(self.books, self.seat, partial(self.q.put, item, **how))
             self.books.known[number] = PUT
         except queue.Full:
             self.books.known[number] = REFUSED
 
+    def pause(self):
+        """The numbers are to last, and the getters to have a chance."""
+        time.sleep(0.01 if self.q.qsize() > ENOUGH else self.chance.random() * 0.0005)
+
     def work(self):
-        if self.q.qsize() > ENOUGH:
-            time.sleep(0.001)
+        self.pause()
         number = self.books.number(self.seat)
         how = self.chance.choice([{}, {}, {"timeout": 0.002}, {"block": False}])
         self.put(make(number, self.chance), number, **how)
@@ -90,8 +95,7 @@ class Putter:
 
 class ManyPutter(Putter):
     def work(self):
-        if self.q.qsize() > ENOUGH:
-            time.sleep(0.001)
+        self.pause()
         numbers = [self.books.number(self.seat) for _ in range(BATCH)]
         timed(self.books, self.seat, self.q.put_many, [make(number, self.chance) for number in numbers])
         for number in numbers:
@@ -116,7 +120,7 @@ class Getter:
     def work(self):
         how = self.chance.choice([{}, {}, {"timeout": 0.002}, {"block": False}])
         with suppress(queue.Empty):
-            item = timed(self.books, self.seat, self.q.get, **how)
+            item = timed(self.books, self.seat, partial(self.q.get, **how))
             if item is not None:
                 self.note(item)
 
