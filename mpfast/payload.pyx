@@ -15,7 +15,7 @@ cimport cython
 from cpython.buffer cimport (
     PyBUF_ANY_CONTIGUOUS, PyBUF_READ, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer,
 )
-from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_FromStringAndSize
+from cpython.bytearray cimport PyByteArray_FromStringAndSize
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_FromDouble
 from cpython.memoryview cimport PyMemoryView_FromMemory
@@ -23,7 +23,7 @@ from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcpy
-from mpfast.core.hugemem cimport hugemem_advise
+from mpfast.core.hugemem cimport hugemem_advise, hugemem_map, hugemem_unmap
 from mpfast.pickling cimport Pickling, done, loads, pickled
 from mpfast.plain cimport plain_dump, plain_load
 
@@ -172,6 +172,68 @@ cdef char *store_lengths(Pickling pickling, char *where) except NULL:
     return <char *>&table[table[0] + 2]
 
 
+cdef class Mapping:
+    """Memory from the system, to be used for one buffer after the other."""
+    cdef char *start
+    cdef size_t size
+
+    def __dealloc__(self):
+        if self.start != NULL:
+            hugemem_unmap(self.start, self.size)
+
+
+cdef size_t MAPPED = 256 << 10   # bytes from which a buffer that is received has memory from the system,
+cdef size_t KEPT = 8 << 20       # and up to which that is kept for another: new memory costs more than the copy
+cdef Py_ssize_t SPARE = 4
+cdef list _spare = []
+
+
+cdef Mapping mapping_for(size_t size):
+    """One that is large enough, and not much too large."""
+    cdef Mapping found
+    for _ in range(len(_spare)):
+        try:
+            found = _spare.pop(0)
+        except IndexError:
+            break
+        if size <= found.size <= size + size // 4:
+            return found
+        _spare.append(found)
+    found = Mapping.__new__(Mapping)
+    found.start = <char *>hugemem_map(size)
+    if found.start == NULL:
+        raise MemoryError(f"no memory for a buffer of {size} bytes from a queue")
+    found.size = size
+    return found
+
+
+@cython.no_gc_clear
+cdef class Memory:
+    """A large buffer that was received."""
+    cdef Mapping mapping
+    cdef size_t size
+
+    def __dealloc__(self):
+        if self.mapping is not None and self.mapping.size <= KEPT:
+            _spare.append(self.mapping)
+            if len(_spare) > SPARE:
+                del _spare[0]
+
+    def __getbuffer__(self, Py_buffer *view, int flags):
+        PyBuffer_FillInfo(view, self, self.mapping.start, self.size, False, flags)
+
+
+cdef object memory(const char *data, size_t size):
+    """A copy of a buffer, this process's own."""
+    cdef Memory large
+    if size < MAPPED:
+        return memoryview(PyByteArray_FromStringAndSize(data, size))
+    large = Memory.__new__(Memory)
+    large.mapping, large.size = mapping_for(size), size
+    copy(large.mapping.start, data, size)
+    return memoryview(large)
+
+
 @cython.no_gc_clear
 cdef class View:
     """A buffer inside a message that stays in shared memory."""
@@ -181,14 +243,6 @@ cdef class View:
 
     def __getbuffer__(self, Py_buffer *view, int flags):
         PyBuffer_FillInfo(view, self, self.start, self.size, False, flags)
-
-
-cdef object memory(const char *data, size_t size):
-    """What pickle itself would make of a buffer, in memory of this process."""
-    copied = PyByteArray_FromStringAndSize(NULL, size)
-    hugemem_advise(PyByteArray_AS_STRING(copied), size)
-    copy(PyByteArray_AS_STRING(copied), data, size)
-    return copied
 
 
 cdef object seen_through(object pin, const char *data, size_t size):

@@ -52,7 +52,7 @@ def get_one(queue):
 
 
 def get_under_alarms(queue, count):
-    """Gets while an exception is raised every millisecond, if it comes in get_one(). Returns what came, and how often."""
+    """Gets while a signal comes every millisecond, which raises in get_one(). Returns what came, how often it did."""
     alarms = 0
 
     def handler(_, frame):

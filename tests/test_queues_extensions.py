@@ -184,6 +184,16 @@ def test_stats(make):
     assert 0 <= stats.idle <= stats.bytes
 
 
+def test_who_waits(make, start):
+    """mpfast.locks() lists queues, too."""
+    q = make()
+    child = start(q).begin(workers.invoke, q, "get")
+    (info,) = [info for info in mpfast.locks() if info.kind == "Queue"]
+    assert [waiter.pid for waiter in info.waiters] == [child.pid]
+    q.put(1)
+    child.result()
+
+
 class TestZeroCopy:
     def test_views_live_until_collected(self, make):
         q = make(zero_copy=True)

@@ -114,8 +114,9 @@ def test_singletons(q):
 
 def tree(chance, depth):
     """A random value of plain types, and now and then of another."""
-    leaves = [None, True, chance.randrange(-200, 200), chance.randrange(-(1 << 70), 1 << 70), chance.random(), b"\0x", ""]
-    leaves += [chance.choice(TEXTS), "k" * chance.randrange(300), b"b" * chance.randrange(300), 1j, Word("w")]
+    leaves = [None, True, chance.randrange(-200, 200), chance.randrange(-(1 << 70), 1 << 70), chance.random()]
+    leaves += [b"\0x", "", chance.choice(TEXTS), "k" * chance.randrange(300), b"b" * chance.randrange(300)]
+    leaves += [1j, Word("w")]
     if depth == 0 or chance.random() < 0.3:
         return chance.choice(leaves)
     items = [tree(chance, depth - 1) for _ in range(chance.randrange(6))]

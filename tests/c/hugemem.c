@@ -46,10 +46,26 @@ static void large(void)
     free(start);
 }
 
+static void mapped(void)
+{
+    static const size_t all[] = {1, 4095, 4096, HUGE_PAGE - 1, HUGE_PAGE, HUGE_PAGE + 1, 5 * HUGE_PAGE + 4097};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        char *start = hugemem_map(all[i]);
+        EXPECT(start != NULL);
+        EXPECT(all[i] < HUGE_PAGE || (uintptr_t)start % HUGE_PAGE == 0);
+        memset(start, 1, all[i]);
+        hugemem_unmap(start, all[i]);
+        EXPECT_EQ(msync((void *)((uintptr_t)start & ~(uintptr_t)4095), 1, MS_ASYNC), -1); /* nothing is mapped there any more */
+    }
+    EXPECT(hugemem_map(SIZE_MAX) == NULL);
+    EXPECT(hugemem_map((size_t)1 << 60) == NULL);
+}
+
 int main(void)
 {
     begin(60);
     RUN(sizes);
     RUN(large);
+    RUN(mapped);
     return GOOD;
 }
