@@ -29,15 +29,20 @@ static inline int block_try(const struct queue *q, uint32_t class, uint32_t inde
     return word == 0 && cas_acquire(&b->word, &word, block_owned(queue_me(q)));
 }
 
-/* Gives a block back whose owner is this process. Where memory is limited, somebody may wait for it. */
+/* Gives a block back whose owner is this process, and tells who waits for memory. */
+static inline void block_free_told(const struct queue *q, struct block *b)
+{
+    store_seq(&b->word, 0); /* pairs with block_try; and Dekker with eventcount_enter */
+    eventcount_notify(&q->header->freed, 1);
+}
+
+/* For small blocks nobody waits where memory is not limited. */
 static inline void block_free(const struct queue *q, struct block *b)
 {
-    if (likely(q->header->budget == 0)) {
+    if (likely(q->header->budget == 0))
         store_release(&b->word, 0); /* pairs with block_try */
-    } else {
-        store_seq(&b->word, 0); /* pairs with block_try; and Dekker with eventcount_enter */
-        eventcount_notify(&q->header->freed, 1);
-    }
+    else
+        block_free_told(q, b);
 }
 
 /* Blocks at or above it were never used, or have been given back. */

@@ -39,9 +39,11 @@ struct queue {
     shared64 *states;   /* of segments */
     shared64 *segments; /* cells */
     uint32_t slot;
-    shared32 putter;  /* the mark (spin.h) that this process has left at `putters`, */
-    shared32 taker;   /* and at `takers` */
-    shared32 toucher; /* the identity that `touched` is about: a forked child has mapped nothing yet */
+    shared32 putter;    /* the mark (spin.h) that this process has left at `putters`, */
+    shared32 taker;     /* and at `takers` */
+    shared32 toucher;   /* the identity that `touched` is about: a forked child has mapped nothing yet */
+    shared32 hasty;     /* so many times fresh memory is not waited for: see memory_await */
+    shared64 head_seen; /* where the head was when a large block was wanted last */
     struct queue_cursor cursors[QUEUE_CLASSES];
     _Atomic(shared64 *) touched[QUEUE_CLASSES]; /* per large block: punched:16 (from bit 48) | bytes mapped:48 */
     uint64_t *pins;                             /* names of blocks that views keep; guarded by family->mutex */

@@ -16,6 +16,9 @@
 #define QUEUE_KEEP ((uint64_t)256 << 20) /* bytes of free large blocks that nobody gives back before a pause */
 #define QUEUE_SLACK ((uint64_t)1 << 20)  /* an item of any size is let into a queue that has no more than this */
 #define QUEUE_TOUCH ((uint64_t)64 << 10) /* from here on pages are mapped in bulk */
+#define QUEUE_AWAIT ((uint64_t)1 << 20)  /* a block of this size is waited for rather than made, */
+#define QUEUE_AWAIT_BLOCKS 3u            /* once there are so many, */
+#define QUEUE_HASTE 8u                   /* unless it was in vain lately */
 
 /* How much memory the blocks take: the kernel knows, whoever was killed. */
 static inline uint64_t memory_measure(const struct queue *q)
@@ -158,9 +161,12 @@ static inline int block_extend(struct queue *q, uint32_t class, uint32_t *index,
 
 static inline void memory_abandon(struct queue *q, uint32_t class, struct block *b)
 {
-    if (class >= QUEUE_LARGE)
-        add_relaxed(&q->header->idle, load_relaxed(&large_block(b)->backed));
-    block_free(q, b);
+    if (class < QUEUE_LARGE) {
+        block_free(q, b);
+        return;
+    }
+    add_relaxed(&q->header->idle, load_relaxed(&large_block(b)->backed));
+    block_free_told(q, b);
 }
 
 static inline int memory_back(struct queue *q, uint32_t class, uint32_t index, struct block *b, char *data,
@@ -173,6 +179,42 @@ static inline int memory_back(struct queue *q, uint32_t class, uint32_t index, s
     return large_back(q, class, index, large_block(b), data, size);
 }
 
+/* An existing block that somebody is about to free is worth waiting for, as long as making a new one would take; if one
+ * is, which the head tells that moves. */
+static inline int memory_await(struct queue *q, uint32_t class, uint64_t size, uint32_t *index, struct block **out)
+{
+    uint64_t head = load_relaxed(&q->header->head);
+    uint32_t seen, hasty = load_relaxed(&q->hasty);
+    bool moved = load_relaxed(&q->head_seen) != head;
+    store_relaxed(&q->head_seen, head);
+    if (!moved || size < QUEUE_AWAIT || block_top(q, class) < QUEUE_AWAIT_BLOCKS)
+        return 0;
+    if (hasty > 0) {
+        store_relaxed(&q->hasty, hasty - 1);
+        return 0;
+    }
+    int64_t deadline = clock_now() + (int64_t)(size - size / 4); /* nanoseconds: 1.3 bytes each, where pages are made */
+    for (int rc = 0; rc != -ETIMEDOUT && rc != -EINTR;) {
+        if (!eventcount_enter(&q->header->freed, &seen))
+            continue;
+        if ((rc = block_reuse(q, class, index, out)) != 0)
+            return rc;
+        rc = futex_wait(&q->header->freed, seen, deadline);
+    }
+    store_relaxed(&q->hasty, QUEUE_HASTE);
+    return 0;
+}
+
+static inline int block_take(struct queue *q, uint32_t class, uint64_t size, uint32_t *index, struct block **out)
+{
+    int rc = block_reuse(q, class, index, out);
+    if (unlikely(rc == 0) && class >= QUEUE_LARGE)
+        rc = memory_await(q, class, size, index, out);
+    if (unlikely(rc == 0) && (rc = block_extend(q, class, index, out)) == -EAGAIN)
+        rc = block_reuse_any(q, class, index, out);
+    return rc;
+}
+
 /* A private block for `size` bytes. -EAGAIN: over the budget; -ENOMEM; -EMSGSIZE. */
 static inline int queue_prepare(struct queue *q, uint64_t size, uint32_t kind, struct queue_item *item)
 {
@@ -180,9 +222,7 @@ static inline int queue_prepare(struct queue *q, uint64_t size, uint32_t kind, s
     uint32_t index = 0, class = class_for(size);
     if (unlikely(class == QUEUE_CLASSES))
         return -EMSGSIZE;
-    int rc = block_reuse(q, class, &index, &b);
-    if (unlikely(rc == 0) && (rc = block_extend(q, class, &index, &b)) == -EAGAIN)
-        rc = block_reuse_any(q, class, &index, &b);
+    int rc = block_take(q, class, size, &index, &b);
     if (unlikely(rc <= 0))
         return rc < 0 ? rc : -EAGAIN;
     if (class >= QUEUE_LARGE) {
