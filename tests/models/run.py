@@ -184,6 +184,16 @@ QUEUE_SLEEP = [
     Run("queue_sleep", "NO_BACKSTOP", "KILLS=1", FORGOTTEN),
 ]
 
+KEPT = "word==0"
+QUEUE_PINS = [
+    Run("queue_pins", "two children", "CHILDREN=2"),
+    Run("queue_pins", "kills", "KILLS=1 REAPERS=1"),
+    Run("queue_pins", "kills of reapers", "KILLS=2 REAPERS=2"),
+    Run("queue_pins", "NO_ERA", "", "!=(1+1)"),
+    Run("queue_pins", "CLEAR_FIRST", "KILLS=2 REAPERS=2", "word==mine"),
+    Run("queue_pins", "FORK_FIRST", "", KEPT),
+]
+
 RACE, SLEEPING_GETTER, SLEEPING_PUTTER = "DATA RACE", "asleep < 0", "!asleep"
 QUEUE_ORDERS = [
     Run("queue_orders", "put, get, sleep", ""),
@@ -198,7 +208,7 @@ QUEUE_ORDERS = [
 ]
 
 ORDERS = ["queue_orders"]
-RUNS = [*LOCK, *CONDITION, *BARRIER, *SLOTS, *QUEUE, *QUEUE_SLEEP, *QUEUE_ORDERS]
+RUNS = [*LOCK, *CONDITION, *BARRIER, *SLOTS, *QUEUE, *QUEUE_SLEEP, *QUEUE_PINS, *QUEUE_ORDERS]
 
 
 def tool(command: list[str], directory: str) -> str:
