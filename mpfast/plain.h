@@ -18,8 +18,8 @@
 #include <stdint.h>
 #include <string.h>
 
-#define PLAIN_SIZE 1000    /* bytes; what takes more is pickled */
-#define PLAIN_LENGTH 64    /* of a container */
+#define PLAIN_SIZE 1000 /* bytes; what takes more is pickled */
+#define PLAIN_LENGTH 64 /* of a container */
 #define PLAIN_DEPTH 8
 #define PLAIN_CONTAINERS 24
 
@@ -222,7 +222,8 @@ static inline PyObject *plain_read_text(struct plain_reader *r, enum plain_tag t
 {
     const char *kind = tag == PLAIN_TEXT ? plain_next(r, 1) : "\1", *data;
     uint16_t n;
-    if (kind == NULL || (*kind != 1 && *kind != 2 && *kind != 4) || (data = plain_next_data(r, &n, (size_t)*kind)) == NULL)
+    if (kind == NULL || (*kind != 1 && *kind != 2 && *kind != 4) ||
+        (data = plain_next_data(r, &n, (size_t)*kind)) == NULL)
         return NULL;
     if (tag == PLAIN_ASCII)
         return PyUnicode_DecodeASCII(data, n, NULL);
