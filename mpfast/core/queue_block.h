@@ -26,7 +26,7 @@ static inline int block_try(const struct queue *q, uint32_t class, uint32_t inde
     uint64_t word = load_relaxed(&b->word);
     *out = b;
     /* pairs with block_free: the last owner's accesses are over */
-    return word == 0 && cas_acquire(&b->word, &word, block_owned(queue_me(q)));
+    return word == 0 && cas_acquire(&b->word, &word, block_owned(queue_me(q), NO_TICKET));
 }
 
 /* Gives a block back whose owner is this process, and tells who waits for memory. */

@@ -53,23 +53,25 @@ static inline uint32_t hold_any(const struct large_block *b)
     return 0;
 }
 
-/* The participant has done with the block, which is its own, or which it holds. Idempotent; also for the dead. */
-static inline void hold_end(const struct queue *q, struct large_block *b, uint32_t participant)
+/* The participant has done with the block. `seen`: the block's word when it was still its own, or one that it holds, so
+ * that it cannot have been freed; who is slow afterwards may meet a block that is somebody else's by now, for the item
+ * of another ticket. Idempotent; also for the dead. */
+static inline void hold_end(const struct queue *q, struct large_block *b, uint32_t participant, uint64_t seen)
 {
     shared64 *owner = &b->block.word;
+    uint64_t ticket = seen & TICKET_MASK;
     hold_leave(b, participant);
-    uint64_t word = load_seq(owner); /* pairs with the CAS of others in hold_end */
-    while (block_state(word) == BLOCK_OWNED && load_relaxed(&b->shared) != BLOCK_CROWDED &&
-           !hold_has(b, block_participant(word))) {
-        uint32_t next = hold_any(b);
-        uint64_t backed = load_relaxed(&b->backed);
-        if (next != 0) {
-            cas_seq(owner, &word, block_owned(next)); /* pairs with the load above, in hold_end */
-            word = load_seq(owner);                   /* pairs with the CAS of others in hold_end */
-        } else if (cas_seq(owner, &word, 0)) {        /* pairs with block_try: our accesses are over */
-            add_relaxed(&q->header->idle, backed);
+    for (;;) {
+        uint64_t word = load_seq(owner); /* pairs with the CAS of others in hold_end */
+        uint32_t holder = block_participant(word), next = hold_any(b);
+        if (word != block_owned(holder, ticket) || load_relaxed(&b->shared) == BLOCK_CROWDED || hold_has(b, holder))
             return;
-        }
+        uint64_t backed = load_relaxed(&b->backed), then = next == 0 ? 0 : block_owned(next, ticket);
+        if (!cas_seq(owner, &word, then) || then != 0) /* pairs with block_try, and with the load above, in hold_end */
+            continue;
+        add_relaxed(&q->header->idle, backed);
+        eventcount_notify(&q->header->freed, 1);
+        return;
     }
 }
 
@@ -110,8 +112,9 @@ static inline void queue_unpin(struct queue *q, const struct queue_item *item)
             q->pins[i] = q->pins[--q->pinned];
             break;
         }
+    struct large_block *b = pinned_block(q, item->block);
     if (family_me(q->family) != 0)
-        hold_end(q, pinned_block(q, item->block), queue_me(q));
+        hold_end(q, b, queue_me(q), load_relaxed(&b->block.word));
     pthread_mutex_unlock(&q->family->mutex);
 }
 

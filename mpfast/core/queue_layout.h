@@ -10,7 +10,7 @@
  * page. Blocks never move and are never anything else, so that a stale reference to one always meets a block's word.
  *
  *   cell:   kind:2 = EMPTY or TAKEN | page + 1:62,  or  kind:2 = BLOCK or VALUE | what:34 | tag of the page:28
- *   block:  0 = free, or OWNED | participant:12 (from bit 49), or QUEUED | participant:12 | ticket:49
+ *   block:  0 = free, or OWNED or QUEUED | participant:12 (from bit 49) | ticket:49, which stays when the item is taken
  *   segment state:  0 = free, or LIVE | page:48, or INIT | participant:12 (from bit 48) | page:48 */
 #ifndef MPFAST_QUEUE_LAYOUT_H
 #define MPFAST_QUEUE_LAYOUT_H
@@ -60,10 +60,14 @@ static inline bool cell_of_page(uint64_t cell, uint64_t page)
 enum block_state { BLOCK_FREE, BLOCK_OWNED, BLOCK_QUEUED };
 
 #define TICKET_MASK ((UINT64_C(1) << 49) - 1)
+#define NO_TICKET TICKET_MASK /* of a block whose item was not put yet */
 
 static inline enum block_state block_state(uint64_t word) { return (enum block_state)(word >> 61); }
 static inline uint32_t block_participant(uint64_t word) { return (uint32_t)(word >> 49) & 0xfff; }
-static inline uint64_t block_owned(uint32_t index) { return (uint64_t)BLOCK_OWNED << 61 | (uint64_t)index << 49; }
+static inline uint64_t block_owned(uint32_t index, uint64_t ticket)
+{
+    return (uint64_t)BLOCK_OWNED << 61 | (uint64_t)index << 49 | (ticket & TICKET_MASK);
+}
 static inline uint64_t block_queued(uint32_t index, uint64_t ticket)
 {
     return (uint64_t)BLOCK_QUEUED << 61 | (uint64_t)index << 49 | (ticket & TICKET_MASK);

@@ -42,16 +42,19 @@ static inline bool reap_unpublished(const struct queue *q, uint64_t name, struct
 {
     uint64_t word = load_acquire(&b->word); /* pairs with cell_fill */
     return block_state(word) == BLOCK_QUEUED && block_participant(word) == index && !block_published(q, name, word) &&
-           cas_acqrel(&b->word, &word, block_owned(index)); /* pairs with item_take_block */
+           cas_acqrel(&b->word, &word, block_owned(index, NO_TICKET)); /* pairs with item_take_block */
 }
 
 static inline void reap_block(const struct queue *q, uint64_t name, struct block *b, uint32_t index)
 {
-    bool owned = load_acquire(&b->word) == block_owned(index); /* pairs with block_try */
+    uint64_t word = load_acquire(&b->word); /* pairs with block_try */
+    bool owned = block_state(word) == BLOCK_OWNED && block_participant(word) == index;
     bool large = name_class(name) >= QUEUE_LARGE;
     if (large && load_relaxed(&large_block(b)->shared) != BLOCK_PRIVATE) {
-        if (owned || hold_has(large_block(b), index))
-            hold_end(q, large_block(b), index);
+        if (owned)
+            hold_end(q, large_block(b), index, word);
+        else if (hold_has(large_block(b), index))
+            hold_end(q, large_block(b), index, load_relaxed(&b->word));
         return;
     }
     if (!owned && !reap_unpublished(q, name, b, index))

@@ -43,8 +43,9 @@ static inline int item_take_block(const struct queue *q, uint64_t name, uint64_t
     if (!block_has_ticket(word, ticket))
         return 0;
     if (name_class(name) >= QUEUE_LARGE && block_data(q, b, name_class(name), name_index(name)) == NULL)
-        return -ENOMEM;                                      /* while it is not ours yet */
-    if (!cas_seq(&b->word, &word, block_owned(queue_me(q)))) /* pairs with cell_was_taken, and with block_free */
+        return -ENOMEM; /* while it is not ours yet */
+    /* pairs with cell_was_taken, and with block_free */
+    if (!cas_seq(&b->word, &word, block_owned(queue_me(q), ticket)))
         return 0;
     int rc = item_describe(q, b, name, item);
     return rc < 0 ? rc : 1;

@@ -434,7 +434,7 @@ static void views_of_children(void)
     hold_add(pinned_block(q, item.block), queue_me(q)); /* as queues_fork */
     hold_add(pinned_block(q, item.block), queue_me(ghost));
     queue_unpin(q, &item);
-    EXPECT_EQ(load_relaxed(&pinned_block(q, item.block)->block.word), block_owned(queue_me(ghost)));
+    EXPECT_EQ(block_participant(load_relaxed(&pinned_block(q, item.block)->block.word)), queue_me(ghost));
     EXPECT(filled(item.data, item.size, 5));
     queue_unpin(ghost, &item);
     nothing_kept(q);
