@@ -33,6 +33,7 @@ help:
 	@echo "Variables: PYTHON (now $(PYTHON), version $(VERSION)), ARGS"
 
 bench: build
+	@$(MAKE) --no-print-directory $(VENV)/.peers || echo "what needs numpy or faster-fifo will be skipped"
 	@PYTHONPATH="$(CURDIR)" $(PY) bench/run.py $(ARGS)
 
 asv: build $(VENV)/.bench
@@ -78,7 +79,7 @@ build: $(VENV)/.build
 variant = echo "mpfast's extensions for Python $(VERSION), $(1)"; mkdir -p build/$(1)/lib; \
 	find build/$(1)/lib -name '*.py' -delete;
 
-# .build, .test, .bench, .dev: a list of requirements of pyproject.toml, installed once and after each change of it.
+# .build, .test, .bench, .peers, .dev: a list of requirements of pyproject.toml, installed once and after each change of it.
 define REQUIREMENTS
 import sys, tomllib
 project = tomllib.load(open("pyproject.toml", "rb"))
