@@ -43,8 +43,10 @@ static void go_on_beside(const struct scene *s)
 {
     int rc;
     for (int i = 0; i < BESIDE; i++) {
-        while ((rc = books_put(books, q, SURVIVOR)) == -EAGAIN && (s->maxsize > 0 || queue_size(q) > ROOM / 2))
+        while ((rc = books_put(books, q, SURVIVOR)) == -EAGAIN) {
+            EXPECT(s->maxsize > 0 ? queue_size(q) == s->maxsize : queue_size(q) > ROOM / 2);
             EXPECT_EQ(books_get(books, q), 0);
+        }
         EXPECT_EQ(rc, 0);
         if (queue_size(q) > 3)
             EXPECT_EQ(books_get(books, q), 0);
@@ -142,12 +144,12 @@ static void go_on_later(void)
     late = 0;
 }
 
-/* Uses every page, segment and block again and again, and keeps some items meanwhile. */
-static void go_around(void)
+/* So many items come and go; some are kept for a while. Far enough, and every page, segment and block was used again. */
+static void go_around(uint32_t distance)
 {
     struct queue_item kept[MOST_KEPT];
     int n = 0, rc;
-    for (uint32_t i = 0; i < 3 * ROOM; i++) {
+    for (uint32_t i = 0; i < distance; i++) {
         struct queue_item item;
         rc = books_put(books, q, SURVIVOR);
         EXPECT(rc == 0 || rc == -EAGAIN);
@@ -170,14 +172,16 @@ static void go_around(void)
 }
 
 /* Stopped before its n-th access, reads too, the victim goes on when the world is another one. Nothing is lost. */
-static bool late_case(const struct scene *s, long n)
+static bool late_case(const struct scene *s, long n, uint32_t distance)
 {
     begin_scene(s);
-    snprintf(where, sizeof where, "%s: late at access %ld", s->name, n);
+    snprintf(where, sizeof where, "%s: late at access %ld, by %u", s->name, n, distance);
     fault.reads = true;
     bool hit = child_hit(s->body, NULL, n, SIGSTOP, &late);
     fault.reads = false;
-    go_around();
+    for (int i = 0; i < 100 && books->child == 1; i++)
+        usleep(1000);
+    go_around(distance);
     reap_plainly(s);
     EXPECT_EQ(books->getting, 0);
     end_scene();
@@ -191,8 +195,8 @@ static void sweep(const struct scene *s)
     for (long n = 1; n <= writes; n += stress() ? 1 : 3, stops++)
         (void)case_of(s, n, SIGSTOP, 0, NULL); /* it may have found its way with fewer writes this time */
     sweep_pairs(s, writes);
-    for (; late_case(s, accesses); accesses += stress() ? 1 : 4)
-        lates++;
+    for (; late_case(s, accesses, chance(2) ? 3 * ROOM : 1 + chance(2 * QUEUE_PAGE_TICKETS)); lates++)
+        accesses += stress() ? 1 : 1 + (long)chance(5);
     kills += writes;
     printf("  %-24s %ld writes, %ld accesses\n", s->name, writes, accesses);
 }
@@ -321,9 +325,14 @@ static void forks_with_pins(void *unused)
     int n = keep_all(kept);
     pid_t child = fork();
     if (child == 0) {
+        if (fault.reads)
+            fault.at = 0; /* only the victim is late */
         unpin_all(kept, n);
+        books->child = 2;
         _exit(GOOD);
     }
+    if (books->child == 0)
+        books->child = 1;
     unpin_all(kept, n / 2);
     own_child_ends(child);
     unpin_all(kept + n / 2, n - n / 2);

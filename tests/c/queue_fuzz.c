@@ -53,7 +53,7 @@ static uint64_t damaged(uint64_t word)
 {
     static const uint64_t bad[] = {0,         UINT64_MAX, 1, UINT64_C(1) << 63, UINT64_C(1) << 62, UINT64_C(1) << 61,
                                    0xffffffff};
-    switch (chance(5)) {
+    switch (chance(7)) {
     case 0:
         return bad[chance(sizeof bad / sizeof *bad)];
     case 1:
@@ -62,6 +62,10 @@ static uint64_t damaged(uint64_t word)
         return word + chance(16) - 8;
     case 3:
         return word << chance(32) | chance(4);
+    case 4: /* a cell that names something else */
+        return word ^ ((uint64_t)chance(UINT32_MAX) & 0x7ffffffff) << 2;
+    case 5: /* a directory entry */
+        return word ^ chance(1u << 20);
     default:
         return (uint64_t)chance(UINT32_MAX) << 32 | chance(UINT32_MAX);
     }

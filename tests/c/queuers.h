@@ -118,6 +118,7 @@ struct books {
     volatile uint8_t refused[NUMBERS];
     volatile uint8_t got[NUMBERS];
     volatile uint32_t getting; /* how many items the victim may have with it */
+    volatile uint32_t child;   /* of the victim; 1: runs, 2: has done what it had to do */
 };
 
 static inline struct books *books_new(void)
