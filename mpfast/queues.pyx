@@ -141,6 +141,9 @@ cdef class _End:
     def __exit__(self, *_):
         self.close()
 
+    def __reduce__(self):
+        return type(self), (self.queue,)
+
 
 cdef class Reader(_End):
     """The end of a queue from which items are taken, with the methods of a connection that libraries use."""

@@ -149,6 +149,15 @@ def test_not_through_a_queue(make):
         other.put(q)
 
 
+def test_the_ends_alone(q, start):
+    """Some programs hand over the connections behind a queue."""
+    child = start(q._reader, q._writer)
+    q.put([1])
+    assert child.on(child.objects[0]).recv() == [1]
+    child.on(child.objects[1]).send([2])
+    assert q._reader.recv() == [2]
+
+
 def test_closed_in_one_process_only(make, start):
     q = make(kind="Queue")
     child = start(q)
