@@ -120,7 +120,7 @@ static bool plain_write_items(struct plain_writer *w, enum plain_tag tag, PyObje
 {
     Py_ssize_t length = Py_SIZE(obj);
     if (length == 0 && tag == PLAIN_TUPLE)
-        return plain_write_data(w, tag, NULL, 0); /* there is only one empty tuple */
+        return plain_write_data(w, tag, "", 0); /* there is only one empty tuple */
     if (!plain_begin(w, tag, obj, length))
         return false;
     for (Py_ssize_t i = 0; i < length; i++)
