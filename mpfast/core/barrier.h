@@ -84,8 +84,14 @@ static inline int barrier_outcome(uint64_t word, uint32_t round)
     return later > 8 || word >> (BARRIER_OUTCOMES_SHIFT + later - 1) & 1 ? 0 : -EPIPE;
 }
 
-static inline uint16_t member_cell(uint32_t index, uint32_t round) { return (uint16_t)(index | (round >> 1 & 3) << 12); }
-static inline bool member_of(uint16_t cell, uint32_t round) { return cell != 0 && (cell >> 12 & 3) == (round >> 1 & 3); }
+static inline uint16_t member_cell(uint32_t index, uint32_t round)
+{
+    return (uint16_t)(index | (round >> 1 & 3) << 12);
+}
+static inline bool member_of(uint16_t cell, uint32_t round)
+{
+    return cell != 0 && (cell >> 12 & 3) == (round >> 1 & 3);
+}
 
 /* Notes who has come; in another cell if somebody withdrew. A late writer must not blot the cell of a later round. */
 static inline void barrier_note(struct barrier *b, uint32_t me, uint32_t round, uint32_t first)
