@@ -401,6 +401,10 @@ static const struct scene scenes[] = {
 
 int main(void)
 {
+#ifdef __SANITIZE_THREAD__
+    puts("ThreadSanitizer sees nothing between processes");
+    return SKIP;
+#endif
     begin(300);
     EXPECT_EQ(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
     family = family_new();

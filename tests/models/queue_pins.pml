@@ -69,8 +69,12 @@ inline hold_end(p)
     e = 0;
 #endif
     if
+#ifdef CLEAR_FIRST
+    :: atomic { holder[p] == 0 && word != 0 && OWNER(word) == p -> e = ERA(word) }
+#else
     :: holder[p] == 0 && word != 0 && OWNER(word) == p -> /* never shared: nobody else knows of it */
         atomic { keeps[p] = false; expect_unused(); word = 0; goto ended }
+#endif
     :: holder[p] == 0 && !(word != 0 && OWNER(word) == p) -> goto ended
     :: else
     fi;

@@ -190,7 +190,7 @@ QUEUE_PINS = [
     Run("queue_pins", "kills", "KILLS=1 REAPERS=1"),
     Run("queue_pins", "kills of reapers", "KILLS=2 REAPERS=2"),
     Run("queue_pins", "NO_ERA", "", "!=(1+1)"),
-    Run("queue_pins", "CLEAR_FIRST", "KILLS=2 REAPERS=2", "word==mine"),
+    Run("queue_pins", "CLEAR_FIRST", "KILLS=2 REAPERS=2", KEPT),
     Run("queue_pins", "FORK_FIRST", "", KEPT),
 ]
 
