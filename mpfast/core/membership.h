@@ -27,7 +27,7 @@ static inline bool entry_claim(struct family *f, uint32_t index, uint64_t flags,
 static inline bool entry_take(struct family *f, uint32_t index, int fd, uint32_t *identity, struct reaped *r)
 {
     uint64_t state = load_acquire(&f->participants[index].state); /* pairs with participant_announce */
-    if (state_kind(state) != PARTICIPANT_FREE && (!participant_gone(f, index, state) || !reap_if_gone(f, index, r)))
+    if (state_kind(state) != PARTICIPANT_FREE && (!participant_absent(f, index, state) || !reap_if_gone(f, index, r)))
         return false;
     if (fd < 0)
         return entry_claim(f, index, PARTICIPANT_PID_ONLY, identity);
@@ -67,7 +67,7 @@ static inline void entry_look_after(struct family *f, struct reaped *r)
     uint32_t top = load_relaxed(&f->header->participants_top);
     f->cursor = f->cursor + 1 < top ? f->cursor + 1 : 1;
     uint64_t state = load_acquire(&f->participants[f->cursor].state); /* pairs with participant_announce */
-    if (state_kind(state) == PARTICIPANT_LIVE && participant_gone(f, f->cursor, state))
+    if (state_kind(state) == PARTICIPANT_LIVE && participant_absent(f, f->cursor, state))
         reap_if_gone(f, f->cursor, r);
 }
 

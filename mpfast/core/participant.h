@@ -109,6 +109,15 @@ static inline bool participant_gone(const struct family *f, uint32_t index, uint
     }
 }
 
+/* The same at a glance, for those who ask often: one system call while the process lives. A copy of its description may
+ * hide its death here. */
+static inline bool participant_absent(const struct family *f, uint32_t index, uint64_t state)
+{
+    if (!(state & PARTICIPANT_PID_ONLY) && f->fd >= 0 && byte_held(f->fd, index))
+        return false;
+    return participant_gone(f, index, state);
+}
+
 /* Was the process of the entry, seen in `state`, killed? It may have left while we looked for proof: look again. */
 static inline bool participant_killed(const struct family *f, uint32_t index, uint64_t state)
 {
