@@ -37,10 +37,10 @@ class Effort:
 FULL = Effort(
     2,
     {
-        "alone": Budget(0.25, 10, 60),
-        "duo": Budget(0.5, 6, 80),
-        "crowd": Budget(0.5, 6, 80),
-        "launch": Budget(0.9, 3, 200),
+        "alone": Budget(0.22, 10, 60),
+        "duo": Budget(0.32, 6, 80),
+        "crowd": Budget(0.3, 6, 80),
+        "launch": Budget(0.7, 3, 200),
     },
 )
 QUICK = Effort(
