@@ -59,7 +59,7 @@ LOGIC = [
     ("condition", "condition", "or_seq(&c->sleepers, ticket_bit(ticket))", "(void)0"),
     ("condition", "condition", "bits |= ticket_bit(ticket);\n            n--;", "bits |= ticket_bit(ticket);"),
     ("condition", "condition", "or_relaxed(&c->cancelled[ticket", "(void)(&c->cancelled[ticket"),
-    ("condition", "condition", "|| participant_gone(f, index, state)", ""),
+    ("condition", "condition", "|| participant_absent(f, index, state)", ""),
     ("condition", "condition", "and_relaxed(&c->cancelled[cell / 64], ~(UINT64_C(1) << cell % 64));", ""),
     ("condition", "condition", "if (ticket_unknown(c, ticket)) {", "if (0) {"),
     ("condition", "condition", "store_seq(&c->notified, load_relaxed(&c->tail))", "(void)0"),

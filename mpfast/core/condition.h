@@ -132,6 +132,10 @@ static inline uint32_t condition_notify(struct family *f, struct condition *c, u
     CHECK((int32_t)(tail - ticket) >= 0);
     if (ticket == tail)
         return 0;
+    if (tail - ticket <= n) { /* all of them: then it does not matter who lives, and nobody is asked */
+        for (; ticket != tail; ticket++)
+            bits |= ticket_bit(ticket);
+    }
     for (; n > 0 && ticket != tail; ticket++) {
         if (ticket_unknown(c, ticket)) {
             bits |= ticket_bit(ticket);
