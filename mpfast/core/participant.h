@@ -64,6 +64,13 @@ static inline bool byte_held(int fd, uint32_t byte)
     return byte_command(fd, F_OFD_GETLK, F_WRLCK, byte, &found) < 0 || found != F_UNLCK;
 }
 
+/* Surely held? False without a descriptor, too. */
+static inline bool byte_known_held(int fd, uint32_t byte)
+{
+    short found = F_UNLCK;
+    return fd >= 0 && byte_command(fd, F_OFD_GETLK, F_WRLCK, byte, &found) == 0 && found != F_UNLCK;
+}
+
 /* Surely held by nobody? Without a descriptor of its own a process cannot tell. */
 static inline bool byte_free(const struct family *f, uint32_t byte)
 {
@@ -113,9 +120,7 @@ static inline bool participant_gone(const struct family *f, uint32_t index, uint
  * hide its death here. */
 static inline bool participant_absent(const struct family *f, uint32_t index, uint64_t state)
 {
-    if (!(state & PARTICIPANT_PID_ONLY) && f->fd >= 0 && byte_held(f->fd, index))
-        return false;
-    return participant_gone(f, index, state);
+    return ((state & PARTICIPANT_PID_ONLY) || !byte_known_held(f->fd, index)) && participant_gone(f, index, state);
 }
 
 /* Was the process of the entry, seen in `state`, killed? It may have left while we looked for proof: look again. */
