@@ -15,6 +15,8 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from operator import call
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -81,10 +83,10 @@ class Count:
 
 def counts(cells: list[Cell], builds: tuple[Build, Build]) -> Iterator[Count]:
     """On all CPUs at once: it is not time that is measured."""
-    jobs = [(cell, tool) for cell in cells for tool in TOOLS if tool.there]
+    jobs = [partial(both, cell, tool, builds) for cell in cells for tool in TOOLS if tool.there]
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as executor:
         try:
-            yield from executor.map(lambda job: both(*job, builds), jobs)
+            yield from executor.map(call, jobs)
         finally:
             executor.shutdown(cancel_futures=True)
 
