@@ -42,6 +42,7 @@ def clone(tmp_path_factory):
 def run_gate(clone, base, head, *arguments):
     command = (sys.executable, clone / "bench" / "gate.py", "--base", base, "--head", head, "--no-count", *arguments)
     done = subprocess.run(command, cwd=clone, capture_output=True, text=True, timeout=1200)
+    assert done.returncode in (0, 1), done.stdout + done.stderr
     return done.returncode, done.stdout, json.loads((clone / "build" / "gate" / "last.json").read_text())
 
 
