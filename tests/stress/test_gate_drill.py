@@ -5,6 +5,7 @@ Takes a quiet machine and some patience; prints what it finds.
 """
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -41,7 +42,8 @@ def clone(tmp_path_factory):
 
 def run_gate(clone, base, head, *arguments):
     command = (sys.executable, clone / "bench" / "gate.py", "--base", base, "--head", head, "--no-count", *arguments)
-    done = subprocess.run(command, cwd=clone, capture_output=True, text=True, timeout=1200)
+    clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(command, cwd=clone, env=clean, capture_output=True, text=True, timeout=1200)
     assert done.returncode in (0, 1), done.stdout + done.stderr
     return done.returncode, done.stdout, json.loads((clone / "build" / "gate" / "last.json").read_text())
 
