@@ -15,6 +15,7 @@ import drill
 import pytest
 
 import bench
+from bench.builds import FOLDER
 from bench.plan import find
 
 ROOT = Path(bench.ROOT)
@@ -31,21 +32,27 @@ def git(folder, *arguments):
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory):
-    """A clone whose HEAD has the loops, and whose HEAD~1 is this commit."""
+    """A clone for commits: its HEAD has the loops, and its HEAD~1 is this commit."""
     folder = tmp_path_factory.mktemp("drill") / "clone"
     git(ROOT, "clone", "--quiet", "--shared", ROOT, folder)
     drill.prepare(folder / "mpfast")
     git(folder, "commit", "--quiet", "--all", "--message", "Slower, to order")
     yield folder
-    shutil.rmtree(folder)
+    forget_builds()
+
+
+def forget_builds():
+    for build in FOLDER.glob("*-*"):
+        shutil.rmtree(build)
 
 
 def run_gate(clone, base, head, *arguments):
-    command = (sys.executable, clone / "bench" / "gate.py", "--base", base, "--head", head, "--no-count", *arguments)
-    clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    done = subprocess.run(command, cwd=clone, env=clean, capture_output=True, text=True, timeout=1200)
+    found = clone / "found.json"
+    gate = (sys.executable, ROOT / "bench" / "gate.py", "--base", base, "--head", head, "--no-count", "--json", found)
+    commits = {**os.environ, "GIT_DIR": str(clone / ".git")}
+    done = subprocess.run((*gate, *arguments), env=commits, capture_output=True, text=True, timeout=1200)
     assert done.returncode in (0, 1), done.stdout + done.stderr
-    return done.returncode, done.stdout, json.loads((clone / "build" / "gate" / "last.json").read_text())
+    return done.returncode, done.stdout, json.loads(found.read_text())
 
 
 def factor(clone, cell):
@@ -86,8 +93,7 @@ def test_slowdown_is_caught(clone, monkeypatch, capsys, which, wanted):
 def test_equals_are_equal(clone, monkeypatch, number):
     """The same commit, built twice; every cell."""
     monkeypatch.delenv("MPFAST_DRILL", raising=False)
-    for build in (clone / "build" / "gate").glob("*"):
-        shutil.rmtree(build) if build.is_dir() else build.unlink()
+    forget_builds()
     status, said, _ = run_gate(clone, "HEAD~1", "HEAD~1")
     assert status == 0, said
 
