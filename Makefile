@@ -18,7 +18,7 @@ pytest = MPFAST_EXPECT_DIR="$(CURDIR)$(1)/mpfast" PYTHONPATH="$(CURDIR)$(1)" $(V
 .NOTPARALLEL:
 .PHONY: help build bench asv test stress lint format sanitize debug clean
 
-C_SOURCES = $(wildcard mpfast/*.h mpfast/core/*.h tests/c/*.[ch])
+C_SOURCES = $(wildcard mpfast/*.h mpfast/core/*.h tests/c/*.[ch] bench/*.c)
 
 help:
 	@echo "make bench      how much faster than multiprocessing: a table and build/bench/index.html"
@@ -32,7 +32,7 @@ help:
 	@echo "make clean      remove everything that was built"
 	@echo "Variables: PYTHON (now $(PYTHON), version $(VERSION)), ARGS"
 
-bench: build
+bench: build $(VENV)/.numpy
 	@PYTHONPATH="$(CURDIR)" $(PY) bench/run.py $(ARGS)
 
 asv: build $(VENV)/.bench
@@ -78,7 +78,7 @@ build: $(VENV)/.build
 variant = echo "mpfast's extensions for Python $(VERSION), $(1)"; mkdir -p build/$(1)/lib; \
 	find build/$(1)/lib -name '*.py' -delete;
 
-# .build, .test, .bench, .dev: a list of requirements of pyproject.toml, installed once and after each change of it.
+# .build, .test, .bench, .numpy, .dev: a list of requirements of pyproject.toml, installed once and after each change of it.
 define REQUIREMENTS
 import sys, tomllib
 project = tomllib.load(open("pyproject.toml", "rb"))

@@ -7,11 +7,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from . import launch, locks
-from .impls import START_METHODS
+from . import connections, launch, locks
 from .scenario import Cell, Scenario
 
-SUITES: dict[str, tuple[Scenario, ...]] = {"locks": locks.SCENARIOS, "launch": launch.SCENARIOS}
+SUITES: dict[str, tuple[Scenario, ...]] = {
+    "locks": locks.SCENARIOS,
+    "connections": connections.SCENARIOS,
+    "launch": launch.SCENARIOS,
+}
 
 
 @dataclass(frozen=True)
@@ -31,8 +34,24 @@ class Effort:
     budgets: dict[str, Budget]
 
 
-FULL = Effort(2, {"alone": Budget(0.45, 10, 60), "duo": Budget(1.3, 6, 80), "launch": Budget(1.6, 3, 200)})
-QUICK = Effort(1, {"alone": Budget(0.12, 6, 20), "duo": Budget(0.35, 6, 20), "launch": Budget(0.5, 1, 40)})
+FULL = Effort(
+    2,
+    {
+        "alone": Budget(0.3, 10, 60),
+        "duo": Budget(1.0, 6, 80),
+        "talk": Budget(0.4, 4, 60),
+        "launch": Budget(1.3, 3, 200),
+    },
+)
+QUICK = Effort(
+    1,
+    {
+        "alone": Budget(0.1, 6, 20),
+        "duo": Budget(0.3, 6, 20),
+        "talk": Budget(0.12, 3, 20),
+        "launch": Budget(0.4, 1, 40),
+    },
+)
 
 
 def exactly(pairs: int) -> Effort:
@@ -43,7 +62,7 @@ def exactly(pairs: int) -> Effort:
 def all_cells() -> Iterator[Cell]:
     for suite, scenarios in SUITES.items():
         for scenario in scenarios:
-            for method in START_METHODS:
+            for method in scenario.methods:
                 for placement in scenario.placements:
                     yield Cell(suite, scenario, method, placement)
 
@@ -63,6 +82,6 @@ def batches(chosen: Iterable[Cell]) -> list[list[Cell]]:
     def shared(cell: Cell) -> tuple[str, str, str]:
         return (cell.scenario.kind, cell.method, cell.placement)
 
-    order = ("alone", "duo", "launch")
+    order = ("alone", "duo", "talk", "launch")
     sort = sorted(chosen, key=lambda cell: (order.index(cell.scenario.kind), shared(cell)))
     return [list(group) for _, group in groupby(sort, key=shared)]

@@ -10,6 +10,7 @@ from multiprocessing.context import BaseContext
 from typing import ClassVar, Protocol
 
 from .deadline import Limits
+from .impls import START_METHODS
 from .placement import PLACEMENTS, Place, place
 
 
@@ -34,6 +35,8 @@ class Scenario:
     primitive: str
     operation: str  # what is done once, in words
     units: int = field(default=1, kw_only=True)  # one operation of a batch counts as so many
+    methods: tuple[str, ...] = field(default=START_METHODS, kw_only=True)
+    first_batch: int = field(default=32, kw_only=True)  # operations that surely take no longer than a batch should
 
     kind: ClassVar[str]
     placements: ClassVar[tuple[str, ...]] = PLACEMENTS
@@ -41,6 +44,10 @@ class Scenario:
 
     def place(self, placement: str, mask: frozenset[int]) -> Place:
         return place(placement, mask)
+
+    def floor(self, place: Place) -> float | None:
+        """Nanoseconds that the kernel's part of an operation takes in C; None if nobody knows."""
+        return None
 
     @abstractmethod
     def open(self, context: BaseContext, place: Place, limits: Limits) -> AbstractContextManager[Side]:
