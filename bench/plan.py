@@ -37,10 +37,10 @@ class Effort:
 FULL = Effort(
     2,
     {
-        "alone": Budget(0.3, 10, 60),
-        "duo": Budget(1.0, 6, 80),
-        "talk": Budget(0.4, 4, 60),
-        "launch": Budget(1.3, 3, 200),
+        "alone": Budget(0.25, 10, 60),
+        "duo": Budget(0.85, 6, 80),
+        "talk": Budget(0.35, 4, 60),
+        "launch": Budget(0.9, 3, 200),
     },
 )
 QUICK = Effort(

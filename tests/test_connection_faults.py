@@ -2,6 +2,7 @@
 """What comes between: the end in the middle of a message, full and non-blocking pipes, signals, threads."""
 
 import contextlib
+import importlib
 import os
 import signal
 import struct
@@ -369,3 +370,112 @@ def test_closed_by_another_thread_between_two_calls(connection):
             talk.over_and_over(reader.recv)
         thread.result()
         assert errors
+
+
+class TestBeyondTheStdlib:
+    """Where multiprocessing spoils the stream."""
+
+    @pytest.fixture
+    def mp(self):
+        return importlib.import_module("mpfast")
+
+    def test_a_non_blocking_end_finishes_what_it_began(self, connection, wire):
+        """Only before the first byte does O_NONBLOCK mean that nothing happens."""
+        reader, writer = talk.ends(connection, wire)
+        for end in (reader, writer):
+            os.set_blocking(end.fileno(), False)
+        data = talk.pattern(3 << 20)
+        sending = Thread(writer.send_bytes, data)
+        for _ in range(2):
+            assert reader.poll(20)
+            assert reader.recv_bytes() == data
+            sending.result()
+            sending = Thread(writer.send_bytes, data)
+        target = bytearray(len(data))
+        assert reader.poll(20)
+        assert reader.recv_bytes_into(target) == len(data)
+        assert target == data
+        sending.result()
+
+    def test_a_non_blocking_reader_in_the_middle(self, connection, wire):
+        reader, fd = raw(connection, wire)
+        os.set_blocking(reader.fileno(), False)
+        message = talk.frame(b"abcdef")
+        os.write(fd, message[:2])
+        reading = Thread(reader.recv_bytes)
+        for part in (message[2:6], message[6:]):
+            reading.asleep()
+            os.write(fd, part)
+        assert reading.result() == b"abcdef"
+        os.close(fd)
+
+    @pytest.mark.parametrize("size", [10, 70_000, 1 << 20])
+    def test_many_threads_send_on_one_end(self, connection, wire, size):
+        """Whole messages, in the order of each thread: or an error that says that somebody else is sending."""
+        reader, writer = talk.ends(connection, wire)
+        sent = [[] for _ in range(4)]
+
+        def run(n):
+            for number in range(25):
+                try:
+                    writer.send((n, number, bytes([n]) * (size + number)))
+                except RuntimeError:
+                    pass
+                else:
+                    sent[n].append(number)
+
+        threads = [Thread(run, n) for n in range(4)]
+        closing = Thread(lambda: [thread.result() for thread in threads] and writer.close())
+        seen = [[] for _ in range(4)]
+        with contextlib.suppress(EOFError):
+            while True:
+                n, number, data = reader.recv()
+                assert data == bytes([n]) * (size + number)
+                seen[n].append(number)
+        closing.result()
+        assert seen == sent
+
+    def test_many_threads_receive_on_one_end(self, connection, wire):
+        reader, writer = talk.ends(connection, wire)
+        seen = [[] for _ in range(4)]
+
+        def run(n):
+            with contextlib.suppress(EOFError):
+                while True:
+                    try:
+                        number, data = reader.recv()
+                    except RuntimeError:
+                        pass
+                    else:
+                        assert data == b"x" * (number * 7919 % 100_001)
+                        seen[n].append(number)
+
+        threads = [Thread(run, n) for n in range(4)]
+        talk.stream(writer, 200, 100_000)
+        writer.close()
+        for thread in threads:
+            thread.result()
+        assert sorted(number for numbers in seen for number in numbers) == list(range(200))
+
+    def test_a_negative_length_is_an_error(self, connection):
+        for header in (struct.pack("!i", -3), struct.pack("!i", -256), struct.pack("!i", -(1 << 31))):
+            for receive in receivers():
+                reader, fd = raw(connection)
+                os.write(fd, header + bytes(100))
+                with pytest.raises(OSError):  # noqa: PT011
+                    receive(reader)
+                os.close(fd)
+
+    def test_interrupted_in_the_middle_of_a_message(self, ctx, start):
+        """What had come of it is not taken for the beginning of the next one: the rest follows, or an error."""
+        reader, writer = ctx.Pipe(False)
+        child = start(reader)
+        message = talk.frame(talk.pattern(5000))
+        os.write(writer.fileno(), message[:2000])
+        child.begin(workers.invoke, reader, "recv_bytes")
+        child.signal(signal.SIGINT)
+        assert child.outcome() == workers.Raised("KeyboardInterrupt", "", {})
+        os.write(writer.fileno(), message[2000:])
+        writer.send_bytes(b"next")
+        first = child.run(workers.outcome, workers.invoke, reader, "recv_bytes")
+        assert first in (workers.Returned(talk.pattern(5000)), workers.Returned(b"next")) or first.kind == "OSError"
