@@ -350,6 +350,7 @@ def keep_busy(reader, writer, stop):
     return count
 
 
+@pytest.mark.filterwarnings("ignore:Exception ignored in. <_io.BytesIO:pytest.PytestUnraisableExceptionWarning")  # 3.13's
 def test_closed_by_another_thread_between_two_calls(connection):
     """Never a crash and never a foreign descriptor: a message or an error."""
     for _ in range(30):
