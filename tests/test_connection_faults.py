@@ -350,9 +350,9 @@ def keep_busy(reader, writer, stop):
     return count
 
 
-@pytest.mark.filterwarnings("ignore:Exception ignored in. <_io.BytesIO:pytest.PytestUnraisableExceptionWarning")  # 3.13's
+@pytest.mark.filterwarnings("ignore:Exception ignored in. <_io.BytesIO:pytest.PytestUnraisableExceptionWarning")
 def test_closed_by_another_thread_between_two_calls(connection):
-    """Never a crash and never a foreign descriptor: a message or an error."""
+    """Never a crash and never a foreign descriptor: a message or an error. (What is ignored is 3.13's.)"""
     for _ in range(30):
         reader, writer = connection.Pipe(False)
         errors = []
