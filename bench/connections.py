@@ -194,10 +194,16 @@ class Calls(Scenario):
     @contextmanager
     def open(self, context: BaseContext, place: Place, limits: Limits) -> Iterator[CallsSide]:
         with context.Manager() as manager:
-            os.sched_setaffinity(manager._process.pid, place.peer)  # type: ignore[attr-defined]
+            move(manager._process.pid, place.peer)  # type: ignore[attr-defined]
             proxy = manager.dict()
             proxy["key"] = 0
             yield CallsSide(self, manager, proxy, limits)
+
+
+def move(pid: int, cpus: frozenset[int]) -> None:
+    """Put all threads of a process on these CPUs, and so those that they will start."""
+    for tid in os.listdir(f"/proc/{pid}/task"):
+        os.sched_setaffinity(int(tid), cpus)
 
 
 class CallsSide:
