@@ -90,6 +90,7 @@ def test_a_grandchild(ctx):
     process.start()
     writer.close()
     process.join()
+    assert process.exitcode == 0
     assert reader.recv() == "from below"
     with pytest.raises(EOFError):
         reader.recv()
