@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
-    from . import conditions, mutex, semaphores
+    from . import conditions, connection, mutex, semaphores
     from .managers import SyncManager
     from .pool import Pool
 
@@ -89,6 +89,12 @@ class Context(BaseContext):
     ) -> conditions.Barrier:
         """Returns a barrier for so many parties."""
         return _synchronize().Barrier(parties, action, timeout, on_owner_death=on_owner_death)  # type: ignore[no-any-return]
+
+    def Pipe(self, duplex: bool = True) -> tuple[connection.Connection, connection.Connection]:  # type: ignore[override]
+        """Returns two connected ends; duplex: both send and receive, else the first receives and the second sends."""
+        from .endpoint import Pipe
+
+        return Pipe(duplex)
 
     def Pool(
         self,

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: MIT
+"""Connection and Pipe, and how a connection gets to another process."""
+
+from __future__ import annotations
+
+from multiprocessing import connection as _stdlib
+from multiprocessing import reduction
+
+from .wire import Wire, pair
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+__all__ = ["Connection", "Pipe"]
+
+
+class Connection(Wire, _stdlib.Connection):  # type: ignore[misc]
+    """One end of a pipe or socket: Connection(handle, readable=True, writable=True).
+
+    Any thread may use it; one at a time receives and one sends. In a forked child it is a copy of its own. It is a
+    multiprocessing.connection.Connection for whoever asks, but only by name: what it does is Wire's.
+    """
+
+    __module__ = "mpfast.connection"
+    _readable = Wire.readable
+    _writable = Wire.writable
+
+    def __reduce__(self) -> Any:
+        return reduce_connection(self)
+
+    async def arecv(self) -> Any:
+        """recv() for the running event loop, which goes on meanwhile. Cancelled, it leaves the message to the next."""
+        from .connection_aio import receive
+
+        return await receive(self)
+
+    async def asend(self, obj: Any) -> None:
+        """send() for the running event loop. Cancelled in the middle of a message, the loop sends the rest of it."""
+        from .connection_aio import send
+
+        await send(self, obj)
+
+
+def Pipe(duplex: bool = True) -> tuple[Connection, Connection]:
+    """Returns two connected ends; duplex: both send and receive, else the first receives and the second sends."""
+    return pair(Connection, duplex)
+
+
+def reduce_connection(connection: Connection) -> Any:
+    fd, readable, writable, known = connection._facts()
+    return rebuild_connection, (reduction.DupFd(fd), readable, writable, type(connection), known)
+
+
+def rebuild_connection(
+    dup: Any, readable: bool, writable: bool, cls: type[Connection] = Connection, known: tuple[bool, ...] = ()
+) -> Connection:
+    connection = cls.__new__(cls)
+    Wire.__init__(connection, dup.detach(), readable, writable)
+    if known:
+        connection._know(*known)
+    return connection
+
+
+reduction.register(Connection, reduce_connection)
