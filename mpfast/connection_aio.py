@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from weakref import WeakKeyDictionary
 
-from . import wire
+from . import receiving, sending
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -74,9 +74,9 @@ def line(connection: Any, reading: bool) -> asyncio.Lock:
 
 async def receive(connection: Any) -> Any:
     async with line(connection, True):
-        while (message := connection._pull()) is wire.not_yet:
+        while (message := connection._pull()) is receiving.not_yet:
             await Watch(connection, True).over()
-    return wire.load(message)
+    return receiving.load(message)
 
 
 async def finish(connection: Any, message: Any) -> None:
@@ -102,6 +102,6 @@ async def send(connection: Any, obj: Any) -> None:
     try:
         await asyncio.shield(task)
     except asyncio.CancelledError:
-        if not wire.begun(message):
+        if not sending.begun(message):
             task.cancel()
         raise

@@ -6,7 +6,8 @@ from __future__ import annotations
 from multiprocessing import connection as _stdlib
 from multiprocessing import reduction
 
-from .wire import Wire, pair
+from .sending import Sender
+from .wire import pair
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,16 +16,16 @@ if TYPE_CHECKING:
 __all__ = ["Connection", "Pipe"]
 
 
-class Connection(Wire, _stdlib.Connection):  # type: ignore[misc]
+class Connection(Sender, _stdlib.Connection):  # type: ignore[misc]
     """One end of a pipe or socket: Connection(handle, readable=True, writable=True).
 
     Any thread may use it; one at a time receives and one sends. In a forked child it is a copy of its own. It is a
-    multiprocessing.connection.Connection for whoever asks, but only by name: what it does is Wire's.
+    multiprocessing.connection.Connection for whoever asks, but only by name: what it does is Sender's and Receiver's.
     """
 
     __module__ = "mpfast.connection"
-    _readable = Wire.readable
-    _writable = Wire.writable
+    _readable = Sender.readable
+    _writable = Sender.writable
 
     def __reduce__(self) -> Any:
         return reduce_connection(self)
@@ -56,7 +57,7 @@ def rebuild_connection(
     dup: Any, readable: bool, writable: bool, cls: type[Connection] = Connection, known: tuple[bool, ...] = ()
 ) -> Connection:
     connection = cls.__new__(cls)
-    Wire.__init__(connection, dup.detach(), readable, writable)
+    Sender.__init__(connection, dup.detach(), readable, writable)
     if known:
         connection._know(*known)
     return connection

@@ -17,6 +17,7 @@ CORE = [
     *("atomic", "check", "clock", "futex", "layout", "family", "participant", "thread", "waiting", "spin", "slots"),
     *("lock", "rlock", "semaphore", "bounded", "event", "condition", "barrier"),
     *("handle", "reap", "membership", "fork"),
+    *("hugemem", "framing", "turn", "wire"),
 ]
 
 # The layer of a module; what is not named here is layer 2 if it is Cython or C and layer 3 if it is Python.

@@ -62,6 +62,8 @@ static inline uint64_t frame_length(const struct frame *f)
 /* Of a header of FRAME_BUFFERS: how many buffers follow the pickle. */
 static inline uint32_t frame_count(const struct frame *f) { return (uint32_t)frame_number(f->head + 4, 4); }
 
+static inline size_t frame_header_size(uint64_t length) { return length <= FRAME_SHORT_MAX ? 4 : 12; }
+
 /* Writes the header of a plain message; returns its length. */
 static inline size_t frame_header(uint8_t *to, uint64_t length, bool longer)
 {

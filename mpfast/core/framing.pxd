@@ -14,6 +14,7 @@ cdef extern from "core/framing.h" nogil:
     int frame_need(const frame *f)
     uint64_t frame_length(const frame *f)
     uint32_t frame_count(const frame *f)
+    size_t frame_header_size(uint64_t length)
     size_t frame_header(uint8_t *to, uint64_t length, bint longer)
     size_t frame_buffers_header(uint8_t *to, uint64_t pickle, uint32_t count)
     uint64_t frame_entry(const uint8_t *table, size_t i)

@@ -7,6 +7,7 @@
 
 #include "atomic.h"
 #include "clock.h"
+#include "spin.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -158,7 +159,8 @@ static inline int wire_advance(struct iovec *parts, int first, int count, size_t
  *
  * A pipe has no place where its writer could say on which CPU it runs, so whether it pays to spin is learnt: if the peer
  * shares our CPU, every spin fails. Two failures in a row are followed by 32 waits without, twice as many after each
- * further failure, up to 1,024; so a spin in vain costs a fiftieth of a microsecond a wait. */
+ * further failure, up to 1,024; so spins in vain cost 0.02 us a wait. Meanwhile the CPU is yielded: a peer on the same
+ * one can act then, and nobody has to sleep and be woken. That, too, is given up where it does not help (spin.h). */
 
 #define WIRE_SPIN (20 * MICROSECOND)
 #define WIRE_FAILURES 2u
@@ -168,51 +170,76 @@ static inline int wire_advance(struct iovec *parts, int first, int count, size_t
 struct wire_history {
     uint32_t failures;
     uint32_t skip;
+    struct spin_history yields;
 };
+
+/* One attempt to read, and what came of it. */
+struct wire_attempt {
+    int fd;
+    enum wire_kind kind;
+    uint8_t *to;
+    size_t size;
+    ssize_t *n;
+};
+
+static inline bool wire_attempt(const void *what)
+{
+    const struct wire_attempt *a = what;
+    *a->n = wire_read_now(a->fd, a->kind, a->to, a->size);
+    return *a->n != -EAGAIN;
+}
 
 static inline void wire_spun(struct wire_history *h, bool success)
 {
-    if (success) {
-        h->failures = 0;
-        return;
-    }
-    if (++h->failures < WIRE_FAILURES)
+    h->failures = success ? 0 : h->failures + 1;
+    if (h->failures < WIRE_FAILURES)
         return;
     uint32_t doublings = h->failures - WIRE_FAILURES;
     h->skip = WIRE_SKIP << (doublings < WIRE_SKIP_DOUBLINGS ? doublings : WIRE_SKIP_DOUBLINGS);
 }
 
-/* Reads, spinning for a while if that has paid of late; as wire_read_now(). */
-static inline ssize_t wire_read_spinning(int fd, enum wire_kind kind, void *to, size_t size, struct wire_history *h)
+static inline bool wire_spin(const struct wire_attempt *a, struct wire_history *h)
 {
-    if (h->skip > 0) {
-        h->skip--;
-        return -EAGAIN;
-    }
     int64_t end = clock_now() + WIRE_SPIN;
-    ssize_t n;
+    bool success;
     do
-        n = wire_read_now(fd, kind, to, size);
-    while (n == -EAGAIN && clock_now() < end);
-    wire_spun(h, n != -EAGAIN);
+        success = wire_attempt(a);
+    while (!success && clock_now() < end);
+    wire_spun(h, success);
+    return success;
+}
+
+/* Reads; if nothing is there, tries to get by without sleeping. -EAGAIN: sleep. tried: there was nothing just now. */
+static inline ssize_t wire_read_soon(int fd, enum wire_kind kind, uint8_t *to, size_t size, struct wire_history *h,
+                                     bool tried)
+{
+    ssize_t n = -EAGAIN;
+    struct wire_attempt a = {fd, kind, to, size, &n};
+    if (!tried && wire_attempt(&a))
+        return n;
+    if (h->skip == 0) {
+        wire_spin(&a, h);
+        return n;
+    }
+    h->skip--;
+    spin_yield(wire_attempt, &a, &h->yields);
     return n;
 }
 
 /* Fills `to` from *done on. 1: full; 0: the end, after *done bytes; -EINTR: serve signals, then go on; -EAGAIN: the
  * descriptor has O_NONBLOCK. */
-static inline int wire_fill(int fd, enum wire_kind kind, uint8_t *to, size_t size, size_t *done,
-                            struct wire_history *h)
+static inline int wire_fill(int fd, enum wire_kind kind, uint8_t *to, size_t size, size_t *done, struct wire_history *h,
+                            bool tried)
 {
     while (*done < size) {
-        ssize_t n = wire_read_now(fd, kind, to + *done, size - *done);
-        if (n == -EAGAIN)
-            n = wire_read_spinning(fd, kind, to + *done, size - *done, h);
+        ssize_t n = wire_read_soon(fd, kind, to + *done, size - *done, h, tried);
         bool slept = n == -EAGAIN;
         if (slept)
             n = wire_read(fd, to + *done, size - *done);
         if (n <= 0)
             return (int)n;
         *done += (size_t)n;
+        tried = false;
         if (slept && *done < size)
             return -EINTR;
     }
