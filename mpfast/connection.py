@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Connections: Pipe, Listener, Client, wait and all else that multiprocessing.connection has.
 
-Connection and Pipe are in endpoint.py, what they are made of in wire.pyx,
-receiving.pyx and sending.pyx, wait in ready.pyx, Listener and Client in listener.py. The handshake and everything not named here is the stdlib's.
+Connection and Pipe are in endpoint.py, what they are made of in wire.pyx, receiving.pyx and sending.pyx, wait in
+ready.pyx, Listener and Client in listener.py. The handshake and everything not named here is the stdlib's.
 """
 
 from __future__ import annotations

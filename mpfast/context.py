@@ -90,7 +90,7 @@ class Context(BaseContext):
         """Returns a barrier for so many parties."""
         return _synchronize().Barrier(parties, action, timeout, on_owner_death=on_owner_death)  # type: ignore[no-any-return]
 
-    def Pipe(self, duplex: bool = True) -> tuple[connection.Connection, connection.Connection]:  # type: ignore[override]
+    def Pipe(self, duplex: bool = True) -> tuple[connection.Connection, connection.Connection]:
         """Returns two connected ends; duplex: both send and receive, else the first receives and the second sends."""
         from .endpoint import Pipe
 

@@ -43,7 +43,7 @@ class Server(_stdlib.Server):
         _take_over(self)
 
 
-class SharedMemoryServer(_stdlib.SharedMemoryServer):  # type: ignore[name-defined, misc]
+class SharedMemoryServer(_stdlib.SharedMemoryServer):
     """multiprocessing's, behind a Listener of mpfast's."""
 
     def __init__(self, *args: Any, **keywords: Any) -> None:
@@ -90,12 +90,6 @@ class _OurContext:
         proxytype = _ProxyType(proxytype or _stdlib.AutoProxy)  # type: ignore[attr-defined]
         super().register(typeid, callable, proxytype, *args, **keywords)  # type: ignore[misc]
 
-    @classmethod
-    def _register_again(cls) -> None:
-        """What the stdlib's class has registered."""
-        for typeid, (callable, exposed, methods, proxytype) in dict(cls._registry).items():
-            cls.register(typeid, callable, proxytype, exposed, methods, hasattr(cls, typeid))
-
 
 class BaseManager(_OurContext, _stdlib.BaseManager):  # type: ignore[no-redef]
     """multiprocessing's, with mpfast's context unless `ctx` is given, and mpfast's connections."""
@@ -111,4 +105,10 @@ class SharedMemoryManager(_OurContext, _stdlib.SharedMemoryManager):  # type: ig
     _Server = SharedMemoryServer
 
 
-SyncManager._register_again()
+def _register_again(cls: Any) -> None:
+    """What the stdlib's class has registered, so that the class makes proxies of ours."""
+    for typeid, (callable, exposed, methods, proxytype) in dict(cls._registry).items():
+        cls.register(typeid, callable, proxytype, exposed, methods, hasattr(cls, typeid))
+
+
+_register_again(SyncManager)

@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: MIT
+from typing import Any
+
+from .wire import Wire
+
+not_yet: object
+
+class Receiver(Wire):
+    """A connection that receives."""
+
+    def recv(self) -> Any: ...
+    def recv_bytes(self, maxlength: int | None = None) -> bytes: ...
+    def recv_bytes_into(self, buf: Any, offset: int = 0) -> int: ...
+    def _pull(self) -> Any: ...
+
+def load(message: Any) -> Any: ...
