@@ -10,15 +10,17 @@ from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_FromStringAndS
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.memoryview cimport PyMemoryView_FromMemory
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_DECREF
 from libc.errno cimport EAGAIN, EINTR
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy
-from mpfast.atoms cimport atom_load
 from mpfast.core.clock cimport NEVER
 from mpfast.core.framing cimport *
 from mpfast.core.hugemem cimport hugemem_advise
 from mpfast.core.wire cimport *
 from mpfast.pickling cimport loads
+from mpfast.plainload cimport plain_load
 from mpfast.wire cimport Wire, fail
 
 from multiprocessing.context import BufferTooShort
@@ -290,11 +292,15 @@ cdef object spare_memory(size_t size):
 
 def load(message):
     """The object of a message."""
-    cdef bint found
+    cdef PyObject *plain
     cdef size_t size
     if type(message) is bytes:
-        obj = atom_load(message, &found)
-        return obj if found else loads(message)
+        plain = plain_load(<const uint8_t *>PyBytes_AS_STRING(message), PyBytes_GET_SIZE(message))
+        if plain == NULL:
+            return loads(message)
+        obj = <object>plain
+        Py_DECREF(obj)
+        return obj
     if type(message) is list:
         return loads(message[0], buffers=message[1:])
     memory, size = message

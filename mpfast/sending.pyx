@@ -11,11 +11,11 @@ from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from cpython.memoryview cimport PyMemoryView_FromObject, PyMemoryView_GET_BUFFER
 from libc.errno cimport EAGAIN, EINTR
 from libc.stdint cimport uint8_t, uint32_t
-from mpfast.atoms cimport ATOM_HEAD, atom_head
 from mpfast.core.clock cimport NEVER
 from mpfast.core.framing cimport *
 from mpfast.core.wire cimport *
 from mpfast.pickling cimport IN_BAND, Pickling, done as give_back, pickled
+from mpfast.plaindump cimport PLAIN_SIZE, plain_dump, plain_head
 from mpfast.receiving cimport Receiver
 from mpfast.wire cimport fail
 
@@ -169,27 +169,30 @@ cdef class Sender(Receiver):
 
     def send(self, obj):
         """Sends an object. Blocks while there is no room; BrokenPipeError if nobody can receive it any more."""
-        cdef uint8_t head[FRAME_HEADER + ATOM_HEAD]
+        cdef uint8_t head[FRAME_HEADER + PLAIN_SIZE]
         cdef uint8_t *start
         cdef const char *data = NULL
-        cdef size_t size, headed
-        cdef int length
+        cdef size_t size = 0, pickled, total, headed
+        cdef bint dotted
         self.check_write()
-        length = atom_head(obj, head + FRAME_HEADER, &data, &size)
-        if length == 0:
+        self.greeting = 0
+        pickled = plain_head(obj, head + FRAME_HEADER, &data, &size)
+        dotted = pickled > 0
+        if pickled == 0:
+            pickled = plain_dump(obj, head + FRAME_HEADER)
+        if pickled == 0:
             self.send_pickled(obj)
             return
-        self.greeting = 0
-        headed = frame_header_size(length + size + 1)
+        total = pickled + size + dotted
+        headed = frame_header_size(total)
         start = head + FRAME_HEADER - headed
-        frame_header(start, length + size + 1, False)
-        self.transmit(start, headed + length, data, size, True)
+        frame_header(start, total, False)
+        self.transmit(start, headed + pickled, data, size, dotted)
 
     cdef int send_pickled(self, obj) except -1:
         cdef uint8_t head[FRAME_HEADER]
         cdef Outgoing out
         cdef Pickling pickling = self.pickle(obj)
-        self.greeting = 0
         if len(pickling.stream) == 1 and not pickling.buffers and type(pickling.stream[0]) is bytes:
             data = pickling.stream[0]
             size = PyBytes_GET_SIZE(data)
