@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The contexts: the one place that binds primitives to a start method.
 
-A context offers multiprocessing's whole API. The lock family is mpfast's; what is inherited from BaseContext is the
-stdlib's, made with this context, so that it uses mpfast's locks and processes.
+A context offers multiprocessing's whole API. The lock family and Pipe are mpfast's; what is inherited from BaseContext is
+the stdlib's, made with this context, so that it uses mpfast's locks and processes.
 """
 
 from __future__ import annotations
