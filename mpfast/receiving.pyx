@@ -24,7 +24,6 @@ from mpfast.plainload cimport plain_load
 from mpfast.wire cimport Wire, fail
 
 from multiprocessing.context import BufferTooShort
-from multiprocessing.reduction import ForkingPickler
 
 cdef extern from "Python.h":
     const size_t PY_SSIZE_T_MAX
@@ -316,4 +315,28 @@ cdef bytes as_bytes(message):
         return message
     if type(message) is tuple:
         return bytes(memoryview(message[0])[:message[1]])
-    return bytes(ForkingPickler.dumps(load(message)))
+    return in_band(message[0], message[1:])
+
+
+cdef bytes in_band(bytes pickled, list buffers):
+    """The same pickle with the buffers in it. Nothing is loaded: who wants bytes may not trust them."""
+    import pickletools  # large, and seldom needed
+
+    cdef list whole = []
+    cdef Py_ssize_t start = 0
+    beside = iter(buffers)
+    ops = [(op.name, at) for op, _, at in pickletools.genops(pickled)]
+    for (name, at), (following, _) in zip(ops, [*ops[1:], ops[-1]]):
+        if name == "FRAME":  # its length would not be right; no pickle needs any
+            whole.append(pickled[start:at])
+            start = at + 9
+        elif name == "NEXT_BUFFER":
+            buffer = next(beside, None)
+            if buffer is None:
+                raise OSError("a message with fewer buffers than its pickle needs")
+            readonly = following == "READONLY_BUFFER"
+            code = b"\x8e" if readonly else b"\x96"  # BINBYTES8, BYTEARRAY8
+            whole += pickled[start:at], code, len(buffer).to_bytes(8, "little"), buffer
+            start = at + 1 + readonly
+    whole.append(pickled[start:])
+    return b"".join(whole)
