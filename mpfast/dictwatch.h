@@ -12,7 +12,7 @@
 #if PY_VERSION_HEX >= 0x030C0000
 
 static shared64 dictwatch_changes; /* of all watched dicts together */
-static shared32 dictwatch_blind; /* all of the interpreter's watchers are taken: believe that there was a change */
+static shared32 dictwatch_blind;   /* all of the interpreter's watchers are taken: believe that there was a change */
 
 static int dictwatch_event(PyDict_WatchEvent event, PyObject *dict, PyObject *key, PyObject *value)
 {

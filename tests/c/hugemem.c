@@ -55,7 +55,8 @@ static void mapped(void)
         EXPECT(all[i] < HUGE_PAGE || (uintptr_t)start % HUGE_PAGE == 0);
         memset(start, 1, all[i]);
         hugemem_unmap(start, all[i]);
-        EXPECT_EQ(msync((void *)((uintptr_t)start & ~(uintptr_t)4095), 1, MS_ASYNC), -1); /* nothing is mapped there any more */
+        EXPECT_EQ(msync((void *)((uintptr_t)start & ~(uintptr_t)4095), 1, MS_ASYNC),
+                  -1); /* nothing is mapped there any more */
     }
     EXPECT(hugemem_map(SIZE_MAX) == NULL);
     EXPECT(hugemem_map((size_t)1 << 60) == NULL);
