@@ -16,12 +16,13 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 pytest = MPFAST_EXPECT_DIR="$(CURDIR)$(1)/mpfast" PYTHONPATH="$(CURDIR)$(1)" $(VENV)/bin/pytest
 
 .NOTPARALLEL:
-.PHONY: help build bench asv test stress lint format sanitize debug clean
+.PHONY: help build bench core asv test stress lint format sanitize debug clean
 
-C_SOURCES = $(wildcard mpfast/*.h mpfast/core/*.h tests/c/*.[ch] bench/*.c)
+C_SOURCES = $(wildcard mpfast/*.h mpfast/core/*.h tests/c/*.[ch] bench/c/*.c)
 
 help:
 	@echo "make bench      how much faster than multiprocessing: a table and build/bench/index.html"
+	@echo "make core       the cost of the queue in C, beside a cache line and memcpy"
 	@echo "make asv        asv on the same suites: ARGS='run HEAD^!'; without ARGS, a check of them"
 	@echo "make test       build, then the test suite"
 	@echo "make stress     long storms of kills, and the models"
@@ -32,8 +33,17 @@ help:
 	@echo "make clean      remove everything that was built"
 	@echo "Variables: PYTHON (now $(PYTHON), version $(VERSION)), ARGS"
 
-bench: build $(VENV)/.numpy
+bench: build
+	@$(MAKE) --no-print-directory $(VENV)/.peers || echo "what needs numpy or faster-fifo will be skipped"
 	@PYTHONPATH="$(CURDIR)" $(PY) bench/run.py $(ARGS)
+
+# What the queue's core costs in C, as multiples of a cache line's round trip and of memcpy.
+core: | build/bench
+	@$(CC) -std=gnu11 -D_GNU_SOURCE -O2 -Impfast bench/c/queue.c -o build/bench/queue -pthread
+	@build/bench/queue
+
+build/bench:
+	@mkdir -p $@
 
 asv: build $(VENV)/.bench
 	@$(VENV)/bin/asv $(or $(ARGS),check --python=same)
@@ -78,7 +88,7 @@ build: $(VENV)/.build
 variant = echo "mpfast's extensions for Python $(VERSION), $(1)"; mkdir -p build/$(1)/lib; \
 	find build/$(1)/lib -name '*.py' -delete;
 
-# .build, .test, .bench, .numpy, .dev: a list of requirements of pyproject.toml, installed once and after each change of it.
+# .build, .test, .bench, .peers, .dev: a list of requirements of pyproject.toml, installed once and after each change of it.
 define REQUIREMENTS
 import sys, tomllib
 project = tomllib.load(open("pyproject.toml", "rb"))

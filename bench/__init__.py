@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Benchmarks of mpfast against multiprocessing; docs/benchmarking.md tells how they are run and read.
 
-`python bench/run.py` is the main job. asv imports this package too and finds the track_ functions of locks and launch.
+`python bench/run.py` is the main job. asv imports this package too and finds the track_ functions of bench/track.py.
 """
 
 import os

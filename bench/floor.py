@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from . import ROOT
 from .placement import Place
 
-SOURCE = os.path.join(ROOT, "bench", "floor.c")
+SOURCE = os.path.join(ROOT, "bench", "c", "floor.c")
 PROGRAM = os.path.join(ROOT, "build", "bench", "floor")
 MILLISECONDS = 25
 DEADLINE = 60

@@ -5,16 +5,17 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Iterable
-from multiprocessing.context import BaseContext
+from typing import Any
 
 from .errors import CellError
+from .rivals import Rival
 
 START_METHODS = ("fork", "forkserver", "spawn")
 BASE, OURS = "stdlib", "mpfast"
 SIDES = (BASE, OURS)
 
 
-def contexts(method: str, same: bool = False) -> dict[str, BaseContext]:
+def contexts(method: str, same: bool = False, rival: str = "") -> dict[str, Any]:
     """The context of each side; `same` puts the stdlib on both, which shows how far apart equals can look.
 
     mpfast's comes first: the sides share multiprocessing's one fork server, and whichever starts it decides what it
@@ -25,7 +26,7 @@ def contexts(method: str, same: bool = False) -> dict[str, BaseContext]:
         return {BASE: stdlib, OURS: stdlib}
     import mpfast  # here, so that --aa runs without it
 
-    return {OURS: mpfast.get_context(method), BASE: stdlib}
+    return {OURS: mpfast.get_context(method), BASE: Rival(rival, stdlib) if rival else stdlib}
 
 
 def label(side: str, same: bool = False) -> str:
@@ -33,9 +34,11 @@ def label(side: str, same: bool = False) -> str:
     return "stdlib again" if same and side == OURS else side
 
 
-def package(side: str, same: bool = False) -> str:
+def package(side: str, same: bool = False, rival: str = "") -> str:
     """The package that the objects of a side must come from."""
-    return "multiprocessing" if same or side == BASE else "mpfast"
+    if side == OURS and not same:
+        return "mpfast"
+    return rival if rival and not same else "multiprocessing"
 
 
 def origins(things: Iterable[object]) -> list[str]:
@@ -43,8 +46,8 @@ def origins(things: Iterable[object]) -> list[str]:
     return [f"{type(thing).__module__}.{type(thing).__qualname__}" for thing in things]
 
 
-def check_origins(side: str, found: Iterable[str], same: bool = False) -> None:
-    expected = package(side, same)
+def check_origins(side: str, found: Iterable[str], same: bool = False, rival: str = "") -> None:
+    expected = package(side, same, rival)
     for name in found:
         if name.partition(".")[0] != expected:
             raise CellError(f"the {side} side ran {name}, which is not of {expected}")

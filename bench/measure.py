@@ -4,9 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from contextlib import ExitStack
-from multiprocessing.context import BaseContext
 from time import monotonic
 
 from .deadline import Limits
@@ -15,8 +13,6 @@ from .placement import pinned
 from .plan import Budget
 from .results import Measured
 from .scenario import Cell, Scenario, Side
-
-Contexts = Callable[[str], dict[str, BaseContext]]
 
 
 def measure(cell: Cell, budget: Budget, limits: Limits, same: bool = False) -> Measured:
@@ -28,10 +24,11 @@ def measure(cell: Cell, budget: Budget, limits: Limits, same: bool = False) -> M
     with pinned(place.own), ExitStack() as stack:
         sides: dict[str, Side] = {}
         seen: dict[str, list[str]] = {}
-        for name, context in contexts(cell.method, same).items():
+        rival = cell.scenario.rival
+        for name, context in contexts(cell.method, same, rival).items():
             sides[name] = stack.enter_context(cell.scenario.open(context, place, limits))
             seen[name] = sides[name].origins()
-            check_origins(name, seen[name], same)
+            check_origins(name, seen[name], same, rival)
         counts = {name: calibrate(cell.scenario, side) for name, side in sides.items()}
         pairs = paired(cell.scenario, sides, counts, budget)
     return Measured(pairs, counts, seen, cell.scenario.floor(place))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from . import connections, launch
+from . import connections, launch, queues
 from .deadline import Limits
 from .errors import Skipped
 from .impls import START_METHODS
@@ -20,7 +20,7 @@ from .placement import PLACEMENTS
 from .plan import Budget, find
 from .scenario import Scenario
 
-SECONDS = {"alone": 0.4, "duo": 1.0, "talk": 0.6, "launch": 1.5}
+SECONDS = {"alone": 0.4, "duo": 1.0, "talk": 0.6, "crowd": 1.0, "launch": 1.5}
 ROUNDS = 3  # processes for each cell, whose samples asv puts together
 VERSION = "1"  # raise it by hand when what is measured changes: asv then starts a new history
 
@@ -48,6 +48,8 @@ def track_duo(scenario: str, method: str, placement: str) -> dict[str, Any]:
     return shares("locks", scenario, method, placement)
 
 
+def track_queue(scenario: str, method: str, placement: str) -> dict[str, Any]:
+    return shares("queues", scenario, method, placement)
 def track_connections(scenario: str, method: str, placement: str) -> dict[str, Any]:
     return shares("connections", scenario, method, placement)
 
@@ -74,6 +76,12 @@ def tell_asv(benchmark: Callable[..., Any], **params: Sequence[str]) -> None:
 
 tell_asv(track_alone, scenario=keys([*ALONE, *CREATION]), method=["fork"])
 tell_asv(track_duo, scenario=keys(DUO), method=["fork"], placement=list(PLACEMENTS))
+tell_asv(
+    track_queue,
+    scenario=keys([*queues.FLOWS, *queues.CROWDS]),
+    method=["fork"],
+    placement=list(PLACEMENTS),
+)
 tell_asv(
     track_connections,
     scenario=connections.TRACKED,

@@ -5,20 +5,24 @@ Every public name of multiprocessing is here, bound to mpfast's default context,
 """
 
 from . import context
-from .errors import LockOwnerDied
+from .errors import CorruptedQueueError, LockOwnerDied
 
 __version__ = "0.1.0.dev0"
 __all__ = [name for name in dir(context._default_context) if not name.startswith("_")]
 globals().update((name, getattr(context._default_context, name)) for name in __all__)
-__all__ += ["LockInfo", "LockOwnerDied", "Waiter", "locks"]
+__all__ += ["CorruptedQueueError", "LockInfo", "LockOwnerDied", "QueueStats", "ShutDown", "Waiter", "locks"]
 
 SUBDEBUG = 5
 SUBWARNING = 25
 
 
 def __getattr__(name):
-    if name in ("LockInfo", "Waiter", "locks"):
+    if name in ("LockInfo", "QueueStats", "Waiter", "locks"):
         from . import diagnostics
 
         return getattr(diagnostics, name)
+    if name == "ShutDown":
+        from .channel import ShutDown
+
+        return ShutDown
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

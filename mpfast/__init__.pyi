@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: MIT
+from .channel import ShutDown as ShutDown
 from .context import (
     AuthenticationError as AuthenticationError,
 )
@@ -16,8 +17,10 @@ from .context import (
     _default_context as _default_context,
 )
 from .diagnostics import LockInfo as LockInfo
+from .diagnostics import QueueStats as QueueStats
 from .diagnostics import Waiter as Waiter
 from .diagnostics import locks as locks
+from .errors import CorruptedQueueError as CorruptedQueueError
 from .errors import LockOwnerDied as LockOwnerDied
 
 __version__: str

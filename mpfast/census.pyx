@@ -15,7 +15,7 @@ from mpfast.core.slots cimport *
 from mpfast.family cimport default_family
 
 _KINDS = {SLOT_LOCK: "Lock", SLOT_RLOCK: "RLock", SLOT_SEMAPHORE: "Semaphore", SLOT_BOUNDED: "BoundedSemaphore",
-          SLOT_EVENT: "Event", SLOT_CONDITION: "Condition", SLOT_BARRIER: "Barrier"}
+          SLOT_EVENT: "Event", SLOT_CONDITION: "Condition", SLOT_BARRIER: "Barrier", SLOT_QUEUE: "Queue"}
 
 
 cdef _waiters(family *f):
@@ -79,11 +79,11 @@ def objects():
         kind = slot_kind(state)
         if kind in (SLOT_LOCK, SLOT_RLOCK):
             text, pid, tid = _lock_facts(f, <lock *>slot_at(f, slot))
-        elif kind != SLOT_FREE:
+        elif kind in _KINDS:
             text, pid, tid = _value(slot_at(f, slot), kind), 0, 0
         else:
             continue
-        found.append((_KINDS.get(kind, "?"), slot, text, pid, tid, waiters.get(slot, [])))
+        found.append((_KINDS[kind], slot, text, pid, tid, waiters.get(slot, [])))
     return found
 
 

@@ -14,11 +14,11 @@ from mpfast.core.barrier cimport *
 from mpfast.core.clock cimport NEVER, clock_now
 from mpfast.core.condition cimport *
 from mpfast.core.family cimport family
-from mpfast.core.lock cimport DEATH_RAISE, DEATH_WAIT, lock, lock_leave_wakes, lock_mine, lock_release, lock_try
+from mpfast.core.lock cimport DEATH_RAISE, DEATH_WAIT, lock, lock_leave_wakes, lock_mine, lock_release, lock_suspect, lock_try
 from mpfast.core.lock cimport rlock_depth, rlock_set_depth
 from mpfast.core.slots cimport SLOT_BARRIER, SLOT_CONDITION, SLOT_LARGE, SLOT_RLOCK, SLOT_SMALL
 from mpfast.core.waiting cimport BACKSTOP_OWNED, waiting, waiting_begin, waiting_end
-from mpfast.family cimport Handle, me
+from mpfast.family cimport Handle, me, serve_signals
 from mpfast.mutex cimport Mutex, deadline_of, policy_of
 
 import threading
@@ -125,9 +125,11 @@ cdef class Condition(Handle):
         return raised
 
     cdef int sleep(self, uint32_t identity, uint32_t ticket, int64_t deadline) except -1:
-        """Waits for the ticket to be notified: 1, or 0 if the time is up."""
+        """Waits for the ticket to be notified: 1, or 0 if the time is up, or if a holder of the lock was killed: the
+        notify may have been its to give, and who takes the lock back hears of it."""
         cdef waiting w
         cdef int rc
+        cdef lock *l = NULL if self.mutex is None else <lock *>self.mutex.cell
         waiting_begin(&w, deadline, BACKSTOP_OWNED)  # a notifier may die before the release that wakes us
         try:
             while True:
@@ -135,7 +137,9 @@ cdef class Condition(Handle):
                     rc = condition_sleep(self.family, self.slot, identity, ticket, &w, &self.history)
                 if rc != -EINTR:
                     return rc == 0
-                PyErr_CheckSignals()
+                serve_signals(self, &identity, &w)
+                if l != NULL and lock_suspect(self.mutex.family, l, &w):
+                    return 0
         finally:
             waiting_end(&w)
 
@@ -146,9 +150,9 @@ cdef class Condition(Handle):
         Raises LockOwnerDied, without the lock, if a holder was killed meanwhile: see recover().
         """
         cdef uint32_t identity = me(self)
-        cdef int64_t deadline = deadline_of(True, timeout)
         if not self.owned():
             raise AssertionError("must acquire() condition before using wait()")
+        cdef int64_t deadline = deadline_of(True, timeout)
         cdef condition *c = <condition *>self.cell
         self.settle()
         cdef uint32_t ticket = condition_take(c, identity)
@@ -163,11 +167,13 @@ cdef class Condition(Handle):
         except BaseException as error:
             raised = error
         raised = self.take_back(depth) or raised
+        self.settle()  # recovered since: then this ticket counts as notified too
         try:
             PyErr_CheckSignals()  # one that came with the notify: raised later, it would take the notify with it
         except BaseException as error:
             raised = raised or error
-        cdef bint notified = condition_cancel(c, ticket)
+        cdef bint ours = me(self) == identity  # else a signal handler has forked, and the ticket is the parent's
+        cdef bint notified = ours and condition_cancel(c, ticket)
         if raised is not None:
             if notified:
                 self.wake(1)  # it will not act on it: the next one shall
@@ -278,7 +284,7 @@ cdef class Barrier(Handle):
                     rc = barrier_wait(self.family, self.slot, identity, round, &w, &self.history)
                 if rc != -EINTR:
                     return rc
-                PyErr_CheckSignals()
+                serve_signals(self, &identity, &w)
         finally:
             waiting_end(&w)
 
@@ -320,7 +326,8 @@ cdef class Barrier(Handle):
         try:
             rc = self.decided(identity, round, deadline)
         except BaseException:
-            barrier_withdraw(<barrier *>self.cell, round)
+            if load32(self.identity) == identity:  # else a signal handler has forked, and it is the parent that came
+                barrier_withdraw(<barrier *>self.cell, identity, round)
             raise
         if rc == -ETIMEDOUT:
             barrier_break(<barrier *>self.cell, round, 0)

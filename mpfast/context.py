@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The contexts: the one place that binds primitives to a start method.
 
-A context offers multiprocessing's whole API. The lock family and Pipe are mpfast's; what is inherited from BaseContext is
-the stdlib's, made with this context, so that it uses mpfast's locks and processes.
+A context offers multiprocessing's whole API. The lock family, the queues and Pipe are mpfast's; what is inherited from
+BaseContext is the stdlib's, made with this context, so that it uses mpfast's locks, queues, connections and processes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
-    from . import conditions, connection, mutex, semaphores
+    from . import conditions, connection, mutex, queues, semaphores
     from .managers import SyncManager
     from .pool import Pool
 
@@ -89,6 +89,26 @@ class Context(BaseContext):
     ) -> conditions.Barrier:
         """Returns a barrier for so many parties."""
         return _synchronize().Barrier(parties, action, timeout, on_owner_death=on_owner_death)  # type: ignore[no-any-return]
+
+    def Queue(self, maxsize: int = 0, *, zero_copy: bool = False) -> queues.Queue[Any]:  # type: ignore[override]
+        """Returns a queue. zero_copy: large buffers are received as views of shared memory."""
+        from .queues import Queue
+
+        return Queue(maxsize, ctx=self.get_context(), zero_copy=zero_copy)
+
+    def JoinableQueue(  # type: ignore[override]
+        self, maxsize: int = 0, *, zero_copy: bool = False
+    ) -> queues.JoinableQueue[Any]:
+        """Returns a queue that can be waited for until all of its items are worked off."""
+        from .queues import JoinableQueue
+
+        return JoinableQueue(maxsize, ctx=self.get_context(), zero_copy=zero_copy)
+
+    def SimpleQueue(self) -> queues.SimpleQueue[Any]:  # type: ignore[override]
+        """Returns a queue with put, get, empty and close only."""
+        from .queues import SimpleQueue
+
+        return SimpleQueue(ctx=self.get_context())
 
     def Pipe(self, duplex: bool = True) -> tuple[connection.Connection, connection.Connection]:
         """Returns two connected ends; duplex: both send and receive, else the first receives and the second sends."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["LockInfo", "Waiter", "locks"]
+__all__ = ["LockInfo", "QueueStats", "Waiter", "locks"]
 
 
 class Waiter(NamedTuple):
@@ -29,6 +29,20 @@ class LockInfo(NamedTuple):
     holder_pid: int
     holder_tid: int
     waiters: tuple[Waiter, ...]
+
+
+class QueueStats(NamedTuple):
+    """What a queue's stats() says: a snapshot, each number true at some instant during the call.
+
+    size: items that are there; put: that ever were; unfinished: for which task_done() was not called.
+    bytes: memory that the queue has for items; idle: about how much of it is free, kept because new memory is slow.
+    """
+
+    size: int
+    put: int
+    unfinished: int
+    bytes: int
+    idle: int
 
 
 def locks() -> list[LockInfo]:

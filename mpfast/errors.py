@@ -11,7 +11,7 @@ TYPE_CHECKING = False  # typing costs each spawned child 2 ms
 if TYPE_CHECKING:
     from typing import NoReturn
 
-__all__ = ["LockOwnerDied", "fail"]
+__all__ = ["CorruptedQueueError", "LockOwnerDied", "fail"]
 
 
 class LockOwnerDied(ProcessError, OSError):
@@ -31,11 +31,22 @@ class LockOwnerDied(ProcessError, OSError):
         return type(self), (self.pid, self.tid, self.name)
 
 
+class CorruptedQueueError(ProcessError, OSError):
+    """A queue's shared memory is damaged: something in a process that has it wrote where it should not."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(errno.EBADMSG, text)
+
+    def __reduce__(self) -> tuple[type[CorruptedQueueError], tuple[str]]:
+        return type(self), (self.strerror or "",)
+
+
 _TEXTS = {
     errno.EAGAIN: "the participant table is full: too many live processes share this family",
     errno.ENOSPC: "all slots of this family are in use: too many locks, conditions or events exist at once",
     errno.EPROTO: "the family segment was made by another version of mpfast",
     errno.EBADMSG: "not a family segment of mpfast, or a damaged one",
+    errno.EPERM: "the segment is not sealed, so that others might take its memory away",
     errno.EBADF: "the descriptor of the family segment was closed by somebody in this process",
     errno.ENOTSUP: "mpfast needs /proc to reopen its segment; see: python -m mpfast doctor",
     errno.ENOSYS: "this kernel lacks a service that mpfast needs; see: python -m mpfast doctor",

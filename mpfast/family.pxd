@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: MIT
 """What the extensions share: the base of every object that lies in a family's slot."""
 
+from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport uint32_t
 from mpfast.core.atomic cimport load32, shared32
 from mpfast.core.family cimport family
 from mpfast.core.reap cimport reaped
 from mpfast.core.slots cimport slot_class, slot_kind_t
-from mpfast.core.waiting cimport spin_history
+from mpfast.core.waiting cimport spin_history, waiting, waiting_disown
 
 
 cdef class Handle:
@@ -30,6 +31,17 @@ cdef inline uint32_t me(Handle self) except 0:
     if identity == 0:
         self.refuse()
     return identity
+
+
+cdef inline int serve_signals(Handle self, uint32_t *identity, waiting *w) except -1:
+    """Runs signal handlers in the middle of a wait. Where one has forked, the child waits on under its own name."""
+    try:
+        PyErr_CheckSignals()
+    finally:
+        if load32(self.identity) != identity[0]:
+            waiting_disown(w)
+    identity[0] = me(self)
+    return 0
 
 cdef family *default_family() noexcept nogil
 cdef reaped *reaped_here() noexcept nogil

@@ -22,16 +22,22 @@ import atexit
 import errno
 import os
 import threading
-from multiprocessing import context as _context, reduction as _reduction, util as _util
+import weakref
+from multiprocessing import context as _context, process as _process, reduction as _reduction, util as _util
 
 from .errors import fail
+
+
+cdef extern from "Python.h":
+    int Py_AtExit(void (*function)() noexcept nogil)
 
 
 cdef family *_default = NULL
 cdef shared64 _live  # in a debug build: objects that have a slot
 cdef shared32 _nobody  # zero for ever: the identity of objects without a slot
 _joining = threading.Lock()
-_entered = set()  # (family id, identity) of every entry that was handed to this process
+_entered = set()  # (family id, identity) of every entry that was handed to this process, or is being to a child
+_reservations = weakref.WeakSet()  # whose descriptors a forked child must not keep
 
 
 cdef family *default_family() noexcept nogil:
@@ -139,27 +145,31 @@ cdef class Reservation:
     """A child's entry in a family, made before the child: it keeps alive what the child was given."""
     cdef family *family
     cdef uint32_t identity
-    cdef public int fd
+    cdef int fd
     cdef object token
+    cdef object __weakref__
 
-    def __init__(self, Handle handle, bint foreign):
-        self.family = handle.family
+    def __cinit__(self, Handle handle not None):
         self.fd = -1
-        self._reserve()
-        if foreign:
-            member_flag_pid_only(self.family, self.identity)
+        me(handle)
+        self.family = handle.family
 
-    def _reserve(self):
+    def __init__(self, handle):
         cdef int fd = -1
         pthread_mutex_lock(&self.family.mutex)
         rc = member_reserve(self.family, &self.identity, &fd, &families.reaped)
         if rc == 0 and fd < 0:
             member_cancel(self.family, self.identity, -1, &families.reaped)
-            rc = -errno.EBADF
+            rc = fd
         pthread_mutex_unlock(&self.family.mutex)
         if rc < 0:
             fail(rc, "cannot hand mpfast objects to a child")
         self.fd = fd
+        _reservations.add(self)
+
+    def __dealloc__(self):
+        if self.fd >= 0:
+            member_let_go(self.family, self.identity, self.fd, &families.reaped)
 
     def vouch(self, uint32_t slot):
         """Gives the child a reference on a slot that this process has; returns what to pickle."""
@@ -175,7 +185,14 @@ cdef class Reservation:
         """The child has the descriptor by now, or will never have it."""
         cdef int fd = self.fd
         self.fd = -1
+        _entered.discard((<bytes>self.family.header.id[:16], self.identity))
         member_let_go(self.family, self.identity, fd, &families.reaped)
+
+    def forget(self):
+        """In a forked child, which has nothing to do with what its parent hands to another one."""
+        if self.fd >= 0:
+            os.close(self.fd)
+        self.fd = -1
 
 
 def _reservation(popen, Handle handle):
@@ -185,10 +202,9 @@ def _reservation(popen, Handle handle):
     for found in reservations:
         if found.family == handle.family:
             return found
-    foreign = not getattr(popen, "_mpfast_launcher", False)
-    reservations.append(Reservation(handle, foreign))
-    if foreign:
-        _util.Finalize(popen, _close_all, (reservations,))
+    reservations.append(Reservation(handle))
+    if not getattr(popen, "_mpfast_launcher", False):
+        _util.Finalize(popen, _close_all, (reservations,))  # another launcher does not say when it is done
     return reservations[-1]
 
 
@@ -220,18 +236,17 @@ cdef family *_enter(ticket) except NULL:
         pthread_mutex_unlock(&f.mutex)
     else:
         rc = family_attach(fd, &f)
-        if rc == 0 and not member_expected(f, identity):
-            family_unmap(f)
-            rc = -errno.ESTALE
+        if rc == 0:
+            rc = member_become(f, identity, fd) if member_expected(f, identity) else -errno.ESTALE
+            if rc < 0:
+                family_unmap(f)
         if rc < 0:
             os.close(fd)
             fail(rc, "cannot join the family of the parent process")
-        member_become(f, identity, fd)
         families_add(f)
         if _default == NULL:
             _default = f
     _entered.add((id, identity))
-    _leave_at_exit(None)
     return f
 
 
@@ -240,23 +255,61 @@ def live_objects():
     return load64(&_live) if CHECK_ENABLED else None
 
 
-def leave():
-    """Says that this process ends normally: what it holds stays held, and nobody is told that it died."""
+cdef void _leave() noexcept nogil:
     cdef family *f = families.first
     while f != NULL:
         participant_leave(f)
         f = f.next
 
 
+def leave():
+    """Says that this process ends normally: what it holds stays held, and nobody is told that it died."""
+    _leave()
+
+
+def _workers():
+    """The threads that the end of a process waits for."""
+    return [t for t in threading.enumerate() if not t.daemon and t not in (threading.main_thread(), _leaver)]
+
+
+_leaver = None
+
+
+def _leave_after_workers():
+    """multiprocessing's children run their finalizers before they wait for their threads."""
+    global _leaver
+    if not _workers():
+        leave()
+        return
+    _leaver = threading.Thread(target=_outlive_workers, name="mpfast-leave", daemon=False)
+    _leaver.start()
+
+
+def _outlive_workers():
+    while workers := _workers():
+        for worker in workers:
+            worker.join()
+    leave()
+
+
 def _leave_at_exit(_):
-    _util.Finalize(None, leave, exitpriority=-1000)  # after all that multiprocessing does at the end of a process
+    """In multiprocessing's children, which end by os._exit(): after all that they do at their end."""
+    if _process.parent_process() is not None:
+        _util.Finalize(None, _leave_after_workers, exitpriority=-1000)
+
+
+def _forget_reservations():
+    for reservation in list(_reservations):
+        reservation.forget()
 
 
 def _install():
     rc = fork_install()
     if rc < 0:
         fail(rc, "mpfast cannot install its fork handlers")
-    atexit.register(leave)
+    if Py_AtExit(_leave) < 0:  # the last thing that an interpreter does; the table of such functions is small
+        atexit.register(leave)
+    os.register_at_fork(after_in_child=_forget_reservations)
     _leave_at_exit(None)
     _util.register_after_fork(_hooks, _leave_at_exit)  # multiprocessing's children forget their finalizers first
 

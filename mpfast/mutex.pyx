@@ -6,8 +6,7 @@ All methods may be called from any thread and any process of the family. A try h
 interrupted by signals. A lock whose holder was killed raises LockOwnerDied within 200 ms instead of blocking for ever.
 """
 
-from cpython.exc cimport PyErr_CheckSignals
-from libc.errno cimport EINTR
+from libc.errno cimport EINTR, EINVAL
 from libc.stdint cimport int64_t, uint32_t
 from mpfast.core.atomic cimport load32, load64
 from mpfast.core.clock cimport NEVER, clock_deadline
@@ -16,10 +15,11 @@ from mpfast.core.lock cimport *
 from mpfast.core.slots cimport SLOT_LOCK, SLOT_RLOCK, SLOT_SMALL
 from mpfast.core.waiting cimport BACKSTOP_OWNED, waiting, waiting_begin, waiting_end
 from mpfast.fastcall cimport *
-from mpfast.family cimport Handle, me, reaped_here
+from mpfast.family cimport Handle, me, reaped_here, serve_signals
 
 import sys
 import threading
+from os import strerror
 from multiprocessing import process as _process
 
 from .errors import LockOwnerDied
@@ -33,6 +33,8 @@ cdef int64_t deadline_of(block, timeout) except? -1:
     cdef double seconds = 0 if timeout is None else timeout
     if not block:
         return 0
+    if seconds != seconds:
+        raise OSError(EINVAL, strerror(EINVAL))  # what sem_timedwait makes of a timeout that is not a number
     return NEVER if timeout is None else clock_deadline(seconds)
 
 
@@ -64,7 +66,7 @@ cdef class Mutex(Handle):
                     rc = lock_wait(self.family, self.slot, identity, &w, &self.history)
                 if rc != -EINTR:
                     break
-                PyErr_CheckSignals()
+                serve_signals(self, &identity, &w)
         finally:
             waiting_end(&w)
         if rc == -EOWNERDEAD:
@@ -169,7 +171,7 @@ cdef class Lock(Mutex):
 
     cdef acquire_slowly(self, uint32_t identity, block, timeout):
         if timeout is not None:
-            deadline_of(block, timeout)  # a wrong type is an error also where there is nothing to wait for
+            deadline_of(False, timeout)  # a wrong type is an error also where there is nothing to wait for
             if lock_try(<lock *>self.cell, identity):
                 return True
         return bool(self.contend(identity, block, timeout))
@@ -230,7 +232,7 @@ cdef class RLock(Mutex):
         """Takes the lock, or holds it once more; blocks as Lock.acquire and returns and raises as it does."""
         cdef uint32_t identity = me(self)
         if timeout is not None:
-            deadline_of(block, timeout)
+            deadline_of(False, timeout)
         if rlock_reenter(<lock *>self.cell, identity):
             return True
         return bool(self.enter_first(identity, block, timeout))

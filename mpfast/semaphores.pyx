@@ -6,7 +6,6 @@ All methods may be called from any thread and any process of the family. A try h
 interrupted by signals.
 """
 
-from cpython.exc cimport PyErr_CheckSignals
 from libc.errno cimport EINTR
 from libc.stdint cimport int64_t, uint32_t
 from mpfast.core.atomic cimport load32
@@ -19,7 +18,7 @@ from mpfast.core.slots cimport SLOT_BOUNDED, SLOT_EVENT, SLOT_LARGE, SLOT_SEMAPH
 from mpfast.core.waiting cimport BACKSTOP_FIRST, BACKSTOP_IDLE, BACKSTOP_OWNED, waiting, waiting_begin, waiting_end
 from mpfast.core.family cimport family
 from mpfast.core.waiting cimport spin_history
-from mpfast.family cimport Handle, me
+from mpfast.family cimport Handle, me, serve_signals
 from mpfast.mutex cimport deadline_of, policy_of
 
 import errno
@@ -71,7 +70,7 @@ cdef class _Counting(Handle):
                     rc = wait(self.family, self.slot, identity, &w, &self.history)
                 if rc != -EINTR:
                     return rc == 0
-                PyErr_CheckSignals()
+                serve_signals(self, &identity, &w)
                 self.backstop()
         finally:
             waiting_end(&w)
@@ -90,10 +89,11 @@ cdef class _Counting(Handle):
         Returns True, or False if block is false or the time is up and there is none.
         """
         cdef uint32_t identity = me(self)
-        cdef int64_t deadline = 0 if timeout is None else deadline_of(block, timeout)
+        cdef int64_t deadline
+        if timeout is not None:
+            deadline_of(False, timeout)  # a wrong type is an error also where there is nothing to wait for
         if not self.attempt(identity):
-            if timeout is None:
-                deadline = deadline_of(block, None)
+            deadline = deadline_of(block, timeout)
             if (deadline == 0 or not self.enter(identity, deadline)) and not self.refused(identity):
                 return False
         self.took(1)
@@ -180,7 +180,7 @@ cdef class Semaphore(_Counting):
 cdef class BoundedSemaphore(Semaphore):
     """BoundedSemaphore(value=1, *, ctx=None, on_owner_death='release'): a semaphore that checks its bound.
 
-    The permits of a killed process come back ('release'; whoever notices gets a ResourceWarning) or stay lost ('wait',
+    The permits of a killed process come back ('release'; a waiter that notices gets a ResourceWarning) or stay lost ('wait',
     as multiprocessing). Above 480 permits nobody knows whose they are, and they stay lost.
     """
 
@@ -248,10 +248,10 @@ cdef class Event(Handle):
         cdef waiting w
         cdef int rc
         cdef uint32_t identity = me(self)
-        cdef int64_t deadline = deadline_of(True, timeout)
         cdef uint32_t since = EVENT_COUNT(load32(&(<event *>self.cell).word))  # first: a set() after it is seen
         if event_is_set(<event *>self.cell):
             return True
+        cdef int64_t deadline = deadline_of(True, timeout)
         waiting_begin(&w, deadline, BACKSTOP_IDLE)
         try:
             while True:
@@ -259,7 +259,7 @@ cdef class Event(Handle):
                     rc = event_wait(self.family, self.slot, identity, since, &w, &self.history)
                 if rc != -EINTR:
                     return rc == 0
-                PyErr_CheckSignals()
+                serve_signals(self, &identity, &w)
         finally:
             waiting_end(&w)
 

@@ -182,7 +182,8 @@ def test_handles(mp, ctx, connection, start, wire, tmp_path):
     (tmp_path / "file").write_text("in the file")
     with open(tmp_path / "file") as file:
         for _ in range(3):
-            sending = Thread(reduction.send_handle, one, file.fileno(), child.pid)  # from 3.14 on it waits for an answer
+            # From 3.14 on it waits for an answer.
+            sending = Thread(reduction.send_handle, one, file.fileno(), child.pid)
             assert child.run(talk.read_handle, reduction.__name__, other) == b"in the file"
             sending.result()
     one.send("after them")
@@ -196,7 +197,8 @@ def test_handles_between_the_packages(tmp_path):
     with open(tmp_path / "file") as file:
         for carrier, sender, receiver in ((a, b, c) for a in names for b in names for c in names):
             one, other = importlib.import_module(f"{carrier}.connection").Pipe()
-            sending = Thread(importlib.import_module(f"{sender}.reduction").send_handle, one, file.fileno(), os.getpid())
+            send_handle = importlib.import_module(f"{sender}.reduction").send_handle
+            sending = Thread(send_handle, one, file.fileno(), os.getpid())
             fd = importlib.import_module(f"{receiver}.reduction").recv_handle(other)
             sending.result()
             assert os.pread(fd, 20, 0) == b"in the file"

@@ -7,6 +7,7 @@ import pkgutil
 import subprocess
 import sys
 
+import boxes
 import jobs
 import pytest
 
@@ -132,11 +133,11 @@ def test_queues_take_our_context(ctx):
     from mpfast import queues
 
     queue = queues.Queue(3, ctx=ctx)
-    assert is_ours(queue._rlock)
+    assert is_ours(queue)
     queue.close()
     queue.join_thread()
     simple = queues.SimpleQueue(ctx=ctx)
-    assert is_ours(simple._rlock)
+    assert is_ours(simple)
     simple.close()
 
 
@@ -155,13 +156,10 @@ def test_managers_start_our_processes(kind):
 def test_a_managers_class_may_be_extended():
     from mpfast.managers import BaseManager, SyncManager
 
-    class Own(BaseManager):
-        pass
-
-    Own.register("Box", jobs.Box)
+    assert "Box" in boxes.BoxManager._registry
     assert "Box" not in BaseManager._registry
     assert "Lock" in SyncManager._registry
-    with Own() as manager:
+    with boxes.BoxManager() as manager:
         assert "Box" in repr(manager.Box(1))
 
 

@@ -206,6 +206,7 @@ def test_the_end_of_the_main_process(tmp_path, method, end, result):
     """Its children outlive it, if they are not joined, and find out what became of it."""
     script, answer = tmp_path / "script.py", tmp_path / "answer"
     script.write_text(textwrap.dedent(SCRIPT).replace("{end}", end))
-    subprocess.run([sys.executable, script, answer, method], timeout=PATIENCE, stdin=subprocess.DEVNULL)
+    place = os.environ | {"TMPDIR": str(tmp_path)}  # the stdlib's fork server leaves its socket there
+    subprocess.run([sys.executable, script, answer, method], timeout=PATIENCE, stdin=subprocess.DEVNULL, env=place)
     until(lambda: answer.exists() and answer.read_text(), "the child answers")
     assert answer.read_text() == result

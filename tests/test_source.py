@@ -14,9 +14,12 @@ FILE_LINES, FUNCTION_LINES = 600, 80
 
 # A header of the core includes only headers that stand before it.
 CORE = [
-    *("atomic", "check", "clock", "futex", "layout", "family", "participant", "thread", "waiting", "spin", "slots"),
+    *("atomic", "check", "clock", "futex", "layout", "pid", "family", "participant"),
+    *("thread", "waiting", "spin", "slots"),
     *("lock", "rlock", "semaphore", "bounded", "event", "condition", "barrier"),
-    *("handle", "reap", "membership", "fork"),
+    *("eventcount", "queue_layout", "queue_map", "queue_page", "queue_put", "queue_take", "queue_block", "queue_trim"),
+    *("queue_memory", "queue_hold", "queue_reap"),
+    *("handle", "reap", "membership", "fork", "queue_bell", "queue"),
     *("hugemem", "framing", "turn", "wire"),
 ]
 

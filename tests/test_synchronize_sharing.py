@@ -11,7 +11,7 @@ import subclasses
 import workers
 from harness import PATIENCE, Thread
 
-INHERITANCE = "^[A-Za-z]+ objects should only be shared between processes through inheritance$"
+INHERITANCE = r"^[A-Za-z]+ objects should only be shared between processes through inheritance($|\nwhen serializing)"
 MAKE = {
     "Lock": lambda ctx: ctx.Lock(),
     "RLock": lambda ctx: ctx.RLock(),

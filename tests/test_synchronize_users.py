@@ -28,6 +28,27 @@ def closing(queue):
         queue.join_thread()
 
 
+@pytest.mark.parametrize("timeout", ["x", float("nan")])
+def test_a_timeout_that_is_no_time(ctx, timeout):
+    """It is an error where there is something to wait for."""
+    error, text = (TypeError, "must be real number, not str") if timeout == "x" else (OSError, "Invalid argument")
+    lock, semaphore, bounded, event = ctx.Lock(), ctx.Semaphore(1), ctx.BoundedSemaphore(1), ctx.Event()
+    for thing in (lock, semaphore, bounded):
+        assert thing.acquire() is True
+        with pytest.raises(error, match=text):
+            thing.acquire(timeout=timeout)
+        thing.release()
+        if error is OSError:
+            assert thing.acquire(timeout=timeout) is True
+            assert thing.acquire(False, timeout) is False
+            thing.release()
+    if error is OSError:
+        with pytest.raises(error, match=text):
+            event.wait(timeout)
+    event.set()
+    assert event.wait(timeout) is True
+
+
 @pytest.mark.parametrize("lock", [True, "Lock", "RLock"])
 def test_value(ctx, start, made_by, lock):
     guard = lock if lock is True else getattr(ctx, lock)()
@@ -55,8 +76,7 @@ def test_array(ctx, start, made_by):
 
 def test_queue(ctx, start, made_by):
     with closing(ctx.Queue(2)) as queue:
-        assert made_by(queue._rlock)
-        assert made_by(queue._sem)
+        assert made_by(queue)
         child = start(queue)
         child.off(queue).get(timeout=PATIENCE)
         queue.put("first")
@@ -73,7 +93,7 @@ def test_queue(ctx, start, made_by):
 
 def test_joinable_queue(ctx, start, made_by):
     with closing(ctx.JoinableQueue()) as queue:
-        assert made_by(queue._cond)
+        assert made_by(queue)
         child = start(queue)
         for number in range(3):
             queue.put(number)
@@ -86,7 +106,7 @@ def test_joinable_queue(ctx, start, made_by):
 
 def test_simple_queue(ctx, start, made_by):
     with closing(ctx.SimpleQueue()) as queue:
-        assert made_by(queue._rlock)
+        assert made_by(queue)
         child = start(queue)
         child.off(queue).get()
         queue.put({"a": 1})

@@ -8,6 +8,7 @@ import os
 import signal
 import threading
 import time
+from multiprocessing import ProcessError
 from typing import NamedTuple
 
 
@@ -165,8 +166,13 @@ def poll(lock, *args):
 
 
 def wait_for_value(condition, cell, value):
-    with condition:
-        return condition.wait_for(lambda: cell[0] == value)
+    """Told of a holder's death, it tries again: somebody else recovers the lock."""
+    while True:
+        try:
+            with condition:
+                return condition.wait_for(lambda: cell[0] == value)
+        except ProcessError:
+            pass
 
 
 def wait_and_tell(condition):

@@ -24,5 +24,5 @@ cdef extern from "core/barrier.h":
     bint barrier_complete(barrier *b, uint32_t round) nogil
     bint barrier_break(barrier *b, uint32_t round, pid_t killed) nogil
     void barrier_reset(barrier *b) nogil
-    bint barrier_withdraw(barrier *b, uint32_t round) nogil
+    bint barrier_withdraw(barrier *b, uint32_t me, uint32_t round) nogil
     int barrier_wait(family *f, uint32_t slot, uint32_t me, uint32_t round, waiting *w, spin_history *h) nogil

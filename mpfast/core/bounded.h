@@ -27,17 +27,23 @@ struct bounded {
 #define BOUNDED_SMALL ((SMALL_SLOT_SIZE - sizeof(struct bounded)) / sizeof(shared16))
 #define BOUNDED_LARGE ((LARGE_SLOT_SIZE - sizeof(struct bounded)) / sizeof(shared16))
 
+/* However damaged: no cell is outside of the segment. */
+static inline uint32_t bounded_size(const struct bounded *b)
+{
+    return b->size <= BOUNDED_LARGE ? b->size : (uint32_t)BOUNDED_LARGE;
+}
+
 static inline uint32_t bounded_value(const struct bounded *b)
 {
     uint32_t free = 0;
-    for (uint32_t i = 0; i < b->size; i++)
+    for (uint32_t i = 0, size = bounded_size(b); i < size; i++)
         free += load_relaxed(&b->cells[i]) == 0;
     return free;
 }
 
 static inline bool bounded_try(struct bounded *b, uint32_t me)
 {
-    for (uint32_t i = 0; i < b->size; i++) {
+    for (uint32_t i = 0, size = bounded_size(b); i < size; i++) {
         uint16_t nobody = 0;
         if (load_relaxed(&b->cells[i]) == 0 &&
             cas_seq(&b->cells[i], &nobody, (uint16_t)identity_index(me))) /* pairs with bounded_free */
@@ -49,7 +55,7 @@ static inline bool bounded_try(struct bounded *b, uint32_t me)
 /* Is there a free cell, in the one order of seq_cst operations? The re-check before sleeping. */
 static inline bool bounded_available(const struct bounded *b)
 {
-    for (uint32_t i = 0; i < b->size; i++)
+    for (uint32_t i = 0, size = bounded_size(b); i < size; i++)
         if (load_seq(&b->cells[i]) == 0) /* pairs with bounded_free: Dekker with the W of bounded_wait */
             return true;
     return false;
@@ -110,7 +116,7 @@ static inline bool bounded_free(struct bounded *b, uint32_t cell, uint16_t owner
 
 static inline bool bounded_free_of(struct bounded *b, uint16_t owner)
 {
-    for (uint32_t i = 0; i < b->size; i++)
+    for (uint32_t i = 0, size = bounded_size(b); i < size; i++)
         if (load_relaxed(&b->cells[i]) == owner && bounded_free(b, i, owner))
             return true;
     return false;
@@ -127,7 +133,7 @@ static inline bool bounded_take_returned(struct bounded *b)
 
 static inline bool bounded_free_any(struct bounded *b)
 {
-    for (uint32_t i = 0; i < b->size; i++) {
+    for (uint32_t i = 0, size = bounded_size(b); i < size; i++) {
         uint16_t owner = load_relaxed(&b->cells[i]);
         if (owner != 0 && bounded_free(b, i, owner))
             return true;
@@ -138,7 +144,7 @@ static inline bool bounded_free_any(struct bounded *b)
 /* 0, or -EOVERFLOW if no permit is out. */
 static inline int bounded_release(struct bounded *b, uint32_t me)
 {
-    CHECK(bounded_value(b) <= b->size);
+    CHECK(b->size <= BOUNDED_LARGE && bounded_value(b) <= b->size);
     spin_here(&b->spin, me);
     for (int scan = 0; scan < BOUNDED_SCANS; scan++)
         if (bounded_free_of(b, (uint16_t)identity_index(me)) || bounded_take_returned(b) || bounded_free_any(b))
@@ -148,7 +154,7 @@ static inline int bounded_release(struct bounded *b, uint32_t me)
 
 static inline bool bounded_holds(const struct bounded *b, uint32_t index)
 {
-    for (uint32_t i = 0; i < b->size; i++)
+    for (uint32_t i = 0, size = bounded_size(b); i < size; i++)
         if (load_relaxed(&b->cells[i]) == index)
             return true;
     return false;
@@ -159,7 +165,7 @@ static inline bool bounded_holds(const struct bounded *b, uint32_t index)
 static inline uint32_t bounded_reap(struct bounded *b, uint32_t index, bool died)
 {
     uint32_t count = 0;
-    for (uint32_t i = 0; i < b->size; i++) {
+    for (uint32_t i = 0, size = bounded_size(b); i < size; i++) {
         uint16_t owner = (uint16_t)index;
         if (load_relaxed(&b->cells[i]) != owner)
             continue;

@@ -119,7 +119,7 @@ static inline bool ticket_waits(const struct family *f, const struct condition *
         return true;
     const shared64 *word = &f->participants[index].state;
     uint64_t state = load_acquire(word); /* pairs with participant_announce */
-    if (state_kind(state) == PARTICIPANT_FREE || participant_gone(f, index, state))
+    if (state_kind(state) == PARTICIPANT_FREE || participant_absent(f, index, state))
         return false;
     /* Alive, if it is still the same: a reaper blanks the cell before the entry gets a new owner. */
     return load_acquire(word) == state && load_relaxed(&c->ring[cell]) == index; /* pairs with reap_entry */
@@ -132,6 +132,10 @@ static inline uint32_t condition_notify(struct family *f, struct condition *c, u
     CHECK((int32_t)(tail - ticket) >= 0);
     if (ticket == tail)
         return 0;
+    if (tail - ticket <= n) { /* all of them: then it does not matter who lives, and nobody is asked */
+        for (; ticket != tail; ticket++)
+            bits |= ticket_bit(ticket);
+    }
     for (; n > 0 && ticket != tail; ticket++) {
         if (ticket_unknown(c, ticket)) {
             bits |= ticket_bit(ticket);

@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/falloc.h>
 #include <linux/memfd.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -25,6 +26,8 @@
 #ifndef MADV_WIPEONFORK
 #define MADV_WIPEONFORK 18
 #endif
+
+#define FAMILY_KEPT 32
 
 struct family {
     struct family_header *header;
@@ -43,6 +46,9 @@ struct family {
     uint32_t cursor;       /* where the next look for dead participants begins; guarded by mutex */
     uint32_t child;        /* between fork's prepare and its end: the child's identity, 0 = none */
     int child_fd;
+    struct queue *queues;       /* this process's views of queues; guarded by mutex */
+    uint32_t kept[FAMILY_KEPT]; /* slots without an object on which this process kept its reference: handle_drop() */
+    uint32_t kept_count;
     struct family *next;
 };
 
@@ -88,6 +94,21 @@ static inline int family_reopen(const struct family *f)
     if (!family_fd_valid(f))
         return -EBADF;
     return fd_reopen(f->fd);
+}
+
+static inline uint64_t window_offset(uint32_t slot)
+{
+    return OFFSET_WINDOWS + (uint64_t)(slot - FAMILY_SMALL_SLOTS) * WINDOW_SIZE;
+}
+
+/* Gives memory of a window back to the system; what is there reads as zeros then. */
+static inline int window_punch(const struct family *f, uint32_t slot, uint64_t offset, uint64_t size)
+{
+    if (!family_fd_valid(f))
+        return -EBADF;
+    off_t start = (off_t)(window_offset(slot) + offset);
+    int mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+    return fallocate(f->fd, mode, start, (off_t)size) < 0 ? -errno : 0;
 }
 
 static inline void *family_private(size_t size)
@@ -151,6 +172,17 @@ static inline int family_check(const struct family_header *h)
     return 0;
 }
 
+#define FAMILY_SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
+
+/* -EPERM: whoever has the file might shrink it, and every process that maps it would get SIGBUS. */
+static inline int family_sealed(int fd)
+{
+    int seals = fcntl(fd, F_GET_SEALS);
+    if (seals < 0)
+        return -EBADMSG;
+    return (seals & FAMILY_SEALS) == FAMILY_SEALS ? 0 : -EPERM;
+}
+
 static inline int family_format(int fd, struct family_header *h)
 {
     if (getrandom(h->id, sizeof h->id, 0) != sizeof h->id)
@@ -160,7 +192,7 @@ static inline int family_format(int fd, struct family_header *h)
     h->abi = FAMILY_ABI;
     h->magic = FAMILY_MAGIC;
     store_relaxed(&h->participants_top, 1);
-    return fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0 ? -errno : 0;
+    return fcntl(fd, F_ADD_SEALS, FAMILY_SEALS) < 0 ? -errno : 0;
 }
 
 /* A new segment without a name, mapped, with nobody in it. */
@@ -169,7 +201,7 @@ static inline int family_create(struct family **out)
     int fd = memfd_create("mpfast", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (fd < 0)
         return -errno;
-    int rc = ftruncate(fd, (off_t)FAMILY_SIZE) < 0 ? -errno : family_map(fd, out);
+    int rc = ftruncate(fd, (off_t)FAMILY_FILE) < 0 ? -errno : family_map(fd, out);
     if (rc == 0 && (rc = family_format(fd, (*out)->header)) < 0)
         family_unmap(*out);
     if (rc < 0)
@@ -177,7 +209,22 @@ static inline int family_create(struct family **out)
     return rc;
 }
 
-/* Maps a segment that another process made. fd stays the caller's if this fails. */
+/* Not through fd itself: forked children inherit the mapping, and with its description they would keep the lock byte. */
+static inline int family_map_apart(int fd, struct family **out)
+{
+    if ((fcntl(fd, F_GETFL) & O_ACCMODE) != O_RDWR)
+        return -EACCES;
+    int other = fd_reopen(fd);
+    int rc = family_map(other < 0 ? fd : other, out);
+    if (other >= 0)
+        close(other);
+    if (rc == 0)
+        (*out)->fd = fd;
+    return rc;
+}
+
+/* Maps a segment that another process made. fd stays the caller's if this fails: -EBADF, or as family_check and
+ * family_sealed; -EACCES: fd is not open for writing. */
 static inline int family_attach(int fd, struct family **out)
 {
     struct stat st;
@@ -191,9 +238,10 @@ static inline int family_attach(int fd, struct family **out)
     int rc = family_check(&h);
     if (rc < 0)
         return rc;
-    if ((uint64_t)st.st_size != FAMILY_SIZE)
+    if ((uint64_t)st.st_size != FAMILY_FILE)
         return -EBADMSG;
-    return family_map(fd, out);
+    rc = family_sealed(fd);
+    return rc < 0 ? rc : family_map_apart(fd, out);
 }
 
 #endif

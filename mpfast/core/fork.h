@@ -40,9 +40,12 @@ static inline void fork_reserve(struct family *f)
     f->child = 0;
     f->child_fd = -1;
     uint32_t me = family_me(f), identity;
-    if (me == 0 || member_reserve(f, &identity, &f->child_fd, &families.reaped) < 0)
-        return; /* the child can use nothing of this family, and is told when it tries */
+    if (me == 0 || member_reserve(f, &identity, &f->child_fd, &families.reaped) < 0) {
+        queues_fork(f, 0);
+        return; /* the child can use nothing of this family, and is told when it tries; but its views go on */
+    }
     member_copy_refs(f, identity_index(me), identity_index(identity));
+    queues_fork(f, identity_index(identity)); /* after that, so that whoever reaps the child looks for what it holds */
     f->child = identity;
 }
 
@@ -72,7 +75,7 @@ static inline void fork_child(void)
         f->fd = -1;
         store_relaxed(f->identity, 0); /* in case the kernel could not wipe it */
         if (f->child != 0)
-            member_become(f, f->child, f->child_fd);
+            (void)member_become(f, f->child, f->child_fd); /* fails: then the child is nobody here */
         pthread_mutex_unlock(&f->mutex);
     }
     pthread_mutex_unlock(&families.mutex);

@@ -5,8 +5,7 @@ from mpfast.core.reap cimport reaped
 
 cdef extern from "core/membership.h":
     int member_reserve(family *f, uint32_t *identity, int *fd, reaped *r) nogil
-    void member_flag_pid_only(family *f, uint32_t identity) nogil
-    void member_become(family *f, uint32_t identity, int fd) nogil
+    int member_become(family *f, uint32_t identity, int fd) nogil
     int member_join(family *f, reaped *r) nogil
     void member_cancel(family *f, uint32_t identity, int fd, reaped *r) nogil
     void member_let_go(family *f, uint32_t identity, int fd, reaped *r) nogil

@@ -32,18 +32,38 @@ static inline bool handle_holds(const struct family *f, uint32_t slot, enum slot
 }
 
 /* The last object on a slot is gone. What the process still holds there others wait for, and they must hear of its
- * death: then the reference stays, as only what a participant refers to is looked through when it dies. */
-static inline void handle_drop(struct family *f, uint32_t slot)
+ * death: then the reference stays, as only what a participant refers to is looked through when it dies; it is looked at
+ * again later. False: it stays. */
+static inline bool handle_drop(struct family *f, uint32_t slot)
 {
     uint32_t me = family_me(f);
     enum slot_kind kind = slot_kind(load_relaxed(&f->states[slot]));
     if (handle_holds(f, slot, kind) && slot_referenced_by_others(f, slot))
-        return;
+        return false;
     if (kind == SLOT_CONDITION)
         condition_reap(slot_at(f, slot), identity_index(me)); /* nobody here waits, and the index may get a new owner */
     if (kind == SLOT_BARRIER)
         barrier_reap(slot_at(f, slot), me, false, 0);
     slot_drop(f, identity_index(me), slot);
+    return true;
+}
+
+/* Beyond so many, they stay until the process ends. The caller holds f->mutex. */
+static inline void handle_keep(struct family *f, uint32_t slot)
+{
+    for (uint32_t i = 0; i < f->kept_count; i++)
+        if (f->kept[i] == slot)
+            return;
+    if (f->kept_count < FAMILY_KEPT)
+        f->kept[f->kept_count++] = slot;
+}
+
+/* Drops what was kept and is not held any more. The caller holds f->mutex. */
+static inline void handle_drop_kept(struct family *f)
+{
+    for (uint32_t i = f->kept_count; i-- > 0;)
+        if (load_relaxed(&f->handles[f->kept[i]]) > 0 || handle_drop(f, f->kept[i]))
+            f->kept[i] = f->kept[--f->kept_count];
 }
 
 /* An object is gone. */
@@ -51,8 +71,8 @@ static inline void handle_remove(struct family *f, uint32_t slot)
 {
     pthread_mutex_lock(&f->mutex);
     CHECK(load_relaxed(&f->handles[slot]) > 0);
-    if (sub_relaxed(&f->handles[slot], 1u) == 1 && family_me(f) != 0)
-        handle_drop(f, slot);
+    if (sub_relaxed(&f->handles[slot], 1u) == 1 && family_me(f) != 0 && !handle_drop(f, slot))
+        handle_keep(f, slot);
     pthread_mutex_unlock(&f->mutex);
 }
 
@@ -62,6 +82,7 @@ static inline int64_t handle_claim(struct family *f, enum slot_class class, enum
     if (family_me(f) == 0)
         return -EOWNERDEAD;
     pthread_mutex_lock(&f->mutex);
+    handle_drop_kept(f);
     int64_t slot = slot_claim(f, class, kind);
     if (slot >= 0)
         handle_add(f, (uint32_t)slot);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What lies where in a family segment: one sparse, sealed memfd that all processes of a tree map.
  *
- *   header | participants | slot states | freed hints | references | small slots | large slots
+ *   header | participants | slot states | freed hints | references | small slots | large slots | windows
  *
  * Untouched pages do not exist, so the large tables cost address space only. A harness may define smaller tables. */
 #ifndef MPFAST_LAYOUT_H
@@ -22,7 +22,7 @@
 #endif
 
 #define FAMILY_MAGIC UINT64_C(0x31796c696d61666d) /* "mfamily1" */
-#define FAMILY_ABI 1u
+#define FAMILY_ABI 2u
 #define FAMILY_SLOTS (FAMILY_SMALL_SLOTS + FAMILY_LARGE_SLOTS)
 #define FAMILY_PAGE 4096u
 #define SMALL_SLOT_SIZE 64u
@@ -57,7 +57,8 @@ struct participant {
     shared64 pages;      /* bit k: a reference in page k of the entry's bitmap was set once */
     shared64 cpu;        /* where the process last waited for a lock or woke a waiter, + 1; 0 = unknown: spin.h */
     shared64 dropping;   /* slot + 1 whose last reference is perhaps being cleared; a reaper finishes that */
-    shared64 unused[2];
+    shared64 reaper;     /* the identity of who gives back what this entry's dead process had; 0 = nobody: reap.h */
+    shared64 unused;
     struct wait_record waits[WAIT_RECORDS];
 };
 
@@ -73,6 +74,11 @@ struct participant {
 #define OFFSET_LARGE ROUND_UP(OFFSET_SMALL + (size_t)FAMILY_SMALL_SLOTS * SMALL_SLOT_SIZE, FAMILY_PAGE)
 #define FAMILY_SIZE (OFFSET_LARGE + (size_t)FAMILY_LARGE_SLOTS * LARGE_SLOT_SIZE)
 
+/* Behind what every process maps, each large slot has a window of the file, for what does not fit in the slot. */
+#define WINDOW_SIZE (UINT64_C(1) << 45)
+#define OFFSET_WINDOWS ROUND_UP(FAMILY_SIZE, (size_t)2 << 20)
+#define FAMILY_FILE (OFFSET_WINDOWS + FAMILY_LARGE_SLOTS * WINDOW_SIZE)
+
 _Static_assert(sizeof(struct participant) == 128, "two cache lines");
 _Static_assert(FAMILY_SMALL_SLOTS % 64 == 0 && FAMILY_LARGE_SLOTS % 64 == 0, "whole words of bitmap");
 _Static_assert(REFS_STRIDE / FAMILY_PAGE <= 64, "participant.pages has a bit for each page of a bitmap");
@@ -81,7 +87,7 @@ _Static_assert(REFS_STRIDE / FAMILY_PAGE <= 64, "participant.pages has a bit for
 static inline uint32_t family_layout(void)
 {
     const uint64_t facts[] = {FAMILY_PARTICIPANTS, FAMILY_SMALL_SLOTS, FAMILY_LARGE_SLOTS, sizeof(struct participant),
-                              SMALL_SLOT_SIZE,     LARGE_SLOT_SIZE,    OFFSET_SMALL,       FAMILY_SIZE};
+                              SMALL_SLOT_SIZE,     LARGE_SLOT_SIZE,    OFFSET_SMALL,       FAMILY_FILE};
     uint32_t digest = 2166136261u; /* FNV-1a (Fowler, Noll, Vo) */
     for (size_t i = 0; i < sizeof facts; i++)
         digest = (digest ^ ((const uint8_t *)facts)[i]) * 16777619u;

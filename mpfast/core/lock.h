@@ -76,7 +76,7 @@ static inline void lock_check_owner(struct family *f, struct lock *l, uint32_t w
 /* One look at the word by a waiter. 0: acquired; -EOWNERDEAD; -EAGAIN: held, *word tells by whom. */
 static inline int lock_enter(struct lock *l, uint32_t me, uint32_t keep, uint32_t *word)
 {
-    *word = load_relaxed(&l->word);
+    *word = load_acquire(&l->word); /* pairs with lock_abandon: who sees DEAD sees whose death it was */
     while (*word == 0)
         if (cas_acquire(&l->word, word, me | keep)) { /* pairs with lock_release and lock_abandon */
             lock_entered(l, me);
@@ -93,13 +93,14 @@ static inline bool lock_spin(const struct family *f, struct lock *l, uint32_t me
     return spin_owner_elsewhere(f, word) && spin_until(spin_word_changed, &w, h, &l->lease, LOCK_SPIN);
 }
 
-/* A backstop expired: twice with the same owner in the word is reason to ask whether it lives. */
-static inline void lock_suspect(struct family *f, struct lock *l, struct waiting *w)
+/* A backstop expired: twice with the same owner in the word is reason to ask whether it lives. True: it was killed. */
+static inline bool lock_suspect(struct family *f, struct lock *l, struct waiting *w)
 {
     uint32_t word = load_relaxed(&l->word);
     if (w->seen != 0 && LOCK_OWNER(word) == LOCK_OWNER(w->seen))
         lock_check_owner(f, l, word);
     w->seen = word;
+    return load_acquire(&l->word) & LOCK_DEAD; /* pairs with lock_abandon */
 }
 
 /* Waits for the lock: 0 acquired, -EOWNERDEAD, -ETIMEDOUT, or -EINTR: serve signals and call again with the same w.
@@ -144,7 +145,7 @@ static inline int lock_poll_owner(struct family *f, struct lock *l, struct suspi
         store_relaxed(&s->since, (uint64_t)now);
         lock_check_owner(f, l, word);
     }
-    return load_relaxed(&l->word) & LOCK_DEAD ? -EOWNERDEAD : 0;
+    return load_acquire(&l->word) & LOCK_DEAD ? -EOWNERDEAD : 0; /* pairs with lock_abandon */
 }
 
 /* The wake-ups that a Condition left with the lock; clears them. */

@@ -31,6 +31,7 @@ cdef extern from "core/lock.h":
     bint lock_try(lock *l, uint32_t me) nogil
     bint lock_mine(const lock *l, uint32_t me) nogil
     int lock_wait(family *f, uint32_t slot, uint32_t me, waiting *w, spin_history *h) nogil
+    bint lock_suspect(family *f, lock *l, waiting *w) nogil
     int lock_poll_owner(family *f, lock *l, suspicion *s) nogil
     uint32_t lock_release(family *f, lock *l) nogil
     bint lock_recover(family *f, lock *l, uint32_t me) nogil

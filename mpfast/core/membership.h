@@ -17,6 +17,7 @@ static inline bool entry_claim(struct family *f, uint32_t index, uint64_t flags,
     uint64_t reserved = state_make(PARTICIPANT_RESERVED, state_generation(state), flags, getpid());
     if (state_kind(state) != PARTICIPANT_FREE || !cas_acqrel(word, &state, reserved)) /* pairs with reap_entry */
         return false;
+    store_relaxed(&f->participants[index].namespace, namespace_of_pids());
     STEP();
     *identity = identity_make(index, state_generation(state));
     return true;
@@ -25,17 +26,17 @@ static inline bool entry_claim(struct family *f, uint32_t index, uint64_t flags,
 /* Takes entry `index` for a process to be; fd: the description that is to hold its byte, -1: none. */
 static inline bool entry_take(struct family *f, uint32_t index, int fd, uint32_t *identity, struct reaped *r)
 {
+    uint64_t state = load_acquire(&f->participants[index].state); /* pairs with participant_announce */
+    if (state_kind(state) != PARTICIPANT_FREE && (!participant_absent(f, index, state) || !reap_if_gone(f, index, r)))
+        return false;
     if (fd < 0)
         return entry_claim(f, index, PARTICIPANT_PID_ONLY, identity);
-    if (byte_lock(fd, reap_byte(index)) < 0)
-        return false;
-    bool taken = reap_held(f, index, r) && byte_lock(fd, index) == 0;
-    if (taken && !entry_claim(f, index, 0, identity)) {
-        byte_unlock(fd, index);
-        taken = false;
-    }
-    byte_unlock(fd, reap_byte(index));
-    return taken;
+    if (byte_lock(fd, index) < 0)
+        return false; /* somebody is faster, or a copy of a dead one's description is still open */
+    if (entry_claim(f, index, 0, identity))
+        return true;
+    byte_unlock(fd, index);
+    return false;
 }
 
 /* One more entry than were ever used; 0: the table is full. */
@@ -54,34 +55,29 @@ static inline bool entry_find(struct family *f, int fd, bool thorough, uint32_t 
     uint32_t top = load_relaxed(&f->header->participants_top);
     for (uint32_t i = 1; i < top; i++) {
         enum participant_kind kind = state_kind(load_relaxed(&f->participants[i].state));
-        if ((kind == PARTICIPANT_FREE || (fd >= 0 && (kind != PARTICIPANT_LIVE || thorough))) &&
-            entry_take(f, i, fd, identity, r))
+        if ((kind != PARTICIPANT_LIVE || thorough) && entry_take(f, i, fd, identity, r))
             return true;
     }
     return false;
 }
 
 /* Each newcomer asks of one entry whether its process lives, so that what the killed had comes back. */
-static inline void entry_look_after(struct family *f, int fd, struct reaped *r)
+static inline void entry_look_after(struct family *f, struct reaped *r)
 {
     uint32_t top = load_relaxed(&f->header->participants_top);
     f->cursor = f->cursor + 1 < top ? f->cursor + 1 : 1;
     uint64_t state = load_acquire(&f->participants[f->cursor].state); /* pairs with participant_announce */
-    if (fd < 0 || state_kind(state) != PARTICIPANT_LIVE || f->cursor == identity_index(family_me(f)))
-        return;
-    reap_if_gone(f, f->cursor, fd, r);
+    if (state_kind(state) == PARTICIPANT_LIVE && participant_absent(f, f->cursor, state))
+        reap_if_gone(f, f->cursor, r);
 }
 
-/* Reserves an entry. Returns the description that holds its byte in *fd (-1: none). -EAGAIN: the table is full.
- * The caller holds f->mutex, or is the only thread that knows f. */
+/* Reserves an entry. Returns the description that holds its byte in *fd, or why there is none (-errno). -EAGAIN: the
+ * table is full. The caller holds f->mutex, or is the only thread that knows f. */
 static inline int member_reserve(struct family *f, uint32_t *identity, int *fd, struct reaped *r)
 {
     uint32_t index;
-    int fresh = family_reopen(f);
-    *fd = fresh < 0 ? -1 : fresh;
-    if (fresh == -EMFILE || fresh == -ENFILE)
-        return fresh;
-    entry_look_after(f, *fd, r);
+    *fd = family_reopen(f);
+    entry_look_after(f, r);
     if (entry_find(f, *fd, false, identity, r))
         return 0;
     while ((index = entry_extend(f)) != 0)
@@ -95,13 +91,6 @@ static inline int member_reserve(struct family *f, uint32_t *identity, int *fd, 
     return -EAGAIN;
 }
 
-/* For a launcher that is not ours, which may keep a copy of the child's description open: the byte says nothing. */
-static inline void member_flag_pid_only(struct family *f, uint32_t identity)
-{
-    uint64_t state = state_make(PARTICIPANT_RESERVED, identity_generation(identity), PARTICIPANT_PID_ONLY, getpid());
-    store_relaxed(&f->participants[identity_index(identity)].state, state);
-}
-
 /* Is the entry still the one that was reserved for this process? */
 static inline bool member_expected(const struct family *f, uint32_t identity)
 {
@@ -112,14 +101,15 @@ static inline bool member_expected(const struct family *f, uint32_t identity)
     return state_kind(state) == PARTICIPANT_RESERVED && state_generation(state) == identity_generation(identity);
 }
 
-/* This process becomes the one that `identity` names; fd holds the entry's byte (-1: none) and is the family's now. */
-static inline void member_become(struct family *f, uint32_t identity, int fd)
+/* This process becomes the one that `identity` names; fd holds the entry's byte (negative: none) and is the family's now.
+ * -ESTALE: too late, somebody has reaped the entry. */
+static inline int member_become(struct family *f, uint32_t identity, int fd)
 {
-    CHECK(member_expected(f, identity));
-    uint64_t flags = load_relaxed(&f->participants[identity_index(identity)].state) & PARTICIPANT_PID_ONLY;
     f->fd = fd;
-    participant_announce(f, identity, flags);
+    if (!participant_announce(f, identity))
+        return -ESTALE;
     store_relaxed(f->identity, identity);
+    return 0;
 }
 
 /* For a process that got no entry from its parent. */
@@ -132,9 +122,9 @@ static inline int member_join(struct family *f, struct reaped *r)
     if (fd < 0)
         return -ENOTSUP; /* no /proc: nothing here can be relied on */
     int old = f->fd;
-    member_become(f, identity, fd);
+    rc = member_become(f, identity, fd);
     close(old);
-    return 0;
+    return rc;
 }
 
 /* Gives `to` a reference on everything that `from` has. `from` is this process, or an entry reserved for it. */
@@ -168,7 +158,7 @@ static inline void member_let_go(struct family *f, uint32_t identity, int fd, st
     if (fd < 0)
         return;
     close(fd);
-    if (f->fd >= 0 && !byte_held(f->fd, identity_index(identity)))
+    if (byte_free(f, identity_index(identity)))
         reap_owner(f, identity, r);
 }
 

@@ -2,8 +2,9 @@
 /* Participants: which processes share a family, and the one way to learn that one of them is dead.
  *
  * Entry i of the table belongs to whoever holds an OFD lock on byte i of the segment. The kernel drops that lock when
- * the last descriptor of its open file description is closed, so at any kind of death. Dead takes two proofs: the byte
- * is free *and* the pid is gone (or a later process has it); a program that closed all its descriptors is not dead.
+ * the last descriptor of its open file description is closed, so at any kind of death. But a program may close all its
+ * descriptors and live, and a description may be copied by a fork and outlive its process. So where the pid means
+ * something, it decides; the byte tells of a pid that a later process has, of children to be, and across namespaces.
  *
  *   state word:  kind:4 | generation:18 (from bit 4) | byte not decisive:1 (bit 22) | pid:32 (from bit 32)
  *
@@ -12,24 +13,21 @@
 #define MPFAST_PARTICIPANT_H
 
 #include "family.h"
-#include "clock.h"
-
-#include <poll.h>
-#include <signal.h>
-#include <sys/syscall.h>
+#include "pid.h"
 
 enum participant_kind {
     PARTICIPANT_FREE,
     PARTICIPANT_RESERVED, /* for a child that has not said yet that it lives; pid is the reserving process's */
     PARTICIPANT_LIVE,
-    PARTICIPANT_LEFT /* ended normally, or is about to: what it holds stays held, as with multiprocessing */
+    PARTICIPANT_LEFT,     /* ended normally, or is about to: what it holds stays held, as with multiprocessing */
+    PARTICIPANT_CANCELLED /* was reserved for a child that did not come, and shall not: it is being reaped */
 };
 
 /* What happens to that which a killed process held: who wants it is told, it is freed, or it stays held. */
 enum death_policy { DEATH_RAISE, DEATH_RELEASE, DEATH_WAIT };
 
 #define GENERATION_MASK 0x3ffffu
-#define PARTICIPANT_PID_ONLY (UINT64_C(1) << 22) /* the lock byte says nothing: see membership.h */
+#define PARTICIPANT_PID_ONLY (UINT64_C(1) << 22) /* nobody holds the lock byte: see membership.h */
 
 static inline enum participant_kind state_kind(uint64_t state) { return (enum participant_kind)(state & 15); }
 static inline uint32_t state_generation(uint64_t state) { return (uint32_t)(state >> 4) & GENERATION_MASK; }
@@ -59,9 +57,6 @@ static inline int byte_command(int fd, int command, short type, uint32_t byte, s
 static inline int byte_lock(int fd, uint32_t byte) { return byte_command(fd, F_OFD_SETLK, F_WRLCK, byte, NULL); }
 static inline void byte_unlock(int fd, uint32_t byte) { (void)byte_command(fd, F_OFD_SETLK, F_UNLCK, byte, NULL); }
 
-/* Who reaps entry i holds this byte, not the entry's own: that one must go on saying that the process is dead. */
-static inline uint32_t reap_byte(uint32_t index) { return FAMILY_PARTICIPANTS + index; }
-
 /* Held by a description other than fd's? When in doubt, yes: what looks alive is safe. */
 static inline bool byte_held(int fd, uint32_t byte)
 {
@@ -69,73 +64,63 @@ static inline bool byte_held(int fd, uint32_t byte)
     return byte_command(fd, F_OFD_GETLK, F_WRLCK, byte, &found) < 0 || found != F_UNLCK;
 }
 
-static inline uint64_t namespace_of_pids(void)
+/* Surely held? False without a descriptor, too. */
+static inline bool byte_known_held(int fd, uint32_t byte)
 {
-    struct stat st;
-    return stat("/proc/self/ns/pid", &st) == 0 ? (uint64_t)st.st_ino : 0;
+    short found = F_UNLCK;
+    return fd >= 0 && byte_command(fd, F_OFD_GETLK, F_WRLCK, byte, &found) == 0 && found != F_UNLCK;
 }
 
-static inline uint64_t clock_boottime(void)
+/* Surely held by nobody? Without a descriptor of its own a process cannot tell. */
+static inline bool byte_free(const struct family *f, uint32_t byte)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_BOOTTIME, &t);
-    return (uint64_t)t.tv_sec * (uint64_t)SECOND + (uint64_t)t.tv_nsec;
+    return family_fd_valid(f) && !byte_held(f->fd, byte);
 }
 
-/* When process pid started, in CLOCK_BOOTTIME nanoseconds, rounded down to a clock tick; 0 if unknown. */
-static inline uint64_t pid_started(pid_t pid)
-{
-    char path[40], text[512];
-    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return 0;
-    ssize_t n = read(fd, text, sizeof text - 1);
-    close(fd);
-    if (n <= 0)
-        return 0;
-    text[n] = 0;
-    const char *field = strrchr(text, ')'); /* the name before it may hold anything */
-    for (int number = 2; field != NULL && number < 22; number++)
-        field = strchr(field + 1, ' ');
-    unsigned long long ticks = 0;
-    if (field == NULL || sscanf(field, " %llu", &ticks) != 1)
-        return 0;
-    return ticks * (uint64_t)(SECOND / sysconf(_SC_CLK_TCK));
-}
-
-/* Has the process that was `pid` at boot time `registered` ended? A zombie has; a stopped one has not. */
-static inline bool pid_gone(pid_t pid, uint64_t registered)
-{
-    int fd = (int)syscall(SYS_pidfd_open, pid, 0);
-    if (fd < 0)
-        return errno == ESRCH || (errno == ENOSYS && kill(pid, 0) < 0 && errno == ESRCH);
-    struct pollfd p = {.fd = fd, .events = POLLIN};
-    bool ended = poll(&p, 1, 0) == 1;
-    close(fd);
-    return ended || pid_started(pid) > registered;
-}
-
-/* The second proof, for the entry that was seen in `state`; the first is that its byte is free. */
+/* Has the process of a LIVE or LEFT entry ended? In its pid namespace the pid tells, and a free byte only that a later
+ * process has it now: a copy of a description may outlive its process, and a program may close all its descriptors.
+ * Elsewhere the pid means nothing, and the byte decides. */
 static inline bool participant_ended(const struct family *f, uint32_t index, uint64_t state)
 {
     const struct participant *p = &f->participants[index];
-    bool pid_only = state & PARTICIPANT_PID_ONLY;
-    if (state_kind(state) == PARTICIPANT_RESERVED) /* the child held the byte from before its birth, if it had one */
-        return !pid_only || pid_gone(state_pid(state), UINT64_MAX);
-    if (load_relaxed(&p->namespace) != namespace_of_pids())
-        return !pid_only; /* its pid means nothing here */
-    return pid_gone(state_pid(state), load_relaxed(&p->registered));
+    uint64_t here = namespace_of_pids();
+    if (here == 0 || load_relaxed(&p->namespace) != here)
+        return !(state & PARTICIPANT_PID_ONLY) && byte_free(f, index);
+    if (pid_ended(state_pid(state)))
+        return true;
+    return byte_free(f, index) && proc_is_ours() && pid_started(state_pid(state)) > load_relaxed(&p->registered);
 }
 
-/* Both proofs of death. What cannot be proven lives. */
+/* Will the child of a RESERVED entry never come? From before its birth it held the byte, if there is a description;
+ * if not, its parent's pid must do. */
+static inline bool participant_unborn(const struct family *f, uint32_t index, uint64_t state)
+{
+    uint64_t here = namespace_of_pids();
+    if (!(state & PARTICIPANT_PID_ONLY))
+        return byte_free(f, index);
+    return here != 0 && load_relaxed(&f->participants[index].namespace) == here && pid_ended(state_pid(state));
+}
+
+/* Is the process of the entry, seen in `state`, gone? What cannot be proven lives. */
 static inline bool participant_gone(const struct family *f, uint32_t index, uint64_t state)
 {
     if (index == identity_index(family_me(f)))
         return false; /* and our own description would not tell of our own lock */
-    if (!(state & PARTICIPANT_PID_ONLY) && (f->fd < 0 || byte_held(f->fd, index)))
-        return false;
-    return participant_ended(f, index, state);
+    switch (state_kind(state)) {
+    case PARTICIPANT_RESERVED:
+        return participant_unborn(f, index, state);
+    case PARTICIPANT_CANCELLED:
+        return true;
+    default:
+        return participant_ended(f, index, state);
+    }
+}
+
+/* The same at a glance, for those who ask often: one system call while the process lives. A copy of its description may
+ * hide its death here. */
+static inline bool participant_absent(const struct family *f, uint32_t index, uint64_t state)
+{
+    return ((state & PARTICIPANT_PID_ONLY) || !byte_known_held(f->fd, index)) && participant_gone(f, index, state);
 }
 
 /* Was the process of the entry, seen in `state`, killed? It may have left while we looked for proof: look again. */
@@ -161,16 +146,22 @@ static inline pid_t participant_pid(const struct family *f, uint32_t word)
     return state_generation(state) == identity_generation(word) ? state_pid(state) : 0;
 }
 
-/* The entry's process says that it lives. Publishes the fields that participant_gone reads. */
-static inline void participant_announce(struct family *f, uint32_t identity, uint64_t flags)
+/* The entry's process says that it lives. Publishes the fields that participant_gone reads. False if the entry was given
+ * up: where no description holds the byte, a child whose parent ended is not waited for. */
+static inline bool participant_announce(struct family *f, uint32_t identity)
 {
     struct participant *p = &f->participants[identity_index(identity)];
+    uint64_t state = load_acquire(&p->state); /* pairs with entry_claim and reap_entry */
+    uint64_t flags = state & PARTICIPANT_PID_ONLY;
+    if (state_kind(state) != PARTICIPANT_RESERVED || state_generation(state) != identity_generation(identity))
+        return false;
     store_relaxed(&p->registered, clock_boottime());
     store_relaxed(&p->namespace, namespace_of_pids());
     STEP();
     uint64_t live = state_make(PARTICIPANT_LIVE, identity_generation(identity), flags, getpid());
-    store_release(&p->state, live); /* pairs with the load in participant_died */
+    bool still = cas_acqrel(&p->state, &state, live); /* pairs with the load in participant_died, and with reap_entry */
     STEP();
+    return still;
 }
 
 /* This process ends normally. Idempotent; what it still does afterwards works, but its death is no news. */
@@ -181,9 +172,9 @@ static inline void participant_leave(struct family *f)
         return;
     shared64 *state = &f->participants[identity_index(me)].state;
     uint64_t live = load_relaxed(state);
+    uint64_t left = state_make(PARTICIPANT_LEFT, state_generation(live), live & PARTICIPANT_PID_ONLY, state_pid(live));
     if (state_kind(live) == PARTICIPANT_LIVE)
-        cas_relaxed(state, &live,
-                    state_make(PARTICIPANT_LEFT, state_generation(live), live & PARTICIPANT_PID_ONLY, state_pid(live)));
+        cas_acqrel(state, &live, left); /* pairs with reap_entry: what this process did to its slots is over */
 }
 
 #endif

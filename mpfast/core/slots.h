@@ -8,7 +8,7 @@
  * advance of `vouched`, and a scan across which `vouched` moved counts for nothing: in between bits are only cleared,
  * so that what was seen clear one by one was clear all at once, and then nobody is left who could vouch.
  *
- *   state word:  kind:8 (0 = free) | generation:32 (from bit 32), advanced when the slot is freed */
+ *   state word:  kind:8 (0 = free) | who empties it:12 (from bit 8) | generation:32 (from bit 32), advanced when freed */
 #ifndef MPFAST_SLOTS_H
 #define MPFAST_SLOTS_H
 
@@ -24,7 +24,9 @@ enum slot_kind {
     SLOT_EVENT,
     SLOT_CONDITION,
     SLOT_BARRIER,
-    SLOT_CLAIMED, /* somebody's, but what lies in it is still the last user's */
+    SLOT_QUEUE,
+    SLOT_CLAIMED,  /* somebody's, but what lies in it is still the last user's */
+    SLOT_EMPTYING, /* nobody's, but a participant has still to give its window's memory back */
     SLOT_KINDS
 };
 
@@ -92,12 +94,29 @@ static inline void slot_hint_freed(struct family *f, uint32_t slot)
     add_relaxed(&f->header->slots_freed[class_of(slot)], 1u);
 }
 
+/* A queue's window is emptied by one participant alone: whoever claims the slot next must not lose what it puts there.
+ * True if `participant` is the one, and has done so. */
+static inline bool slot_emptied(struct family *f, uint32_t participant, uint32_t slot, uint64_t *state)
+{
+    uint64_t emptying = slot_state(SLOT_EMPTYING, slot_generation(*state)) | (uint64_t)participant << 8;
+    if (*state != emptying && slot_kind(*state) == SLOT_EMPTYING)
+        return false;
+    if (*state != emptying && !cas_acqrel(&f->states[slot], state, emptying)) /* pairs with slot_take */
+        return false;
+    *state = emptying;
+    (void)window_punch(f, slot, 0, WINDOW_SIZE); /* slot_take tries again */
+    return true;
+}
+
 /* Frees a slot that nobody refers to. The state is loaded before the scan, so that the CAS fails if the slot was freed
- * and claimed anew meanwhile. */
-static inline void slot_free_unreferenced(struct family *f, uint32_t slot)
+ * and claimed anew meanwhile. `participant` is whose `dropping` names the slot. */
+static inline void slot_free_unreferenced(struct family *f, uint32_t participant, uint32_t slot)
 {
     uint64_t state = load_seq(&f->states[slot]); /* pairs with the CAS in slot_take */
     if (slot_kind(state) == SLOT_FREE || slot_referenced(f, slot))
+        return;
+    if ((slot_kind(state) == SLOT_QUEUE || slot_kind(state) == SLOT_EMPTYING) &&
+        !slot_emptied(f, participant, slot, &state))
         return;
     uint64_t free = slot_state(SLOT_FREE, slot_generation(state) + 1);
     if (cas_acqrel(&f->states[slot], &state, free)) { /* pairs with slot_take: our last accesses are over */
@@ -116,7 +135,7 @@ static inline void slot_drop(struct family *f, uint32_t participant, uint32_t sl
     STEP();
     and_seq(refs_of(f, participant) + slot / 64, ~(UINT64_C(1) << slot % 64)); /* pairs with ref_get of another drop */
     STEP();
-    slot_free_unreferenced(f, slot);
+    slot_free_unreferenced(f, participant, slot);
     STEP();
     store_relaxed(note, 0);
 }
@@ -143,6 +162,8 @@ static inline bool slot_take(struct family *f, uint32_t me, uint32_t slot, enum 
     }
     STEP();
     slot_clear(f, slot);
+    if (kind == SLOT_QUEUE)
+        (void)window_punch(f, slot, 0, WINDOW_SIZE); /* who freed it may have been unable to */
     STEP();
     store_release(&f->states[slot], slot_state(kind, slot_generation(state))); /* pairs with reap_slot */
     return true;

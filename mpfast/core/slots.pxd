@@ -15,6 +15,7 @@ cdef extern from "core/slots.h":
         SLOT_EVENT
         SLOT_CONDITION
         SLOT_BARRIER
+        SLOT_QUEUE
     slot_kind_t slot_kind(uint64_t state) nogil
     uint32_t slot_generation(uint64_t state) nogil
     int64_t slot_claim(family *f, slot_class which, slot_kind_t kind) nogil

@@ -57,6 +57,9 @@ static inline void waiting_end(struct waiting *w)
     w->record = NULL;
 }
 
+/* In a child that a signal handler forked during the wait: the record is the parent's. */
+static inline void waiting_disown(struct waiting *w) { w->record = NULL; }
+
 /* Sleeps while *word == expected. 0: look again; -EINTR: a signal, or a backstop that expired: serve signals, then look
  * again; -ETIMEDOUT: the deadline has passed. */
 static inline int waiting_sleep(struct waiting *w, struct family *f, uint32_t slot, shared32 *word, uint32_t expected,

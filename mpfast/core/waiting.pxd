@@ -8,6 +8,7 @@ cdef extern from "core/waiting.h":
     struct waiting:
         pass
     void waiting_begin(waiting *w, int64_t deadline, int64_t longest) nogil
+    void waiting_disown(waiting *w) nogil
     void waiting_end(waiting *w) nogil
 
 cdef extern from "core/spin.h":

@@ -25,6 +25,17 @@ static shared32 closed_so_far;
         fcntl_rc_; \
     })
 
+#define NO_SUCH_PID 0x3ff00000 /*above any that a kernel gives */
+
+/* Of a pretended pid the kernel knows nothing: a later process seems to have it, so that the byte alone decides. */
+#define pid_ended kernel_says_ended
+#define pid_started kernel_says_started
+#include "core/pid.h"
+#undef pid_ended
+#undef pid_started
+static inline bool pid_ended(pid_t pid) { return pid < NO_SUCH_PID && kernel_says_ended(pid); }
+static inline uint64_t pid_started(pid_t pid) { return pid < NO_SUCH_PID ? kernel_says_started(pid) : UINT64_MAX; }
+
 #include "core/barrier.h"
 #include "core/bounded.h"
 #include "core/condition.h"
@@ -35,8 +46,6 @@ static shared32 closed_so_far;
 #include "core/reap.h"
 #include "core/rlock.h"
 #include "core/semaphore.h"
-
-#define NO_SUCH_PID 0x3ff00000 /*above any that a kernel gives */
 
 struct user {
     struct family *f;
@@ -85,20 +94,24 @@ static inline pid_t pid_of_nobody(void)
     return NO_SUCH_PID + (pid_t)add_relaxed(&next_pid, 1u);
 }
 
-/* Another member of f's family. 0 or what member_join says. */
-static inline int view_join(const struct family *f, struct family **out)
+/* Another member of f's family, as its child. 0 or what member_reserve says. */
+static inline int view_join(struct family *f, struct family **out)
 {
     struct reaped r = {0};
+    uint32_t identity;
+    int fd;
     *out = view_map(f);
-    (*out)->fd = family_reopen(f);
-    EXPECT((*out)->fd >= 0);
     pretended_pid = pid_of_nobody();
-    int rc = member_join(*out, &r);
+    pthread_mutex_lock(&f->mutex);
+    int rc = member_reserve(f, &identity, &fd, &r);
+    pthread_mutex_unlock(&f->mutex);
+    if (rc == 0)
+        rc = member_become(*out, identity, fd);
     pretended_pid = 0;
     return rc;
 }
 
-static inline struct family *view_new(const struct family *f)
+static inline struct family *view_new(struct family *f)
 {
     struct family *view;
     EXPECT_EQ(view_join(f, &view), 0);
@@ -126,7 +139,7 @@ static inline void view_leave(struct family *view)
     view_die(view);
 }
 
-static inline void user_join(struct user *u, const struct family *f)
+static inline void user_join(struct user *u, struct family *f)
 {
     u->f = view_new(f);
     u->me = family_me(u->f);
@@ -141,7 +154,7 @@ static inline void *user_thread(void *argument)
 }
 
 /* Runs body in n threads, each another member of the family, and waits for them. */
-static inline void crowd(const struct family *f, int n, bool patient, void (*body)(struct user *))
+static inline void crowd(struct family *f, int n, bool patient, void (*body)(struct user *))
 {
     struct user *users = calloc((size_t)n, sizeof *users);
     EXPECT(users != NULL);
@@ -156,6 +169,27 @@ static inline void crowd(const struct family *f, int n, bool patient, void (*bod
     for (int i = 0; i < n; i++)
         view_leave(users[i].f);
     free(users);
+}
+
+/* One more member, in a thread of its own until user_finish(). */
+static inline void user_start(struct user *u, struct family *f, int number, bool patient, void (*body)(struct user *))
+{
+    *u = (struct user){.number = number, .patient = patient, .body = body};
+    user_join(u, f);
+    EXPECT_EQ(pthread_create(&u->thread, NULL, user_thread, u), 0);
+}
+
+static inline void user_finish(struct user *u)
+{
+    pthread_join(u->thread, NULL);
+    view_leave(u->f);
+}
+
+/* A reference: what a dead member had is given back only on slots that it refers to. */
+static inline void user_keep(struct user *u, uint32_t slot)
+{
+    ref_set(u->f, identity_index(u->me), slot);
+    refs_vouched(u->f);
 }
 
 static inline int64_t in(int64_t duration) { return clock_now() + duration; }

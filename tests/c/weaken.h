@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Mutants: the vocabulary of atomic.h with one word weakened, to show that a harness notices. See mutants.py. */
+/* Mutants: the vocabulary of atomic.h with one word weakened, to show by -DMUTANT=n that a harness notices.
+ * test_c_mutants.py does so with single expressions. */
 #ifndef MPFAST_TEST_WEAKEN_H
 #define MPFAST_TEST_WEAKEN_H
 

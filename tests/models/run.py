@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""Verifies the Promela models of this directory with Spin, and that each of their mutants fails.
+"""Verifies the models of this directory with Spin (.pml) and Relacy (.cpp), and that each of their mutants fails.
 
     python tests/models/run.py [-j JOBS] [WORD ...]      only the runs whose lines contain one of the words
 
-A model with its macros is explored exhaustively. A mutant is a model without one necessary step: it must violate the
-assertion that is named with it. Exits with 0 if all is so, with 1 if not, with 77 if Spin or a C compiler is missing.
+Spin explores a model with its macros exhaustively; Relacy runs one in many random orders. A mutant is a model without
+one necessary step, or with one memory order relaxed: it must violate what is named with it. Exits with 0 if all is so,
+with 1 if not, with 77 if what every chosen run needs is missing. What only some of them need, and is missing, is said.
 """
 
 import argparse
@@ -33,7 +34,11 @@ class Run(NamedTuple):
     model: str
     what: str  # a mutant's macro, or what a run of the model is about
     macros: str
-    violates: str = ""  # of a mutant: a piece of the assertion, as pan prints it
+    violates: str = ""  # of a mutant: a piece of the assertion, as pan or Relacy prints it
+
+    @property
+    def relacy(self) -> bool:
+        return self.model in ORDERS
 
 
 class Result(NamedTuple):
@@ -132,7 +137,78 @@ SLOTS = [
     Run("slots", "NO_GENERATION", "MAKERS=2 CHILDREN=0 TURNS=2", TAKEN),
 ]
 
-RUNS = [*LOCK, *CONDITION, *BARRIER, *SLOTS]
+ORDERED, EMPTY, OWNER_OF = "t==committed", "committed==taken", "owner[b]==0"
+QUEUE_KILLS = "PRODUCERS=1 CONSUMERS=1 REAPERS=1 KILLS=1 TURNS=2"
+SCARCE = "BLOCKS=1 SEGMENTS=2"
+QUEUE = [
+    Run("queue", "pages come again", "PUTS=2 TURNS=3"),
+    Run("queue", "two consumers", "PRODUCERS=1 PUTS=3 CONSUMERS=2 TURNS=2"),
+    Run("queue", "items in the slot", "IMMEDIATE SLOTS=2 PUTS=2 TURNS=3"),
+    Run("queue", "maxsize=1", "MAXSIZE=1 PUTS=2 TURNS=2"),
+    Run("queue", "kills", QUEUE_KILLS),
+    Run("queue", "kills, two consumers", f"PRODUCERS=1 CONSUMERS=2 REAPERS=1 KILLS=1 TURNS=1 {SCARCE}"),
+    Run("queue", "kills, two producers", f"IMMEDIATE REAPERS=1 KILLS=1 TURNS=1 {SCARCE}"),
+    Run("queue", "kills, items in the slot", "IMMEDIATE SLOTS=2 PUTS=3 TURNS=3 PRODUCERS=1 REAPERS=1 KILLS=1"),
+    Run("queue", "kills, maxsize=1", f"{QUEUE_KILLS} MAXSIZE=1"),
+    Run("queue", "kills, reuse of entries", f"{QUEUE_KILLS} NEWCOMERS=1"),
+    Run("queue", "kills of reapers", f"PRODUCERS=1 REAPERS=2 KILLS=2 TURNS=1 {SCARCE}"),
+    Run("queue", "INSTALL_PAST", "", ORDERED),
+    Run("queue", "RECLAIM_EARLY", "TURNS=3", "!((((dir[0]"),
+    Run("queue", "NO_PAGE", "TURNS=3", ORDERED),
+    Run("queue", "NO_TICKET", "PRODUCERS=1 CONSUMERS=2 TURNS=2 BLOCKS=1", "h==taken"),
+    Run("queue", "NO_HELP", "MAXSIZE=1 TURNS=2", "was_full"),
+    Run("queue", "IGNORE_FULL", "MAXSIZE=1 TURNS=2", "(committed-taken)<1"),
+    Run("queue", "HEAD_FIRST", QUEUE_KILLS, EMPTY),
+    Run("queue", "NO_LOOK", QUEUE_KILLS, EMPTY),
+    Run("queue", "STORE_FREE", QUEUE_KILLS, OWNER_OF),
+    Run("queue", "KEEP_QUEUED", QUEUE_KILLS, "word[i]==0"),
+    Run("queue", "KEEP_SEGMENTS", QUEUE_KILLS, "!((segment[i]"),
+    Run("queue", "FREE_SEGMENTS", "CONSUMERS=0 PUTS=1 OTHERS=2 REAPERS=1 KILLS=1", "!((((dir[0]"),
+    Run("queue", "ENTRY_FIRST", f"{QUEUE_KILLS} NEWCOMERS=1", "owner[b]==dead"),
+]
+
+FORGOTTEN, FORGOTTEN_FOR_EVER = "forgotten==0", "rounds<="
+QUEUE_SLEEP = [
+    Run("queue_sleep", "getters, putters, timeouts", "HASTY=1"),
+    Run("queue_sleep", "maxsize=1, timeouts", "GETTERS=2 PUTTERS=1 PUTS=2 MAXSIZE=1 HASTY=1"),
+    Run("queue_sleep", "maxsize=1, putters", "GETTERS=1 PUTTERS=2 GETS=3 MAXSIZE=1 HASTY=1"),
+    Run("queue_sleep", "put_many", "GETTERS=3 PUTTERS=1 BATCH=2 PUTS=2 HASTY=1"),
+    Run("queue_sleep", "shutdown", "GETTERS=2 PUTTERS=1 PUTS=2 MAXSIZE=1 SHUTDOWNS=1"),
+    Run("queue_sleep", "kills", "BACKSTOP PUTTERS=1 PUTS=2 KILLS=2 EARLY=1"),
+    Run("queue_sleep", "kills, maxsize=1", "BACKSTOP GETTERS=1 PUTTERS=2 GETS=2 MAXSIZE=1 KILLS=2"),
+    Run("queue_sleep", "NO_NOTIFY", "GETTERS=1 PUTTERS=2", FORGOTTEN),
+    Run("queue_sleep", "CHECK_FIRST", "GETTERS=1 PUTTERS=1", FORGOTTEN),
+    Run("queue_sleep", "CLEAR_ONLY", "", FORGOTTEN),
+    Run("queue_sleep", "NO_BATON", "PUTTERS=1 HASTY=1", FORGOTTEN),
+    Run("queue_sleep", "CLOSE_SILENTLY", "SHUTDOWNS=1", FORGOTTEN),
+    Run("queue_sleep", "NO_BACKSTOP", "KILLS=1", FORGOTTEN),
+]
+
+KEPT = "word==0"
+QUEUE_PINS = [
+    Run("queue_pins", "two children", "CHILDREN=2"),
+    Run("queue_pins", "kills", "KILLS=1 REAPERS=1"),
+    Run("queue_pins", "kills of reapers", "KILLS=2 REAPERS=2"),
+    Run("queue_pins", "NO_ERA", "", "!=(1+1)"),
+    Run("queue_pins", "CLEAR_FIRST", "KILLS=2 REAPERS=2", KEPT),
+    Run("queue_pins", "FORK_FIRST", "", KEPT),
+]
+
+RACE, SLEEPING_GETTER, SLEEPING_PUTTER = "DATA RACE", "asleep < 0", "!asleep"
+QUEUE_ORDERS = [
+    Run("queue_orders", "put, get, sleep", ""),
+    Run("queue_orders", "ALLOC", "", RACE),
+    Run("queue_orders", "FREE_BLOCK", "", RACE),
+    Run("queue_orders", "PUBLISH", "", RACE),
+    Run("queue_orders", "LOOK", "", RACE),
+    Run("queue_orders", "ASK", "", SLEEPING_GETTER),
+    Run("queue_orders", "SET_W", "", SLEEPING_PUTTER),
+    Run("queue_orders", "PASS", "", SLEEPING_PUTTER),
+    Run("queue_orders", "LOOK_HEAD", "", SLEEPING_PUTTER),
+]
+
+ORDERS = ["queue_orders"]
+RUNS = [*LOCK, *CONDITION, *BARRIER, *SLOTS, *QUEUE, *QUEUE_SLEEP, *QUEUE_PINS, *QUEUE_ORDERS]
 
 
 def tool(command: list[str], directory: str) -> str:
@@ -141,6 +217,13 @@ def tool(command: list[str], directory: str) -> str:
     if done.returncode != 0:
         raise RuntimeError(f"{command[0]}: {(done.stdout + done.stderr).strip()[:300]}")
     return done.stdout
+
+
+def shuffle(run: Run, directory: str) -> str:
+    """What Relacy says about the model, which ends with 0 also if it does not hold."""
+    relaxed = [f"-D{run.what}=memory_order_relaxed"] if run.violates else []
+    tool([*cxx(), "-w", "-O1", *relaxed, "-o", "orders", str(HERE / f"{run.model}.cpp")], directory)
+    return tool(["./orders"], directory)
 
 
 def search(run: Run, compiler: list[str], directory: str) -> str:
@@ -154,6 +237,8 @@ def search(run: Run, compiler: list[str], directory: str) -> str:
 
 
 def judge(run: Run, output: str) -> tuple[bool, str]:
+    if run.relacy:
+        return judge_orders(run, output)
     found = re.search(r"pan:\d+: (.*) \(at depth", output)
     if "reached -DMEMLIM" in output or "search depth too small" in output or "errors:" not in output:
         return False, "NOT FINISHED"
@@ -164,24 +249,54 @@ def judge(run: Run, output: str) -> tuple[bool, str]:
     return run.violates in found[1], "caught" if run.violates in found[1] else f"OTHER FAULT: {found[1]}"
 
 
+def judge_orders(run: Run, output: str) -> tuple[bool, str]:
+    found = re.findall(r"^(?:DATA RACE|.*ASSERT FAILED.*|DEADLOCK|LIVELOCK).*", output, re.M)
+    if not run.violates:
+        return not found and output.count(": holds") == 2, "holds" if not found else f"FAILS: {found[0]}"
+    if not found:
+        return False, "NOT CAUGHT"
+    caught = any(run.violates in text for text in found)
+    return caught, "caught" if caught else f"OTHER FAULT: {found[0]}"
+
+
 def verify(run: Run, compiler: list[str]) -> Result:
     start = time.monotonic()
     try:
         with tempfile.TemporaryDirectory(prefix="model-", dir=BUILD) as directory:
-            output = search(run, compiler, directory)
+            output = shuffle(run, directory) if run.relacy else search(run, compiler, directory)
     except (RuntimeError, subprocess.TimeoutExpired) as error:
         return Result(False, f"ERROR: {error}")
     states = re.search(r"(\d+) states, stored", output)
-    return Result(*judge(run, output), int(states[1]) if states else 0, time.monotonic() - start)
+    count = int(states[1]) if states else sum(map(int, re.findall(r"^iterations: (\d+)", output, re.M)))
+    return Result(*judge(run, output), count, time.monotonic() - start)
 
 
 def line(run: Run, result: Result) -> str:
     what = f"without: {run.what}" if run.violates else run.what
-    return f"{run.model:<10}{what:<34}{result.states:>12,} states {result.seconds:>6.1f} s  {result.verdict}"
+    unit = "orders" if run.relacy else "states"
+    return f"{run.model:<13}{what:<34}{result.states:>12,} {unit} {result.seconds:>6.1f} s  {result.verdict}"
 
 
 def chosen(words: list[str]) -> list[Run]:
     return [run for run in RUNS if not words or any(word in f"{run.model} {run.what}" for word in words)]
+
+
+def cxx() -> list[str]:
+    return shlex.split(os.environ.get("CXX", "c++"))
+
+
+def installed(relacy: bool, compiler: list[str]) -> bool:
+    """Is there what the Relacy runs, or the Spin runs, need? If not, says what is missing."""
+    needed = {cxx()[0]: "g++"} if relacy else {"spin": "spin", compiler[0]: "gcc"}
+    missing = [name for name in needed if shutil.which(name) is None]
+    if relacy and not missing:
+        probe = [*cxx(), "-E", "-x", "c++", "-include", "relacy/relacy.hpp", os.devnull]
+        if subprocess.run(probe, capture_output=True).returncode != 0:
+            needed["relacy"] = "relacy-dev"
+            missing.append("relacy")
+    for name in missing:
+        print(f"skipped: {name} is not installed (apt install {needed[name]})")
+    return not missing
 
 
 def main() -> int:
@@ -190,13 +305,13 @@ def main() -> int:
     parser.add_argument("words", nargs="*", metavar="WORD")
     options = parser.parse_args()
     compiler = shlex.split(os.environ.get("CC", "cc"))
-    for name in ("spin", compiler[0]):
-        if shutil.which(name) is None:
-            print(f"skipped: {name} is not installed (apt install {'spin' if name == 'spin' else 'gcc'})")
-            return SKIP
+    runs = chosen(options.words)
+    there = {kind for kind in {run.relacy for run in runs} if installed(kind, compiler)}
+    if runs and not there:
+        return SKIP
     os.nice(10)
     BUILD.mkdir(exist_ok=True)
-    start, runs, bad = time.monotonic(), chosen(options.words), 0
+    start, runs, bad = time.monotonic(), [run for run in runs if run.relacy in there], 0
     with ThreadPoolExecutor(max(1, options.jobs)) as pool:
         for run, result in zip(runs, pool.map(lambda run: verify(run, compiler), runs), strict=True):
             print(line(run, result), flush=True)

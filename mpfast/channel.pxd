@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: MIT
+from libc.stdint cimport int64_t, uint64_t
+from mpfast.core.queue cimport queue, queue_end, queue_item
+from mpfast.core.waiting cimport waiting
+from mpfast.family cimport Handle
+from mpfast.payload cimport payload
+from mpfast.pickling cimport Pickling
+
+cdef object NOTHING
+
+
+cdef class Channel(Handle):
+    cdef queue *view     # NULL until the first use
+    cdef bint zero_copy
+    cdef bint watched    # somebody has asked for the descriptor of _reader
+
+    cdef queue *q(self) except NULL
+    cdef int pause(self, queue_end what, waiting *w) except -1
+    cdef int put_value(self, uint64_t value, int64_t deadline) except -1
+    cdef int put_payload(self, payload *p, Pickling pickling, int64_t deadline) except -1
+    cdef int prepare(self, payload *p, int64_t deadline, queue_item *item) except -1
+    cdef int commit(self, const queue_item *item, int64_t deadline) except -1
+    cdef take(self, int64_t deadline)
+    cdef int take_slowly(self, queue_item *item, int64_t deadline) except? -1
+    cdef object load(self, queue_item *item)
+    cdef bint poll(self, int64_t deadline) except -1
+    cdef int join(self) except -1
+    cdef int shutdown(self, bint immediate) except -1
+    cdef stats(self)
+    cdef int fileno(self) except -1
+    cdef int settle(self) except -1

@@ -1,0 +1,299 @@
+# SPDX-License-Identifier: MIT
+# cython: language_level=3
+"""Channel: this process's hold of one queue in shared memory, under the objects of queues.pyx.
+
+It moves objects and waits; what is allowed, and what exceptions are called, is decided above it. May be used by any
+thread. Nothing is held while waiting but a block of this process's own, so a wait that is interrupted loses nothing.
+"""
+
+cimport cython
+from cpython.exc cimport PyErr_CheckSignals
+from libc.errno cimport EAGAIN, EINTR, ESHUTDOWN, ETIMEDOUT
+from libc.stdint cimport int64_t, uint64_t
+from mpfast.core.clock cimport NEVER
+from mpfast.core.queue cimport *
+from mpfast.core.slots cimport SLOT_LARGE, SLOT_QUEUE
+from mpfast.core.waiting cimport BACKSTOP_IDLE, waiting, waiting_begin, waiting_end
+from mpfast.family cimport Handle, me
+from mpfast.payload cimport *
+from mpfast.pickling cimport Pickling, done
+
+import errno
+
+from .errors import CorruptedQueueError, fail
+
+try:
+    from queue import ShutDown
+except ImportError:  # before 3.13
+
+    class ShutDown(Exception):
+        """put() or get() was called after shutdown()."""
+
+
+cdef uint64_t LARGE = 65536  # bytes from which memory is brought in and copied without the GIL
+
+NOTHING = object()
+
+
+cdef class Channel(Handle):
+    """Channel(maxsize, budget): a new queue, of so many items and so many bytes at most; 0 stands for no limit."""
+
+    def __init__(self, uint64_t maxsize, uint64_t budget):
+        self.claim(SLOT_LARGE, SLOT_QUEUE)
+        queue_init(<queue_header *>self.cell, maxsize, budget)
+
+    def __dealloc__(self):
+        if self.view != NULL:
+            queue_close(self.view)
+
+    cdef queue *q(self) except NULL:
+        if self.view == NULL:
+            me(self)
+            rc = queue_open(self.family, self.slot, &self.view)
+            if rc < 0:
+                refuse(rc, "cannot map a queue")
+        return self.view
+
+    cdef int pause(self, queue_end what, waiting *w) except -1:
+        """Waits for a change; 0: the time is up, try a last time.
+
+        Signals are served now, however the wait ended: what is taken afterwards would be lost with an exception.
+        """
+        cdef int rc
+        with nogil:
+            rc = queue_wait(self.view, what, w, &self.history)
+        try:
+            PyErr_CheckSignals()
+        except:
+            queue_pass_on(self.view, what)
+            raise
+        if rc < 0 and rc != -ETIMEDOUT and rc != -EINTR:
+            refuse(rc, "cannot wait for a queue")
+        return rc != -ETIMEDOUT
+
+    cdef int put_value(self, uint64_t value, int64_t deadline) except -1:
+        """Puts what payload_immediate() gave: 1, or 0 if there was no room in time."""
+        cdef queue_item item
+        cdef int rc = queue_put_value(self.q(), value)
+        if rc == 0:
+            return 1
+        item.block, item.value = QUEUE_NO_BLOCK, value
+        return self.commit(&item, deadline)
+
+    cdef int put_payload(self, payload *p, Pickling pickling, int64_t deadline) except -1:
+        """Puts what payload_measure() gave."""
+        cdef queue_item item
+        cdef bint put = False
+        item.block = QUEUE_NO_BLOCK
+        try:
+            if not self.prepare(p, deadline, &item):
+                return 0
+            payload_store(p, pickling, item.data)
+            put = self.commit(&item, deadline)
+        finally:
+            if not put:
+                queue_release(self.view, &item)
+            if pickling is not None:
+                done(pickling)
+        return put
+
+    cdef int prepare(self, payload *p, int64_t deadline, queue_item *item) except -1:
+        """A block to write to; 0: there was no memory for it in time."""
+        cdef queue *q = self.q()
+        cdef waiting w
+        cdef int rc
+        cdef bint in_time = deadline != 0
+        waiting_begin(&w, deadline, BACKSTOP_IDLE)
+        try:
+            while True:
+                if p.size < LARGE:
+                    rc = queue_prepare(q, p.size, p.kind, item)
+                else:
+                    with nogil:
+                        rc = queue_prepare(q, p.size, p.kind, item)
+                if rc != -EAGAIN or not in_time:
+                    break
+                in_time = self.pause(QUEUE_MEMORY, &w)
+        finally:
+            waiting_end(&w)
+        if rc < 0 and rc != -EAGAIN:
+            item.block = QUEUE_NO_BLOCK
+            refuse(rc, f"no memory for an item of {p.size} bytes in a queue")
+        return rc == 0
+
+    cdef int commit(self, const queue_item *item, int64_t deadline) except -1:
+        cdef waiting w
+        cdef bint in_time = deadline != 0
+        cdef int rc = put(self.view, item)
+        if rc == -EAGAIN and in_time:
+            waiting_begin(&w, deadline, BACKSTOP_IDLE)
+            try:
+                while (rc := put(self.view, item)) == -EAGAIN and in_time:
+                    in_time = self.pause(QUEUE_SPACE, &w)
+            finally:
+                waiting_end(&w)
+        if rc == 0:
+            return 1
+        if rc == -EAGAIN:
+            return 0
+        refuse(rc, "cannot put into a queue")
+
+    cdef take(self, int64_t deadline):
+        """The oldest object, or NOTHING if there was none in time."""
+        cdef queue_item item
+        cdef int rc = queue_take(self.q(), &item)
+        if rc == -EAGAIN:
+            rc = self.take_slowly(&item, deadline)
+        if self.watched and queue_empty(self.view):
+            self.settle()
+        if rc == 0:
+            return self.load(&item)
+        if rc == -EAGAIN:
+            return NOTHING
+        refuse(rc, "cannot get from a queue")
+
+    cdef int take_slowly(self, queue_item *item, int64_t deadline) except? -1:
+        cdef waiting w
+        cdef int rc = -EAGAIN
+        cdef bint in_time = True
+        if deadline == 0:
+            return rc
+        waiting_begin(&w, deadline, BACKSTOP_IDLE)
+        try:
+            while (rc := queue_take(self.view, item)) == -EAGAIN and in_time:
+                in_time = self.pause(QUEUE_ITEMS, &w)
+        finally:
+            waiting_end(&w)
+        return rc
+
+    cdef object load(self, queue_item *item):
+        if item.block == QUEUE_NO_BLOCK:
+            return payload_from_immediate(item.value)
+        if self.zero_copy and item.kind == PAYLOAD_BUFFERS:
+            return payload_load(item.kind, item.data, item.size, pinned(self, item))
+        try:
+            if item.size >= LARGE:
+                with nogil:
+                    queue_touch(self.view, item)
+            return payload_load(item.kind, item.data, item.size, None)
+        finally:
+            queue_release(self.view, item)
+
+    cdef bint poll(self, int64_t deadline) except -1:
+        """Is there an item within that time?"""
+        cdef waiting w
+        cdef bint in_time = deadline != 0
+        cdef queue *q = self.q()
+        if not in_time or not queue_empty(q):
+            return not queue_empty(q)
+        waiting_begin(&w, deadline, BACKSTOP_IDLE)
+        try:
+            while queue_empty(q) and in_time:
+                in_time = self.pause(QUEUE_ITEMS, &w)
+        finally:
+            waiting_end(&w)
+        queue_pass_on(q, QUEUE_ITEMS)  # the wake-up was for somebody who takes
+        return not queue_empty(q)
+
+    cdef int join(self) except -1:
+        """Waits until all is worked off."""
+        cdef waiting w
+        cdef queue *q = self.q()
+        waiting_begin(&w, NEVER, BACKSTOP_IDLE)
+        try:
+            while queue_unfinished(q) != 0:
+                self.pause(QUEUE_DONE, &w)
+        finally:
+            waiting_end(&w)
+
+    cdef int shutdown(self, bint immediate) except -1:
+        cdef queue_item item
+        cdef queue *q = self.q()
+        queue_shutdown(q)
+        if immediate:
+            while queue_take(q, &item) == 0:
+                queue_release(q, &item)
+                queue_task_done(q)
+
+    cdef stats(self):
+        from .diagnostics import QueueStats
+        cdef queue_stats_t s
+        queue_stats(self.q(), &s)
+        return QueueStats(s.size, s.put, s.unfinished, s.memory, min(s.memory, s.idle))
+
+    cdef int fileno(self) except -1:
+        """A descriptor that is readable while there are items."""
+        bell = queue_bell(self.q())
+        if bell < 0:
+            refuse(bell, "cannot make a queue wake an event loop")
+        self.watched = True
+        self.settle()
+        return bell
+
+    cdef int settle(self) except -1:
+        """Makes that descriptor readable if there is something, and else not, until the next item."""
+        if queue_empty(self.view):
+            queue_silence(self.view)
+            if queue_arm(self.view, False):
+                queue_ring(self.view)
+        else:
+            queue_ring(self.view)
+        return 0
+
+
+cdef inline int put(queue *q, const queue_item *item) noexcept:
+    return queue_put_value(q, item.value) if item.block == QUEUE_NO_BLOCK else queue_put(q, item)
+
+
+cdef refuse(int rc, str doing):
+    if rc == -errno.ESHUTDOWN:
+        raise ShutDown
+    if rc == -errno.EBADMSG:
+        raise CorruptedQueueError(f"{doing}: its shared memory is damaged")
+    if rc == -errno.ENOMEM:
+        raise MemoryError(doing)
+    fail(rc, doing)
+
+
+@cython.no_gc_clear
+cdef class Pin:
+    """Keeps a message in shared memory, as long as there are views of its buffers."""
+    cdef Channel channel
+    cdef queue_item item
+
+    def __dealloc__(self):
+        if self.channel is not None:
+            queue_unpin(self.channel.view, &self.item)
+
+
+cdef Pin pinned(Channel channel, queue_item *item):
+    cdef Pin pin = Pin.__new__(Pin)
+    rc = queue_pin(channel.view, item)
+    if rc < 0:
+        queue_release(channel.view, item)
+        refuse(rc, "cannot keep an item in shared memory")
+    pin.channel, pin.item = channel, item[0]
+    return pin
+
+
+cdef class Bell:
+    """For event loops: how they are told of changes to a queue."""
+    cdef Channel channel
+
+    def __init__(self, Channel channel):
+        self.channel = channel
+
+    def fileno(self):
+        """The descriptor that becomes readable."""
+        bell = queue_bell(self.channel.q())
+        if bell < 0:
+            refuse(bell, "cannot make a queue wake an event loop")
+        return bell
+
+    def silence(self):
+        """The descriptor is not readable until the next change."""
+        queue_silence(self.channel.view)
+
+    def arm(self, bint getting):
+        """Asks to be told of the next item, or of room. True if there is some already."""
+        return queue_arm(self.channel.view, not getting)

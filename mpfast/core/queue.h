@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: MIT */
+/* The queue: any number of putters and takers, in any processes of a family, killed or stopped at any instruction.
+ *
+ * There is no state in which a ticket, a cell or an item is somebody's who has not finished with it: an item is prepared
+ * privately and put by one CAS; taking it is one CAS; head and tail are moved by anybody. So nobody waits for anybody,
+ * the order is one global order, and empty and full are exact. After Michael and Scott's queue, which helps its tail
+ * forward and never gives its nodes another type, and Fober, Letz and Orlarey's and Morrison and Afek's, which have the
+ * nodes in arrays. A call that needs to wait says -EAGAIN; queue_wait() waits, and holds nothing meanwhile. */
+#ifndef MPFAST_QUEUE_H
+#define MPFAST_QUEUE_H
+
+#include "queue_bell.h"
+#include "reap.h"
+#include "waiting.h"
+
+#define QUEUE_SPIN (20 * MICROSECOND)
+#define QUEUE_MEMORY_BACKSTOP (10 * MILLISECOND) /* memory comes free in ways that nobody is told of */
+#define QUEUE_LOOK_AFTER SECOND
+
+enum queue_end { QUEUE_ITEMS, QUEUE_SPACE, QUEUE_MEMORY, QUEUE_DONE };
+
+/* For a slot that was just claimed. maxsize: items, budget: bytes of memory; 0: unlimited. */
+static inline void queue_init(struct queue_header *h, uint64_t maxsize, uint64_t budget)
+{
+    h->maxsize = maxsize;
+    h->budget = budget;
+}
+
+/* This process's view of a queue that it keeps a reference to. */
+static inline int queue_open(struct family *f, uint32_t slot, struct queue **out)
+{
+    struct queue *q = malloc(sizeof *q);
+    if (q == NULL)
+        return -ENOMEM;
+    int rc = view_open(f, slot, q);
+    if (rc < 0) {
+        view_close(q);
+        free(q);
+        return rc;
+    }
+    pthread_mutex_lock(&f->mutex);
+    q->next = f->queues;
+    f->queues = q;
+    pthread_mutex_unlock(&f->mutex);
+    *out = q;
+    return 0;
+}
+
+/* Nobody uses the view any more, nor anything that it has pinned. */
+static inline void queue_close(struct queue *q)
+{
+    struct family *f = q->family;
+    pthread_mutex_lock(&f->mutex);
+    struct queue **link = &f->queues;
+    while (*link != q)
+        link = &(*link)->next;
+    *link = q->next;
+    bell_close(q);
+    pthread_mutex_unlock(&f->mutex);
+    view_close(q);
+    free(q);
+}
+
+/* Lets those who wait know where their peers run. */
+static inline void queue_note(const struct queue *q, struct spin *s, shared32 *left)
+{
+    uint32_t me = family_me(q->family), mark = spin_mark(me);
+    if (likely(load_relaxed(left) == mark))
+        return;
+    store_relaxed(left, mark);
+    spin_here(s, me);
+}
+
+/* Why a call cannot go on at all; 0: it can. */
+static inline int queue_refuses(const struct queue *q, bool putting)
+{
+    if (unlikely(load_relaxed(&q->header->broken)))
+        return -EBADMSG;
+    return unlikely(putting && load_relaxed(&q->header->shutdown)) ? -ESHUTDOWN : 0;
+}
+
+/* Wakes those who wait for n items that were put quietly. */
+static inline void queue_notify(struct queue *q, int n)
+{
+    eventcount_notify(&q->header->items, n);
+    bell_answer(q, BELL_ITEMS);
+}
+
+/* Puts what queue_prepare gave. -EAGAIN: full, -ESHUTDOWN, -EBADMSG: the queue is damaged; then the item is still the
+ * caller's. Quietly: the caller calls queue_notify() for it. */
+static inline int queue_put_quiet(struct queue *q, const struct queue_item *item)
+{
+    int rc = queue_refuses(q, true);
+    if (unlikely(rc < 0))
+        return rc;
+    if (item->block == QUEUE_NO_BLOCK)
+        rc = ticket_put(q, NULL, item->value);
+    else
+        rc = ticket_put(q, block_at(q, name_class(item->block), name_index(item->block)), item->block);
+    if (likely(rc == 0))
+        queue_note(q, &q->header->putters, &q->putter);
+    return rc;
+}
+
+static inline int queue_put(struct queue *q, const struct queue_item *item)
+{
+    int rc = queue_put_quiet(q, item);
+    if (likely(rc == 0))
+        queue_notify(q, 1);
+    return rc;
+}
+
+/* Puts a value of up to 34 bits, for which no memory is needed. */
+static inline int queue_put_value(struct queue *q, uint64_t value)
+{
+    const struct queue_item item = {.block = QUEUE_NO_BLOCK, .value = value & 0x3ffffffff};
+    return queue_put(q, &item);
+}
+
+/* Takes the first item; a block is the caller's then, for queue_release or queue_pin. -EAGAIN: empty; -ESHUTDOWN: empty
+ * for ever. */
+static inline int queue_take(struct queue *q, struct queue_item *item)
+{
+    int rc = queue_refuses(q, false);
+    if (unlikely(rc < 0))
+        return rc;
+    bool closed = load_seq(&q->header->shutdown); /* pairs with queue_shutdown: before it is found empty */
+    rc = ticket_take(q, item);
+    if (unlikely(rc < 0))
+        return rc == -EAGAIN && closed ? -ESHUTDOWN : rc;
+    queue_note(q, &q->header->takers, &q->taker);
+    if (q->header->maxsize != 0) {
+        eventcount_notify(&q->header->space, 1);
+        bell_answer(q, BELL_SPACE);
+    }
+    return 0;
+}
+
+/* No more puts; who waits hears of it. */
+static inline void queue_shutdown(struct queue *q)
+{
+    struct queue_header *h = q->header;
+    store_seq(&h->shutdown, 1); /* pairs with queue_ready */
+    eventcount_wake(&h->items, INT_MAX);
+    eventcount_wake(&h->space, INT_MAX);
+    eventcount_wake(&h->freed, INT_MAX);
+    bell_answer(q, BELL_ITEMS);
+    bell_answer(q, BELL_SPACE);
+}
+
+static inline bool queue_is_shutdown(const struct queue *q) { return load_relaxed(&q->header->shutdown); }
+
+/* How many items were put and not done with. */
+static inline uint64_t queue_unfinished(const struct queue *q)
+{
+    uint64_t done = load_seq(&q->header->done); /* pairs with queue_task_done */
+    int64_t unfinished = (int64_t)(queue_put_count(q) - done);
+    return unfinished < 0 ? 0 : (uint64_t)unfinished;
+}
+
+/* -ERANGE: more often than items were put. */
+static inline int queue_task_done(struct queue *q)
+{
+    uint64_t done = load_relaxed(&q->header->done), count;
+    do
+        if ((count = queue_put_count(q)) <= done)
+            return -ERANGE;
+    while (!cas_seq(&q->header->done, &done, done + 1)); /* pairs with queue_unfinished: Dekker with the sleepers */
+    if (queue_put_count(q) == done + 1)
+        eventcount_notify(&q->header->joined, INT_MAX);
+    return 0;
+}
+
+struct queue_want {
+    const struct queue *q;
+    enum queue_end end;
+};
+
+static inline bool queue_ready(const void *what)
+{
+    const struct queue_want *want = what;
+    const struct queue_header *h = want->q->header;
+    if (want->end == QUEUE_DONE)
+        return queue_unfinished(want->q) == 0 || load_relaxed(&h->broken);
+    if (load_seq(&h->shutdown) || load_relaxed(&h->broken)) /* pairs with queue_shutdown */
+        return true;
+    if (want->end == QUEUE_MEMORY)
+        return false;
+    return want->end == QUEUE_ITEMS ? !queue_empty(want->q) : !queue_full(want->q);
+}
+
+/* Once a second, by one of those who wait: what the killed had comes back, and memory that nobody used for so long goes
+ * back to the system. */
+static inline void queue_look_after(struct queue *q)
+{
+    struct family *f = q->family;
+    struct queue_header *h = q->header;
+    uint64_t now = (uint64_t)clock_now(), last = load_relaxed(&h->looked_after);
+    if (now - last < (uint64_t)QUEUE_LOOK_AFTER || !cas_relaxed(&h->looked_after, &last, now))
+        return;
+    uint64_t tail = load_relaxed(&h->tail);
+    if (load_relaxed(&h->looked_tail) == tail)
+        queue_trim(q);
+    store_relaxed(&h->looked_tail, tail);
+    struct reaped r = {0};
+    uint32_t top = load_relaxed(&f->header->participants_top);
+    for (uint32_t i = 1; i < top && i < FAMILY_PARTICIPANTS; i++) {
+        uint64_t state = load_acquire(&f->participants[i].state); /* pairs with participant_announce */
+        if (i == queue_me(q) || state_kind(state) == PARTICIPANT_FREE || !ref_get(f, i, q->slot))
+            continue;
+        if (participant_gone(f, i, state))
+            reap_owner(f, identity_make(i, state_generation(state)), &r);
+    }
+}
+
+static inline shared32 *queue_word(const struct queue *q, enum queue_end end)
+{
+    struct queue_header *h = q->header;
+    switch (end) {
+    case QUEUE_ITEMS:
+        return &h->items;
+    case QUEUE_SPACE:
+        return &h->space;
+    case QUEUE_MEMORY:
+        return &h->freed;
+    default:
+        return &h->joined;
+    }
+}
+
+/* Waits until trying again makes sense: 0. -EINTR: serve signals, then call again; -ETIMEDOUT: try a last time. */
+static inline int queue_wait(struct queue *q, enum queue_end end, struct waiting *w, struct spin_history *h)
+{
+    struct queue_want want = {q, end};
+    shared32 *word = queue_word(q, end);
+    struct spin *peers = end == QUEUE_ITEMS ? &q->header->putters : &q->header->takers;
+    uint32_t seen;
+    if (end != QUEUE_MEMORY && waiting_may_spin(w) &&
+        spin_first(queue_ready, &want, peers, family_me(q->family), h, QUEUE_SPIN))
+        return 0;
+    while (!eventcount_enter(word, &seen))
+        ;
+    if (queue_ready(&want))
+        return 0;
+    if (end == QUEUE_MEMORY)
+        w->backstop = QUEUE_MEMORY_BACKSTOP;
+    int rc = waiting_sleep(w, q->family, q->slot, word, seen, FUTEX_ALL);
+    if (rc == -EINTR)
+        queue_look_after(q);
+    return rc;
+}
+
+/* For whoever leaves a wait without having tried again: it may have been woken for what another has to take now. */
+static inline void queue_pass_on(struct queue *q, enum queue_end end)
+{
+    struct queue_want want = {q, end};
+    if (queue_ready(&want))
+        eventcount_notify(queue_word(q, end), 1);
+}
+
+struct queue_stats {
+    uint64_t size, put, unfinished; /* items */
+    uint64_t memory, idle;          /* bytes: of blocks; about how many of them in large blocks that are free */
+};
+
+static inline void queue_stats(struct queue *q, struct queue_stats *s)
+{
+    int64_t idle = (int64_t)load_relaxed(&q->header->idle);
+    *s = (struct queue_stats){
+        .size = queue_size(q),
+        .put = queue_put_count(q),
+        .unfinished = queue_unfinished(q),
+        .memory = memory_measure(q),
+        .idle = idle < 0 ? 0 : (uint64_t)idle,
+    };
+}
+
+#endif

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: MIT */
+/* A descriptor that becomes readable when somebody puts an item, or makes room: for event loops, which cannot wait on a
+ * futex.
+ *
+ * It is a pipe of the process that watches, which nobody else has open: whoever rings finds it by the watcher's pid, makes
+ * sure by the inode's number that it is that pipe, writes a byte and closes it again. So a queue that nobody watches
+ * costs no descriptor anywhere.
+ *
+ * `armed` is odd while somebody wants to be told. A watcher arms, then looks once more at the queue; whoever changes the
+ * queue looks at `armed` afterwards. The ringer disarms only what it has seen, so that who arms meanwhile is told, too. */
+#ifndef MPFAST_QUEUE_BELL_H
+#define MPFAST_QUEUE_BELL_H
+
+#include "participant.h"
+#include "queue_take.h"
+
+enum bell_end { BELL_ITEMS, BELL_SPACE };
+
+/* A descriptor of another process's pipe, or -1. */
+static inline int watcher_open(pid_t pid, uint32_t fd, uint64_t inode)
+{
+    char path[48];
+    struct stat st;
+    snprintf(path, sizeof path, "/proc/%d/fd/%u", (int)pid, fd);
+    int found = open(path, O_PATH | O_CLOEXEC);
+    if (found < 0)
+        return -1;
+    int pipe = -1;
+    if (fstat(found, &st) == 0 && S_ISFIFO(st.st_mode) && (uint64_t)st.st_ino == inode) {
+        snprintf(path, sizeof path, "/proc/self/fd/%d", found);
+        pipe = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC); /* as a reader, too, it gets no SIGPIPE */
+    }
+    close(found);
+    return pipe;
+}
+
+static inline void watcher_ring(const struct family *f, const struct watcher *w)
+{
+    uint32_t identity = load_acquire(&w->identity); /* pairs with watcher_take */
+    uint64_t inode = load_acquire(&w->inode);       /* pairs with watcher_take */
+    if (identity == 0 || inode == 0 || identity_index(identity) >= FAMILY_PARTICIPANTS)
+        return;
+    pid_t pid = participant_pid(f, identity);
+    int pipe = pid <= 0 ? -1 : watcher_open(pid, load_relaxed(&w->fd), inode);
+    if (pipe < 0)
+        return;
+    (void)!write(pipe, "", 1); /* a full pipe is readable already */
+    close(pipe);
+}
+
+static inline void bell_ring(const struct queue *q, shared32 *armed)
+{
+    uint32_t seen = load_seq(armed); /* pairs with queue_arm */
+    if (!(seen & 1))
+        return;
+    for (int i = 0; i < QUEUE_WATCHERS; i++)
+        watcher_ring(q->family, &q->header->watchers[i]);
+    cas_relaxed(armed, &seen, seen + 1); /* whoever is killed before leaves it to the next one to ring */
+}
+
+/* After an item was put, or room was made. */
+static inline void bell_answer(const struct queue *q, enum bell_end end)
+{
+    if (unlikely(load_seq(&q->header->armed[end]) & 1)) /* pairs with queue_arm */
+        bell_ring(q, &q->header->armed[end]);
+}
+
+static inline int watcher_take(const struct queue *q, uint32_t fd, uint64_t inode)
+{
+    uint32_t me = family_me(q->family);
+    for (int i = 0; i < QUEUE_WATCHERS; i++) {
+        struct watcher *w = &q->header->watchers[i];
+        uint32_t nobody = 0;
+        if (!cas_acqrel(&w->identity, &nobody, me)) /* pairs with reap_watchers and watcher_leave */
+            continue;
+        store_relaxed(&w->fd, fd);
+        store_release(&w->inode, inode); /* pairs with watcher_ring */
+        return 0;
+    }
+    return -EUSERS;
+}
+
+static inline void watcher_leave(const struct queue *q, uint32_t fd)
+{
+    for (int i = 0; i < QUEUE_WATCHERS; i++) {
+        struct watcher *w = &q->header->watchers[i];
+        if (load_relaxed(&w->identity) != family_me(q->family) || load_relaxed(&w->fd) != fd)
+            continue;
+        store_relaxed(&w->inode, 0);
+        store_release(&w->identity, 0); /* pairs with watcher_take */
+        return;
+    }
+}
+
+static inline int bell_make(struct queue *q)
+{
+    struct stat st;
+    if (pipe2(q->bell, O_NONBLOCK | O_CLOEXEC) < 0) {
+        q->bell[0] = q->bell[1] = -1;
+        return -errno;
+    }
+    int rc = fstat(q->bell[0], &st) < 0 ? -errno : watcher_take(q, (uint32_t)q->bell[0], (uint64_t)st.st_ino);
+    if (rc == 0)
+        return 0;
+    close(q->bell[0]);
+    close(q->bell[1]);
+    q->bell[0] = q->bell[1] = -1;
+    return rc;
+}
+
+/* Closes the bell; one that was inherited by fork is still the parent's. The caller holds the family's mutex, or is the
+ * only one who knows q. */
+static inline void bell_close(struct queue *q)
+{
+    if (q->bell[0] < 0)
+        return;
+    if (q->bell_owner == family_me(q->family))
+        watcher_leave(q, (uint32_t)q->bell[0]);
+    close(q->bell[0]);
+    close(q->bell[1]);
+    q->bell[0] = q->bell[1] = -1;
+}
+
+/* The descriptor of this process and view, made at the first call. -EUSERS: too many processes watch this queue. */
+static inline int queue_bell(struct queue *q)
+{
+    pthread_mutex_lock(&q->family->mutex);
+    if (q->bell_owner != family_me(q->family))
+        bell_close(q);
+    q->bell_owner = family_me(q->family);
+    int rc = q->bell[0] >= 0 ? 0 : bell_make(q);
+    int fd = rc < 0 ? rc : q->bell[0];
+    pthread_mutex_unlock(&q->family->mutex);
+    return fd;
+}
+
+/* Wants the bell to be rung. True: there is an item (or room) already. */
+static inline bool queue_arm(struct queue *q, bool space)
+{
+    shared32 *armed = &q->header->armed[space ? BELL_SPACE : BELL_ITEMS];
+    uint32_t seen = load_relaxed(armed);
+    while (!cas_seq(armed, &seen, (seen + 2) | 1)) /* pairs with bell_answer */
+        ;
+    if (load_seq(&q->header->shutdown)) /* pairs with queue_shutdown */
+        return true;
+    return space ? !queue_full(q) : !queue_empty(q);
+}
+
+/* Makes the own descriptor readable. */
+static inline void queue_ring(struct queue *q)
+{
+    if (q->bell[1] >= 0)
+        (void)!write(q->bell[1], "", 1);
+}
+
+/* Not readable any more, until the next ring. */
+static inline void queue_silence(struct queue *q)
+{
+    char bytes[512];
+    while (q->bell[0] >= 0 && read(q->bell[0], bytes, sizeof bytes) > 0)
+        ;
+}
+
+#endif

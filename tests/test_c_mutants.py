@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: MIT
+"""Shows that the harnesses notice: the core with one expression weakened must fail, or hang, in the harness named.
+
+Not here, as no harness can see them on x86, where every locked instruction is a full barrier and TSan judges by what
+happens before what: seq_cst weakened to acquire-release (the Dekker pairs of bounded.h and condition.h).
+"""
+
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import test_c
+from test_c import ROOT, VARIANTS, launcher, sanitize
+
+TRIES = 8  # some races are seen in most runs, not in all
+DEADLINE = 15  # the harnesses of the unharmed core take less than two seconds
+
+
+class Mutant(NamedTuple):
+    harness: str
+    header: str
+    old: str
+    new: str
+    variant: str
+
+
+ORDERS = [
+    ("semaphore", "semaphore", "cas_acquire(&s->word", "cas_relaxed(&s->word"),
+    ("semaphore", "semaphore", "cas_release(&s->word", "cas_relaxed(&s->word"),
+    ("event", "event", "cas_release(&e->word", "cas_relaxed(&e->word"),
+    ("event", "event", "return load_acquire(&e->word)", "return load_relaxed(&e->word)"),
+    ("event", "event", "uint32_t word = load_acquire(&e->word)", "uint32_t word = load_relaxed(&e->word)"),
+    ("bounded", "bounded", "cas_seq(&b->cells[cell]", "cas_relaxed(&b->cells[cell]"),
+    ("bounded", "bounded", "cas_seq(&b->cells[i]", "cas_relaxed(&b->cells[i]"),
+    ("barrier", "barrier", "cas_acqrel(&b->word, &word, next)", "cas_relaxed(&b->word, &word, next)"),
+    ("barrier", "barrier", "cas_acqrel(&b->word, &word, barrier_next", "cas_relaxed(&b->word, &word, barrier_next"),
+    ("barrier", "barrier", "uint64_t word = load_acquire(&b->word)", "uint64_t word = load_relaxed(&b->word)"),
+    ("rlock", "lock", "swap_release(&l->word, 0)", "atomic_exchange_explicit(&l->word, 0, __ATOMIC_RELAXED)"),
+    ("rlock", "lock", "cas_acquire(&l->word", "cas_relaxed(&l->word"),
+    ("slots", "slots", "cas_acqrel(&f->states[slot]", "cas_relaxed(&f->states[slot]"),
+]
+LOGIC = [
+    ("semaphore", "semaphore", "if (keep && word >> 1 > 1)", "if (0)"),
+    ("semaphore", "semaphore", "w->slept ? SEMAPHORE_W : 0", "0"),
+    ("semaphore", "semaphore", "if (word & SEMAPHORE_W)", "if (0)"),
+    ("semaphore", "semaphore", "word >> 1 >= s->maximum", "word >> 1 > s->maximum"),
+    ("event", "event", "|| EVENT_COUNT(word) != since", ""),
+    ("event", "event", "if (word & EVENT_W)", "if (0)"),
+    ("event", "event", "(word & ~EVENT_W)", "word"),
+    ("bounded", "bounded", "bounded_pass_on(b);\n            return", "return"),
+    ("bounded", "bounded", "while (word & BOUNDED_W)", "while (0)"),
+    ("bounded", "bounded", "add_relaxed(&b->returned, 1u);", ""),
+    ("bounded", "bounded", "|| bounded_take_returned(b)", ""),
+    ("bounded", "bounded", "!died || b->policy", "b->policy"),
+    ("bounded", "reap", "reap_fits(slot, ((struct bounded *)cell)->size, BOUNDED_SMALL, BOUNDED_LARGE)", "1"),
+    ("bounded", "reap", "reap_owner(f, identity_make(index, state_generation(state)), r);", "(void)r;"),
+    ("condition", "condition", "store_seq(&c->notified, ticket); /* pairs with ticket_notified, and", "/* and"),
+    ("condition", "condition", "or_seq(&c->sleepers, ticket_bit(ticket))", "(void)0"),
+    ("condition", "condition", "bits |= ticket_bit(ticket);\n            n--;", "bits |= ticket_bit(ticket);"),
+    ("condition", "condition", "or_relaxed(&c->cancelled[ticket", "(void)(&c->cancelled[ticket"),
+    ("condition", "condition", "|| participant_absent(f, index, state)", ""),
+    ("condition", "condition", "and_relaxed(&c->cancelled[cell / 64], ~(UINT64_C(1) << cell % 64));", ""),
+    ("condition", "condition", "if (ticket_unknown(c, ticket)) {", "if (0) {"),
+    ("condition", "condition", "store_seq(&c->notified, load_relaxed(&c->tail))", "(void)0"),
+    ("barrier", "barrier", "STEP();\n    futex_wake(barrier_futex(b), INT_MAX);", "STEP();"),
+    ("barrier", "barrier", "barrier_resets_nobody(word) ? word & ~BARRIER_BROKEN :", ""),
+    ("barrier", "barrier", "if (word & BARRIER_ACTING)\n            return ARRIVED_TOO_EARLY;", ""),
+    ("barrier", "barrier", "barrier_check_members(f, slot, b, round);\n    }", ";\n    }"),
+    ("barrier", "barrier", "<< 1 | whole", "<< 1 | 1"),
+    ("barrier", "reap", "reap_fits(slot, ((struct barrier *)cell)->parties, BARRIER_SMALL, UINT32_MAX)", "1"),
+    ("rlock", "rlock", "if (depth == 0)", "if (1)"),
+    ("rlock", "lock", "store_relaxed(&l->depth, 1);", ""),
+    ("rlock", "lock", "&& load_relaxed(&l->holder) == thread_id(me)", ""),
+    ("waiting", "waiting", "w->backstop * 2 < w->longest", "1"),
+    ("waiting", "waiting", "&& w->spins++ < SPIN_ATTEMPTS", ""),
+    ("waiting", "waiting", "store_relaxed(&w->record->tid, 0);", ""),
+    ("waiting", "spin", "(int64_t)until <= now &&", ""),
+    ("waiting", "spin", "store_relaxed(lease, 0);", ""),
+    ("waiting", "spin", "if (last >> 16 != mark >> 16)", ""),
+]
+TABLE = [  # of participants and slots, and what only a kill shows
+    ("family", "family", "return (seals & FAMILY_SEALS) == FAMILY_SEALS ? 0 : -EPERM;", "return 0;"),
+    ("family", "family", "if ((uint64_t)st.st_size != FAMILY_SIZE)\n        return -EBADMSG;", ""),
+    ("participant", "participant", "return byte_free(f, index) && proc_is_ours()", "return 0 && proc_is_ours()"),
+    ("participant", "participant", "return byte_free(f, index);\n    return here", "return true;\n    return here"),
+    ("slots", "slots", "ref_set(f, identity_index(me), slot);\n    uint64_t claimed", "uint64_t claimed"),
+    ("slots", "slots", "slot_generation(state) + 1);\n    if", "slot_generation(state));\n    if"),
+    ("fork", "participant", "if (pid_ended(state_pid(state)))\n        return true;", "return true;"),
+    ("fork", "fork", "member_copy_refs(f, identity_index(me), identity_index(identity));", ""),
+    ("fork", "participant", "cas_acqrel(state, &live, left);", "(void)left;"),
+    ("reap", "reap", "if (family_me(f) == 0 || (holder != 0 && !reaper_gone(f, (uint32_t)holder)))", "if (0)"),
+    ("reap", "reap", "(holder != 0 && !reaper_gone(f, (uint32_t)holder))", "holder != 0"),
+    ("reap", "condition", "cas_relaxed(&c->ring[i], &owner, TICKET_NOBODY);", "(void)owner;"),
+    ("reap", "barrier", "if (died && (barrier_gap(b, word) || barrier_gap_before(b, word)))", "if (0)"),
+    ("kills", "lock", "store_relaxed(&l->dead_pid, (uint32_t)pid);\n    STEP();\n    do {", "return;\n    do {"),
+    ("kills", "lock", "next = l->policy == DEATH_RAISE ? word | LOCK_DEAD : 0;", "next = 0;"),
+    (
+        "kills_meeting",
+        "barrier",
+        "return barrier_gap_before(b, word) ? barrier_dead_user(f, slot, b) : 0;",
+        "return 0;",
+    ),
+    ("kills_meeting", "barrier", "    barrier_blank(b, me, round);\n", ""),
+    ("kills_table", "reap", "uint64_t note = load_relaxed(&p->dropping);", "uint64_t note = 0;"),
+    ("kills_table", "slots", "store_relaxed(note, (uint64_t)slot + 1);", ""),
+    ("kills_table", "reap", "STEP();\n    slot_drop(f, index, slot);", "STEP();"),
+]
+MUTANTS = [
+    *(Mutant(*row, "tsan") for row in ORDERS),
+    *(Mutant(*row, "plain") for row in (*LOGIC, *TABLE)),
+]
+
+
+def mutated(mutant: Mutant, where: Path) -> Path:
+    core = where / "core"
+    shutil.copytree(ROOT / "mpfast/core", core)
+    header = core / f"{mutant.header}.h"
+    text = header.read_text()
+    assert mutant.old in text, f"{header.name} has changed: the mutant has to"
+    header.write_text(text.replace(mutant.old, mutant.new))
+    return where
+
+
+@sanitize
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("mutant", MUTANTS, ids=[f"{m.harness}-{i}" for i, m in enumerate(MUTANTS)])
+def test_mutant_is_caught(mutant: Mutant, tmp_path: Path) -> None:
+    prefix, problem = launcher(mutant.variant)
+    if problem:
+        pytest.skip(problem)
+    flags = next(variant.flags for variant in VARIANTS if variant.name == mutant.variant)
+    target = tmp_path / mutant.harness
+    include = f"-I{mutated(mutant, tmp_path)}"
+    built = test_c.build(ROOT / f"tests/c/{mutant.harness}.c", target, [include, "-Wno-error", *flags])
+    assert built.returncode == 0, built.stderr
+    for _ in range(TRIES):
+        result = test_c.run([*prefix, str(target)], DEADLINE)
+        if result.returncode != 0:
+            return
+    pytest.fail(f"{mutant} was not noticed\n{result.stdout}")
