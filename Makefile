@@ -77,7 +77,7 @@ sanitize: build $(VENV)/.test
 	@$(call pytest) -m sanitize $(ARGS)
 	@$(call variant,asan) MPFAST_SANITIZE=address,undefined $(PY) setup.py --quiet build --build-lib build/asan/lib
 	@LD_PRELOAD="$$($(CC) -print-file-name=libasan.so)" PYTHONMALLOC=malloc \
-	 ASAN_OPTIONS=detect_leaks=0,detect_stack_use_after_return=0,abort_on_error=1,$(ASAN_OPTIONS) \
+	 ASAN_OPTIONS=detect_leaks=0,detect_stack_use_after_return=0,abort_on_error=1,allocator_may_return_null=1,$(ASAN_OPTIONS) \
 	 UBSAN_OPTIONS=print_stacktrace=1,$(UBSAN_OPTIONS) \
 	 $(call pytest,/build/asan/lib) --ignore tests/test_c.py --ignore tests/test_source.py $(ARGS)
 

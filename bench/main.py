@@ -37,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
         "--only",
         action="append",
         default=[],
-        metavar="locks|queues|launch|TEXT",
+        metavar="locks|queues|connections|launch|TEXT",
         help="cells whose name contains this",
     )
     add("--quick", action="store_true", help="less than a minute, with wider intervals")
