@@ -8,9 +8,13 @@
  * nobody's, and once the queue is gone no memory. */
 #include "faults.h"
 
+#include <poll.h>
+#include <sys/syscall.h>
+
 #define BESIDE 12 /* puts and gets of the survivor */
 #define MOST_WRITES 3000
 #define MOST_KEPT 16
+#define MOST_LEAVING 8 /* writes of somebody who lets go of a view */
 
 enum { SURVIVOR, VICTIM };
 
@@ -338,6 +342,91 @@ static void forks_with_pins(void *unused)
     unpin_all(kept + n / 2, n - n / 2);
 }
 
+/* Two that let go of one view: the parent is stopped before its n-th write, its child is killed before its m-th, and the
+ * parent, which goes on, before its k-th. Each is reaped at once. */
+struct leavers {
+    long n, m, k;
+};
+
+static void leave_alone(long at, int signal, long end, struct queue_item *kept)
+{
+    fault_arm(at, signal);
+    fault.end = end;
+    queue_unpin(q, kept);
+    _exit(GOOD);
+}
+
+static void parent_and_child_leave(void *with)
+{
+    const struct leavers *l = with;
+    struct queue_item kept;
+    EXPECT_EQ(queue_take(q, &kept), 0);
+    EXPECT(item_keep(q, &kept));
+    pid_t child = fork();
+    EXPECT(child >= 0);
+    if (child == 0) {
+        raise(SIGSTOP); /* until it is asked for */
+        leave_alone(l->m, SIGKILL, 0, &kept);
+    }
+    EXPECT(WIFSTOPPED(child_wait(child)));
+    books->child = (uint32_t)child;
+    leave_alone(l->n, SIGSTOP, l->k, &kept);
+}
+
+/* Lets somebody else's child go on to its end. */
+static void grandchild_ends(void)
+{
+    pid_t pid = (pid_t)books->child;
+    struct pollfd ended = {.fd = (int)syscall(SYS_pidfd_open, pid, 0), .events = POLLIN};
+    EXPECT(ended.fd >= 0);
+    EXPECT_EQ(kill(pid, SIGCONT), 0);
+    EXPECT_EQ(poll(&ended, 1, -1), 1);
+    close(ended.fd);
+}
+
+static bool pair_case(const struct leavers *l, bool *killed)
+{
+    static const struct scene s = {"pairs of leavers", 0, 0, NULL};
+    snprintf(where, sizeof where, "%s: stopped before write %ld, killed before %ld, %ld", s.name, l->n, l->m, l->k);
+    begin_scene(&s);
+    EXPECT_EQ(item_put(q, 6), 0);
+    fflush(NULL);
+    pid_t pid = fork();
+    EXPECT(pid >= 0);
+    if (pid == 0)
+        parent_and_child_leave((void *)l);
+    int status = child_wait(pid);
+    bool stopped = WIFSTOPPED(status);
+    grandchild_ends();
+    reap_all(family);
+    if (stopped) {
+        EXPECT_EQ(kill(pid, SIGCONT), 0);
+        status = child_wait(pid);
+    }
+    EXPECT(WIFSIGNALED(status) || WEXITSTATUS(status) == GOOD);
+    *killed = WIFSIGNALED(status);
+    orphans_end();
+    reap_plainly(&s);
+    end_scene();
+    return stopped;
+}
+
+/* Only both deaths at such places can make one forget what the other has begun. */
+static void pairs_of_leavers(void)
+{
+    bool killed, stopped = true;
+    long cases = 0;
+    doing = where;
+    for (struct leavers l = {.n = 1}; stopped; l.n++)
+        for (l.m = 1; stopped && l.m <= MOST_LEAVING; l.m++)
+            for (l.k = l.n, killed = true; stopped && killed; cases++) {
+                l.k++;
+                stopped = pair_case(&l, &killed);
+            }
+    printf("  %-24s %ld cases\n", "pairs of leavers", cases);
+    pairs += cases;
+}
+
 /* A view of its own, as an object that was unpickled makes it. */
 static void attaches(void *unused)
 {
@@ -413,6 +502,7 @@ int main(void)
     books = books_new();
     for (size_t i = 0; i < sizeof scenes / sizeof *scenes; i++)
         sweep(&scenes[i]);
+    pairs_of_leavers();
     printf("%ld kills, %ld stops, %ld pairs, %ld late\n", kills, stops, pairs, lates);
     family_end(family);
     return GOOD;
