@@ -33,8 +33,8 @@ static inline void hold_leave(struct large_block *b, uint32_t participant)
 static inline uint32_t hold_any(const struct large_block *b)
 {
     for (int i = 0; i < BLOCK_HOLDERS; i++) {
-        uint32_t participant = load_seq(&b->holders[i]); /* pairs with the CAS in hold_leave */
-        if (participant != 0)
+        uint32_t participant = load_seq(&b->holders[i]);           /* pairs with the CAS in hold_leave */
+        if (participant != 0 && participant < FAMILY_PARTICIPANTS) /* else damage: it would never be the owner */
             return participant;
     }
     return 0;

@@ -173,7 +173,7 @@ static inline void books_drain(struct books *b, struct queue *q)
         EXPECT(number >= last[b->begun[number]]);
         last[b->begun[number]] = number;
     }
-    EXPECT_EQ(rc, -EAGAIN);
+    EXPECT_EQ(rc, queue_is_shutdown(q) ? -ESHUTDOWN : -EAGAIN);
     EXPECT(queue_empty(q) && queue_size(q) == 0);
 }
 
