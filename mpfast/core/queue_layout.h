@@ -72,6 +72,7 @@ static inline uint64_t block_queued(uint32_t index, uint64_t ticket)
 {
     return (uint64_t)BLOCK_QUEUED << 61 | (uint64_t)index << 49 | (ticket & TICKET_MASK);
 }
+static inline bool block_word_sound(uint64_t word) { return word >> 61 <= BLOCK_QUEUED; }
 static inline bool block_has_ticket(uint64_t word, uint64_t ticket)
 {
     return block_state(word) == BLOCK_QUEUED && (word & TICKET_MASK) == (ticket & TICKET_MASK);

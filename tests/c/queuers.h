@@ -88,7 +88,7 @@ static inline uint32_t item_number(const struct queue_item *item)
 
 static inline int item_get(struct queue *q, uint32_t *number)
 {
-    struct queue_item item;
+    struct queue_item item = {0};
     int rc = queue_take(q, &item);
     if (rc < 0)
         return rc;
