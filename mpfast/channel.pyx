@@ -207,17 +207,16 @@ cdef class Channel(Handle):
     cdef object load(self, queue_item *item):
         if item.block == QUEUE_NO_BLOCK:
             return payload_from_immediate(item.value)
+        if self.zero_copy and item.kind == PAYLOAD_BUFFERS:
+            return payload_load(item.kind, item.data, item.size, pinned(self, item), self)
         cdef uint32_t identity = load32(self.identity)
-        cdef Pin pin = pinned(self, item) if self.zero_copy and item.kind == PAYLOAD_BUFFERS else None
         try:
-            if pin is None and item.size >= LARGE:
+            if item.size >= LARGE:
                 with nogil:
                     queue_touch(self.view, item)
-            return payload_load(item.kind, item.data, item.size, pin)
-        except CorruptedQueueError as error:
-            raise CorruptedQueueError(f"cannot get from {self.name}: {error.strerror}") from None
+            return payload_load(item.kind, item.data, item.size, None, self)
         finally:
-            if pin is None and load32(self.identity) == identity:  # unpickling may fork: it is not the child's
+            if load32(self.identity) == identity:  # unpickling may fork: the block is not the child's
                 queue_release(self.view, item)
 
     cdef bint poll(self, int64_t deadline) except -1:
