@@ -84,6 +84,7 @@ QUEUE = [
     ("queue_late", "queue_page", "(state & PAGE_MASK) >= past", "(state & PAGE_MASK) > past"),
     ("queue_late", "queue_layout", "return cell >> 36 == page_tag(page);", "return true;"),
     ("queue_late", "queue_take", "if (!block_has_ticket(word, ticket))", "if (0)"),
+    ("queue_late", "queue_hold", "while (block_participant(word) != holder &&", "while (0 &&"),
     ("queue_damage", "queue_take", "if (unlikely(!name_valid(name)))", "if (0)"),
     ("queue_damage", "queue_page", "if (!name_valid(cell_what(cell)))", "if (0)"),
     ("queue_damage", "queue_layout", "&& name_index(name) < class_blocks(name_class(name))", ""),

@@ -2,7 +2,7 @@
 /* Somebody is slow: before each access of an operation in turn, others put and take so and so many items, and leave so
  * and so many; then it goes on in a world in which pages, segments and blocks have other uses. Every access, every
  * distance until all has come round, one after the other: what queue_faults.c does to processes by chance. The others run
- * inside of the slow one, as a signal handler would; nothing is held that they could need. */
+ * inside of the slow one, as a signal handler would; nothing is held that they could need. So do holders of a block. */
 static void late_point(void);
 #define POINT() late_point()
 #define READ_POINT() late_point()
@@ -19,6 +19,7 @@ static struct books *books;
 static char where[100];
 static struct {
     long at, seen; /* 0: nobody is slow */
+    void (*others)(void);
     uint32_t distance, leave;
     bool lag; /* the last of them who put is slow, too: it has not come to move the tail */
 } late;
@@ -40,7 +41,7 @@ static void late_point(void)
     if (late.at == 0 || ++late.seen != late.at)
         return;
     late.at = 0;
-    others();
+    late.others();
 }
 
 static void puts_one(void)
@@ -86,6 +87,7 @@ static bool slow_at(void (*operation)(void), uint32_t maxsize, uint32_t before, 
         if (queue_size(q) > 1)
             EXPECT_EQ(books_get(books, q), 0);
     }
+    late.others = others;
     late.seen = 0;
     late.at = n;
     operation();
@@ -118,6 +120,57 @@ static void slow(const char *name, void (*operation)(void), uint32_t maxsize)
     printf("  %-10s maxsize %u, lag %d, %ld cases\n", name, maxsize, late.lag, cases);
 }
 
+/* Participants that hold a block; nothing but their numbers is looked at. */
+enum { LEFT = 3, PARENT, CHILD };
+
+static struct large_block *held;
+
+/* It is slow as well: it has not come to settle the block. */
+static void parent_forks_and_leaves(void)
+{
+    hold_add(held, PARENT);
+    hold_add(held, CHILD);
+    hold_claim(held, PARENT);
+    hold_leave(held, PARENT);
+}
+
+/* Who lets go looks through the holders, while one of them names another, where it has looked already, and leaves, before
+ * it has looked there. */
+static bool lets_go_at(long n)
+{
+    struct queue_item item = {0};
+    uint32_t slot = queue_make(family, 0, 0);
+    q = queue_view(family, slot);
+    EXPECT_EQ(item_put(q, 6), 0);
+    EXPECT_EQ(queue_take(q, &item), 0);
+    held = pinned_block(q, item.block);
+    hold_add(held, LEFT);
+    hold_add(held, queue_me(q));
+    hold_add(held, PARENT);
+    hold_leave(held, LEFT);
+    late.others = parent_forks_and_leaves;
+    late.seen = 0;
+    late.at = n;
+    hold_end(q, held, queue_me(q));
+    bool hit = late.at == 0;
+    late.at = 0;
+    if (!hit)
+        parent_forks_and_leaves();
+    hold_settle(q, held, load_relaxed(&held->block.word) & TICKET_MASK);
+    EXPECT_EQ(block_participant(load_relaxed(&held->block.word)), CHILD);
+    hold_end(q, held, CHILD);
+    EXPECT_EQ(load_relaxed(&held->block.word), 0);
+    queue_close(q);
+    handle_remove(family, slot);
+    return hit;
+}
+
+static void lets_go(void)
+{
+    for (long n = 1; lets_go_at(n); n++)
+        EXPECT(n < MOST_LATE);
+}
+
 int main(void)
 {
 #ifdef __SANITIZE_THREAD__
@@ -128,13 +181,16 @@ int main(void)
     family = family_new();
     books = books_new();
     doing = where;
-    for (int i = 0; i < 4; i++) { /* with either maxsize, with and without lag */
-        late.lag = i % 2 == 1;
-        slow("puts", puts_one, 8 * (i / 2));
-        slow("gets", gets_one, 8 * (i / 2));
-        slow("looks", looks, 8 * (i / 2));
-        slow("trims", trims, 8 * (i / 2));
+    for (int lag = 0; lag < 2; lag++) {
+        late.lag = lag;
+        slow("puts", puts_one, 0);
+        slow("puts", puts_one, 8);
+        slow("gets", gets_one, 0);
+        slow("gets", gets_one, 8);
+        slow("looks", looks, 8);
+        slow("trims", trims, 0);
     }
+    RUN(lets_go);
     family_end(family);
     return GOOD;
 }
