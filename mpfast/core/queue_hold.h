@@ -166,7 +166,8 @@ static inline void queues_fork(const struct family *f, uint32_t child)
             struct large_block *b = pinned_block(q, q->pins[i]);
             hold_add(b, queue_me(q));
             hold_add(b, child);
-            hold_claim(b, queue_me(q));
+            if (child != 0)
+                hold_claim(b, queue_me(q));
         }
 }
 
