@@ -15,11 +15,14 @@ cdef class Channel(Handle):
     cdef bint watched    # somebody has asked for the descriptor of _reader
 
     cdef queue *q(self) except NULL
+    cdef int fails(self, int rc, str doing) except -1
     cdef int pause(self, queue_end what, waiting *w) except -1
     cdef int put_value(self, uint64_t value, int64_t deadline) except -1
     cdef int put_payload(self, payload *p, Pickling pickling, int64_t deadline) except -1
     cdef int prepare(self, payload *p, int64_t deadline, queue_item *item) except -1
+    cdef int store_and_commit(self, payload *p, Pickling pickling, int64_t deadline) except -1
     cdef int commit(self, const queue_item *item, int64_t deadline) except -1
+    cdef int commit_slowly(self, const queue_item *item, int64_t deadline) except? -1
     cdef take(self, int64_t deadline)
     cdef int take_slowly(self, queue_item *item, int64_t deadline) except? -1
     cdef object load(self, queue_item *item)

@@ -7,14 +7,14 @@ thread. Nothing is held while waiting but a block of this process's own, so a wa
 """
 
 cimport cython
-from cpython.exc cimport PyErr_CheckSignals
 from libc.errno cimport EAGAIN, EINTR, ESHUTDOWN, ETIMEDOUT
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+from mpfast.core.atomic cimport load32
 from mpfast.core.clock cimport NEVER
 from mpfast.core.queue cimport *
 from mpfast.core.slots cimport SLOT_LARGE, SLOT_QUEUE
 from mpfast.core.waiting cimport BACKSTOP_IDLE, waiting, waiting_begin, waiting_end
-from mpfast.family cimport Handle, me
+from mpfast.family cimport Handle, me, serve_signals
 from mpfast.payload cimport *
 from mpfast.pickling cimport Pickling, done
 
@@ -29,6 +29,9 @@ except ImportError:  # before 3.13
     class ShutDown(Exception):
         """put() or get() was called after shutdown()."""
 
+
+cdef enum:
+    FORKED = 2
 
 cdef uint64_t LARGE = 65536  # bytes from which memory is brought in and copied without the GIL
 
@@ -51,7 +54,7 @@ cdef class Channel(Handle):
             me(self)
             rc = queue_open(self.family, self.slot, &self.view)
             if rc < 0:
-                refuse(rc, "cannot map a queue")
+                self.fails(rc, "cannot map")
         return self.view
 
     cdef int pause(self, queue_end what, waiting *w) except -1:
@@ -60,16 +63,32 @@ cdef class Channel(Handle):
         Signals are served now, however the wait ended: what is taken afterwards would be lost with an exception.
         """
         cdef int rc
+        cdef uint32_t identity = me(self)
         with nogil:
             rc = queue_wait(self.view, what, w, &self.history)
         try:
-            PyErr_CheckSignals()
+            serve_signals(self, &identity, w)
         except:
             queue_pass_on(self.view, what)
             raise
         if rc < 0 and rc != -ETIMEDOUT and rc != -EINTR:
-            refuse(rc, "cannot wait for a queue")
+            self.fails(rc, "cannot wait for")
         return rc != -ETIMEDOUT
+
+    @property
+    def name(self):
+        """What messages call the queue: the same in each process that has it."""
+        return f"Queue-{self.slot}"
+
+    cdef int fails(self, int rc, str doing) except -1:
+        """Raises what the status of a C function stands for."""
+        if rc == -errno.ESHUTDOWN:
+            raise ShutDown
+        if rc == -errno.EBADMSG:
+            raise CorruptedQueueError(f"{doing} {self.name}: its shared memory is damaged")
+        if rc == -errno.ENOMEM:
+            raise MemoryError(f"{doing} {self.name}")
+        fail(rc, f"{doing} {self.name}")
 
     cdef int put_value(self, uint64_t value, int64_t deadline) except -1:
         """Puts what payload_immediate() gave: 1, or 0 if there was no room in time."""
@@ -82,19 +101,30 @@ cdef class Channel(Handle):
 
     cdef int put_payload(self, payload *p, Pickling pickling, int64_t deadline) except -1:
         """Puts what payload_measure() gave."""
+        cdef int rc = FORKED
+        try:
+            while rc == FORKED:
+                rc = self.store_and_commit(p, pickling, deadline)
+        finally:
+            if pickling is not None:
+                done(pickling)
+        return rc
+
+    cdef int store_and_commit(self, payload *p, Pickling pickling, int64_t deadline) except -1:
+        """Also FORKED: in a child that a signal handler forked meanwhile. The block is the parent's, who puts it."""
         cdef queue_item item
-        cdef bint put = False
+        cdef int put = 0
+        cdef uint32_t identity = 0
         item.block = QUEUE_NO_BLOCK
         try:
             if not self.prepare(p, deadline, &item):
                 return 0
+            identity = load32(self.identity)
             payload_store(p, pickling, item.data)
             put = self.commit(&item, deadline)
         finally:
-            if not put:
+            if put == 0 and item.block != QUEUE_NO_BLOCK and load32(self.identity) == identity:
                 queue_release(self.view, &item)
-            if pickling is not None:
-                done(pickling)
         return put
 
     cdef int prepare(self, payload *p, int64_t deadline, queue_item *item) except -1:
@@ -118,25 +148,33 @@ cdef class Channel(Handle):
             waiting_end(&w)
         if rc < 0 and rc != -EAGAIN:
             item.block = QUEUE_NO_BLOCK
-            refuse(rc, f"no memory for an item of {p.size} bytes in a queue")
+            self.fails(rc, f"no memory for an item of {p.size} bytes in")
         return rc == 0
 
     cdef int commit(self, const queue_item *item, int64_t deadline) except -1:
-        cdef waiting w
-        cdef bint in_time = deadline != 0
         cdef int rc = put(self.view, item)
-        if rc == -EAGAIN and in_time:
-            waiting_begin(&w, deadline, BACKSTOP_IDLE)
-            try:
-                while (rc := put(self.view, item)) == -EAGAIN and in_time:
-                    in_time = self.pause(QUEUE_SPACE, &w)
-            finally:
-                waiting_end(&w)
-        if rc == 0:
-            return 1
+        if rc == -EAGAIN and deadline != 0:
+            rc = self.commit_slowly(item, deadline)
+        if rc >= 0:
+            return 1 if rc == 0 else rc
         if rc == -EAGAIN:
             return 0
-        refuse(rc, "cannot put into a queue")
+        self.fails(rc, "cannot put into")
+
+    cdef int commit_slowly(self, const queue_item *item, int64_t deadline) except? -1:
+        cdef waiting w
+        cdef int rc = -EAGAIN
+        cdef bint in_time = True
+        cdef uint32_t identity = load32(self.identity)
+        waiting_begin(&w, deadline, BACKSTOP_IDLE)
+        try:
+            while (rc := put(self.view, item)) == -EAGAIN and in_time:
+                in_time = self.pause(QUEUE_SPACE, &w)
+                if item.block != QUEUE_NO_BLOCK and load32(self.identity) != identity:
+                    return FORKED
+        finally:
+            waiting_end(&w)
+        return rc
 
     cdef take(self, int64_t deadline):
         """The oldest object, or NOTHING if there was none in time."""
@@ -150,7 +188,7 @@ cdef class Channel(Handle):
             return self.load(&item)
         if rc == -EAGAIN:
             return NOTHING
-        refuse(rc, "cannot get from a queue")
+        self.fails(rc, "cannot get from")
 
     cdef int take_slowly(self, queue_item *item, int64_t deadline) except? -1:
         cdef waiting w
@@ -170,14 +208,16 @@ cdef class Channel(Handle):
         if item.block == QUEUE_NO_BLOCK:
             return payload_from_immediate(item.value)
         if self.zero_copy and item.kind == PAYLOAD_BUFFERS:
-            return payload_load(item.kind, item.data, item.size, pinned(self, item))
+            return payload_load(item.kind, item.data, item.size, pinned(self, item), self)
+        cdef uint32_t identity = load32(self.identity)
         try:
             if item.size >= LARGE:
                 with nogil:
                     queue_touch(self.view, item)
-            return payload_load(item.kind, item.data, item.size, None)
+            return payload_load(item.kind, item.data, item.size, None, self)
         finally:
-            queue_release(self.view, item)
+            if load32(self.identity) == identity:  # unpickling may fork: the block is not the child's
+                queue_release(self.view, item)
 
     cdef bint poll(self, int64_t deadline) except -1:
         """Is there an item within that time?"""
@@ -225,7 +265,7 @@ cdef class Channel(Handle):
         """A descriptor that is readable while there are items."""
         bell = queue_bell(self.q())
         if bell < 0:
-            refuse(bell, "cannot make a queue wake an event loop")
+            self.fails(bell, "cannot have an event loop woken by")
         self.watched = True
         self.settle()
         return bell
@@ -245,16 +285,6 @@ cdef inline int put(queue *q, const queue_item *item) noexcept:
     return queue_put_value(q, item.value) if item.block == QUEUE_NO_BLOCK else queue_put(q, item)
 
 
-cdef refuse(int rc, str doing):
-    if rc == -errno.ESHUTDOWN:
-        raise ShutDown
-    if rc == -errno.EBADMSG:
-        raise CorruptedQueueError(f"{doing}: its shared memory is damaged")
-    if rc == -errno.ENOMEM:
-        raise MemoryError(doing)
-    fail(rc, doing)
-
-
 @cython.no_gc_clear
 cdef class Pin:
     """Keeps a message in shared memory, as long as there are views of its buffers."""
@@ -271,7 +301,7 @@ cdef Pin pinned(Channel channel, queue_item *item):
     rc = queue_pin(channel.view, item)
     if rc < 0:
         queue_release(channel.view, item)
-        refuse(rc, "cannot keep an item in shared memory")
+        channel.fails(rc, "cannot keep an item in the shared memory of")
     pin.channel, pin.item = channel, item[0]
     return pin
 
@@ -287,7 +317,7 @@ cdef class Bell:
         """The descriptor that becomes readable."""
         bell = queue_bell(self.channel.q())
         if bell < 0:
-            refuse(bell, "cannot make a queue wake an event loop")
+            self.channel.fails(bell, "cannot have an event loop woken by")
         return bell
 
     def silence(self):

@@ -25,4 +25,4 @@ cdef bint payload_immediate(object obj, int64_t *value)
 cdef object payload_from_immediate(int64_t value)
 cdef Pickling payload_measure(object obj, payload *p)
 cdef int payload_store(const payload *p, Pickling pickling, char *where) except -1
-cdef object payload_load(int kind, const char *data, size_t size, object pin)
+cdef object payload_load(int kind, const char *data, size_t size, object pin, object queue)

@@ -251,15 +251,15 @@ cdef object seen_through(object pin, const char *data, size_t size):
     return memoryview(view)
 
 
-cdef object payload_load(int kind, const char *data, size_t size, object pin):
-    """The object of a message. `pin`: what the views of its buffers keep; None: they are copied.
+cdef object payload_load(int kind, const char *data, size_t size, object pin, object queue):
+    """The object of a message. `pin`: what the views of its buffers keep; None: they are copied. `queue`: whence it came.
 
     Raises CorruptedQueueError if the message is damaged, and whatever unpickling raises.
     """
     if kind == PAYLOAD_PICKLE:
         return load_pickle(data, size, None)
     if kind == PAYLOAD_PLAIN:
-        return load_plain(data, size)
+        return load_plain(data, size, queue)
     if kind == PAYLOAD_BYTES:
         obj = PyBytes_FromStringAndSize(NULL, size)
         hugemem_advise(PyBytes_AS_STRING(obj), size)
@@ -272,14 +272,18 @@ cdef object payload_load(int kind, const char *data, size_t size, object pin):
     if kind == PAYLOAD_INT and size == sizeof(int64_t):
         return (<const int64_t *>data)[0]
     if kind == PAYLOAD_BUFFERS:
-        return load_with_buffers(data, size, pin)
-    raise CorruptedQueueError(f"a message of unknown kind {kind} and {size} bytes")
+        return load_with_buffers(data, size, pin, queue)
+    raise damaged(queue, f"a message of unknown kind {kind} and {size} bytes")
 
 
-cdef object load_plain(const char *data, size_t size):
+cdef damaged(queue, str what):
+    return CorruptedQueueError(f"cannot get from {queue.name}: {what}")
+
+
+cdef object load_plain(const char *data, size_t size, object queue):
     cdef PyObject *obj = plain_load(data, size)
     if obj == NULL:
-        raise CorruptedQueueError("a message that is damaged")
+        raise damaged(queue, "a message that is damaged")
     value = <object>obj
     Py_DECREF(value)
     return value
@@ -295,21 +299,21 @@ cdef object load_pickle(const char *data, size_t size, list buffers):
     return loads(view, buffers=buffers)
 
 
-cdef object load_with_buffers(const char *data, size_t size, object pin):
+cdef object load_with_buffers(const char *data, size_t size, object pin, object queue):
     cdef const uint64_t *table = <const uint64_t *>data
     cdef size_t words = size // sizeof(uint64_t), count, at, length, stream
     if words < 2 or table[0] > words - 2:
-        raise CorruptedQueueError("a message whose buffers are damaged")
+        raise damaged(queue, "a message whose buffers are damaged")
     count = table[0]
     stream = (count + 2) * sizeof(uint64_t)
     at = stream + table[count + 1]
     if at < stream or at > size:
-        raise CorruptedQueueError("a message whose buffers are damaged")
+        raise damaged(queue, "a message whose buffers are damaged")
     buffers = []
     for i in range(count):
         at, length = aligned(at), table[i + 1]
         if at > size or length > size - at:
-            raise CorruptedQueueError("a message whose buffers are damaged")
+            raise damaged(queue, "a message whose buffers are damaged")
         buffers.append(memory(data + at, length) if pin is None else seen_through(pin, data + at, length))
         at += length
     return load_pickle(data + stream, table[count + 1], buffers)

@@ -79,6 +79,26 @@ LOGIC = [
     ("waiting", "spin", "store_relaxed(lease, 0);", ""),
     ("waiting", "spin", "if (last >> 16 != mark >> 16)", ""),
 ]
+QUEUE = [
+    ("queue_late", "queue_page", "page < past ||", ""),
+    ("queue_late", "queue_page", "(state & PAGE_MASK) >= past", "(state & PAGE_MASK) > past"),
+    ("queue_late", "queue_layout", "return cell >> 36 == page_tag(page);", "return true;"),
+    ("queue_late", "queue_take", "if (!block_has_ticket(word, ticket))", "if (0)"),
+    ("queue_late", "queue_hold", "while (block_participant(word) != holder &&", "while (0 &&"),
+    ("queue_damage", "queue_take", "if (unlikely(!name_valid(name)))", "if (0)"),
+    ("queue_damage", "queue_page", "if (!name_valid(cell_what(cell)))", "if (0)"),
+    ("queue_damage", "queue_layout", "&& name_index(name) < class_blocks(name_class(name))", ""),
+    ("queue_damage", "queue_layout", "return word >> 61 <= BLOCK_QUEUED;", "return true;"),
+    ("queue_damage", "queue_page", "tail <= head &&", ""),
+    ("queue_damage", "queue_page", "&& head <= tail + 1", ""),
+    ("queue_damage", "queue_page", "|| directory_segment(entry) >= QUEUE_SEGMENTS", ""),
+    ("queue_damage", "queue_take", "if (item->size > class_capacity(class))", "if (0)"),
+    ("queue_damage", "queue_hold", "&& participant < FAMILY_PARTICIPANTS", ""),
+    ("queue_faults_memory", "queue_hold", "hold_settle(q, b, word & TICKET_MASK);\n    return true;", "return true;"),
+    ("queue_faults_memory", "queue_trim", "chunk_free(q, class, first, i);\n            return false;", "continue;"),
+    ("queue_faults_memory", "queue_memory", "if (!trimmed)\n            queue_trim(q);", ""),
+    ("queue_faults_memory", "queue", "putting && load_relaxed(&q->header->shutdown)", "0"),
+]
 TABLE = [  # of participants and slots, and what only a kill shows
     ("family", "family", "return (seals & FAMILY_SEALS) == FAMILY_SEALS ? 0 : -EPERM;", "return 0;"),
     ("family", "family", "if ((uint64_t)st.st_size != FAMILY_SIZE)\n        return -EBADMSG;", ""),
@@ -119,7 +139,7 @@ TABLE = [  # of participants and slots, and what only a kill shows
 ]
 MUTANTS = [
     *(Mutant(*row, "tsan") for row in ORDERS),
-    *(Mutant(*row, "plain") for row in (*LOGIC, *TABLE)),
+    *(Mutant(*row, "plain") for row in (*LOGIC, *QUEUE, *TABLE)),
 ]
 
 

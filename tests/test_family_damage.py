@@ -4,6 +4,7 @@ processes that were made behind everybody's back. Each is a program of its own, 
 """
 
 import platform
+import re
 import subprocess
 import sys
 import textwrap
@@ -322,3 +323,59 @@ def test_no_memory_left(program):
     """)
     assert lines[0].startswith("OSError ENOMEM ")
     assert lines[1].startswith("returned <Lock")
+
+
+QUEUE_DAMAGE = """
+def word_at(fd, value):
+    '''Where the file has these bytes.'''
+    at = 0
+    while True:
+        at = os.lseek(fd, at, os.SEEK_DATA)
+        hole = os.lseek(fd, at, os.SEEK_HOLE)
+        if (found := os.pread(fd, hole - at, at).find(value)) >= 0:
+            return at + found
+        at = hole
+
+def cell(number):
+    '''The cell of an int in the first page of a queue: see mpfast/core/queue_layout.h.'''
+    return (1 << 36 | number + 2**31 << 2 | 2).to_bytes(8, "little")
+
+def overwrite(at, number):
+    os.pwrite(family_fd(), number.to_bytes(8, "little"), at)
+
+q, other = mpfast.Queue(), mpfast.Queue()
+fd = family_fd()
+"""
+DAMAGED = "its shared memory is damaged"
+
+
+@pytest.mark.parametrize(
+    ("damage", "raised"),
+    [
+        ("overwrite(word_at(fd, cell(77777)), 99 << 36 | 2)", DAMAGED),  # of another page
+        ("overwrite(word_at(fd, cell(77777)), 1 << 36 | 31 << 31 | 1)", DAMAGED),  # of no block
+        ("overwrite(word_at(fd, cell(77777)), 1 << 2)", DAMAGED),  # not filled
+        ("overwrite(word_at(fd, b'payload!') - 8, 1 << 50)", DAMAGED),  # longer than its block
+        ("overwrite(word_at(fd, b'payload!') - 8, 77 << 56 | 8)", "a message of unknown kind 77 and 8 bytes"),
+    ],
+)
+def test_a_damaged_queue(program, damage, raised):
+    """The error names the queue, in each process that has it. Of a message that is damaged itself, others go on."""
+    text = f"""
+q.put_many([1, 77777, b"payload!"])
+print([q.get() for _ in range(1 + ("payload" in {damage!r}))])
+{damage}
+tell(q.get, True, 20)
+in_child(tell, q.put, 1)
+tell(q.get, True, 20)
+other.put("unharmed")
+print(other.get())
+"""
+    told = program(QUEUE_DAMAGE + text)[1:]
+    name = re.search(r"Queue-\d+", told[0])[0]
+    error = f"CorruptedQueueError EBADMSG [Errno 74] cannot %s {name}: %s"
+    assert told[0] == error % ("get from", raised)
+    if raised == DAMAGED:
+        assert told[1:] == [error % ("put into", DAMAGED), error % ("get from", DAMAGED), "unharmed"]
+    else:
+        assert told[1:] == ["returned None", "returned 1", "unharmed"]

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: MIT
 """Deaths are noticed, and entries given back, whoever forks when, and whatever became of descriptors."""
 
+import contextlib
 import gc
 import multiprocessing
 import os
+import queue
 import signal
 import subprocess
 import sys
@@ -169,6 +171,91 @@ def _wait_in_a_child(thing, kind, waits, held):
         return not thing.acquire(timeout=10) or kind != "BoundedSemaphore"
     except mpfast.LockOwnerDied as died:
         return died.pid != children[0]
+
+
+SIZES = [0, 100, 100_000]  # of an item: none, as it is an int; in a small block; in a large one
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_handler_that_forks_in_put(size):
+    """Parent and child put one item each."""
+    item = b"x" * size if size else 7
+    q, forked = mpfast.Queue(1), mpfast.Event()
+    q.put("first")
+    putter = os.fork()
+    if putter == 0:
+        _end_in_two(forked, lambda: q.put(item, timeout=20))
+    assert forked.wait(20)
+    assert [q.get(timeout=20) for _ in range(3)] == ["first", item, item]
+    assert os.waitstatus_to_exitcode(os.waitpid(putter, 0)[1]) == 0
+    q.put("last")
+    assert q.get(timeout=20) == "last"
+    q.close()
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_handler_that_forks_in_put_and_raises_in_the_child(size):
+    """What the parent is about to put is not the child's to give back, nor to write over."""
+    item, other = (b"x" * size, b"y" * size) if size else (7, 8)
+    q, forked = mpfast.Queue(1), mpfast.Event()
+    q.put("first")
+    putter = os.fork()
+    if putter == 0:
+
+        def put():
+            try:
+                q.put(item, timeout=20)
+            except _InChild:
+                with contextlib.suppress(queue.Full):
+                    q.put(other, timeout=0.01)
+                forked.set()
+
+        _end_in_two(None, put, _InChild)
+    assert forked.wait(20)
+    assert [q.get(timeout=20) for _ in range(2)] == ["first", item]
+    assert os.waitstatus_to_exitcode(os.waitpid(putter, 0)[1]) == 0
+    q.close()
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_handler_that_forks_in_get(size):
+    """Parent and child get one item each, and no record of a wait is left."""
+    item = b"x" * size if size else 7
+    q, forked = mpfast.Queue(), mpfast.Event()
+    getter = os.fork()
+    if getter == 0:
+        _end_in_two(forked, lambda: q.get(timeout=20) == item or os._exit(4))
+    assert forked.wait(20)
+    q.put(item)
+    q.put(item)
+    assert os.waitstatus_to_exitcode(os.waitpid(getter, 0)[1]) == 0
+    assert q.empty()
+    assert not any(lock.waiters for lock in mpfast.locks())
+    q.close()
+
+
+class _InChild(Exception):
+    pass
+
+
+def _end_in_two(forked, action, raised=None):
+    """In a child: does it, and forks in a signal's handler meanwhile. Ends both; 0 if all went well."""
+    children = []
+
+    def fork(*_):
+        children.append(os.fork())
+        if children[0] and forked:
+            forked.set()
+        if not children[0] and raised:
+            raise raised
+
+    try:
+        signal.signal(signal.SIGALRM, fork)
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        action()
+        os._exit(os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1]) if children[0] else 0)
+    finally:
+        os._exit(3)
 
 
 @pytest.mark.parametrize("launcher", [mpfast, multiprocessing], ids=["mpfast", "stdlib"])

@@ -2,9 +2,11 @@
 /* Pins: blocks that views keep after their items were taken, also the views that a forked child inherits.
  *
  * The owner of a pinned block is the process that took it. Before it forks, it names itself and the child among the
- * block's holders, as each holder does for its own children. Whoever has done with a block leaves the holders; then it
- * looks whether the owner is a holder, and as long as it is not, makes some holder the owner, or, if there is none, frees
- * the block. So the last to leave finishes what others were killed in. */
+ * block's holders, as each holder does for its own children. Whoever has done with a block leaves the holders, and then
+ * settles the block: as long as the owner is not a holder, it makes some holder the owner, or, if there is none, frees the
+ * block. Whoever reaps a process settles all blocks that were shared, so that for each who left, somebody has settled
+ * after that, and the last to do so met no holder. Who is slow may meet a block that is somebody else's by now, for the
+ * item of another ticket, perhaps shared again: it acts only on words with the ticket that it knows to be shared. */
 #ifndef MPFAST_QUEUE_HOLD_H
 #define MPFAST_QUEUE_HOLD_H
 
@@ -16,21 +18,6 @@ static inline bool hold_has(const struct large_block *b, uint32_t participant)
         if (load_seq(&b->holders[i]) == participant) /* pairs with the CAS in hold_leave */
             return true;
     return false;
-}
-
-/* The participant is a process that has views of the block, or will have; 0: one that we cannot name. */
-static inline void hold_add(struct large_block *b, uint32_t participant)
-{
-    if (load_relaxed(&b->shared) == BLOCK_PRIVATE)
-        store_relaxed(&b->shared, BLOCK_HELD);
-    if (participant != 0 && hold_has(b, participant))
-        return;
-    for (int i = 0; participant != 0 && i < BLOCK_HOLDERS; i++) {
-        uint16_t nobody = 0;
-        if (cas_seq(&b->holders[i], &nobody, (uint16_t)participant)) /* pairs with hold_has */
-            return;
-    }
-    store_relaxed(&b->shared, BLOCK_CROWDED);
 }
 
 static inline void hold_leave(struct large_block *b, uint32_t participant)
@@ -46,33 +33,86 @@ static inline void hold_leave(struct large_block *b, uint32_t participant)
 static inline uint32_t hold_any(const struct large_block *b)
 {
     for (int i = 0; i < BLOCK_HOLDERS; i++) {
-        uint32_t participant = load_seq(&b->holders[i]); /* pairs with the CAS in hold_leave */
-        if (participant != 0)
+        uint32_t participant = load_seq(&b->holders[i]);           /* pairs with the CAS in hold_leave */
+        if (participant != 0 && participant < FAMILY_PARTICIPANTS) /* else damage: it would never be the owner */
             return participant;
     }
     return 0;
 }
 
-/* The participant has done with the block. `seen`: the block's word when it was still its own, or one that it holds, so
- * that it cannot have been freed; who is slow afterwards may meet a block that is somebody else's by now, for the item
- * of another ticket. Idempotent; also for the dead. */
-static inline void hold_end(const struct queue *q, struct large_block *b, uint32_t participant, uint64_t seen)
+/* Has the owner of the block shared it since it took it? Then it was a holder before that. Given are the block's `shared`
+ * and, read after it, its word: the other way round, it may have been shared anew for another item meanwhile. */
+static inline bool hold_shared(uint32_t shared, uint64_t word)
 {
-    shared64 *owner = &b->block.word;
-    uint64_t ticket = seen & TICKET_MASK;
-    hold_leave(b, participant);
-    for (;;) {
-        uint64_t word = load_seq(owner); /* pairs with the CAS of others in hold_end */
-        uint32_t holder = block_participant(word), next = hold_any(b);
-        if (word != block_owned(holder, ticket) || load_relaxed(&b->shared) == BLOCK_CROWDED || hold_has(b, holder))
-            return;
-        uint64_t backed = load_relaxed(&b->backed), then = next == 0 ? 0 : block_owned(next, ticket);
-        if (!cas_seq(owner, &word, then) || then != 0) /* pairs with block_try, and with the load above, in hold_end */
-            continue;
-        add_relaxed(&q->header->idle, backed);
-        eventcount_notify(&q->header->freed, 1);
-        return;
+    return block_state(word) == BLOCK_OWNED && (word & TICKET_MASK) != NO_TICKET &&
+           block_sharing(shared) != BLOCK_PRIVATE && shared == block_shared(block_sharing(shared), word);
+}
+
+/* The participant is this process, which uses the block, or a child to be; 0: one that we cannot name. First ourselves. */
+static inline void hold_add(struct large_block *b, uint32_t participant)
+{
+    uint64_t word = load_relaxed(&b->block.word);
+    bool added = participant != 0 && hold_has(b, participant);
+    for (int i = 0; participant != 0 && !added && i < BLOCK_HOLDERS; i++) {
+        uint16_t nobody = 0;
+        added = cas_seq(&b->holders[i], &nobody, (uint16_t)participant); /* pairs with hold_has */
     }
+    if (!added || !hold_shared(load_relaxed(&b->shared), word)) /* pairs with reap_block, which sees the holder then */
+        store_release(&b->shared, block_shared(added ? BLOCK_HELD : BLOCK_CROWDED, word));
+}
+
+/* The holder, this process, becomes the owner. After it has named its child, so that somebody who has looked through the
+ * holders and met neither, one because it came too late, the other because it has left, finds another word. */
+static inline void hold_claim(struct large_block *b, uint32_t holder)
+{
+    uint64_t word = load_relaxed(&b->block.word);
+    while (block_participant(word) != holder &&
+           !cas_seq(&b->block.word, &word, block_owned(holder, word))) /* pairs with the CAS in hold_settle */
+        ;
+}
+
+/* Has the block of this ticket an owner that is a holder, or is free, or one that is used for another item? */
+static inline bool hold_settled(const struct large_block *b, uint64_t word, uint64_t ticket)
+{
+    uint32_t owner = block_participant(word);
+    return word != block_owned(owner, ticket) || hold_has(b, owner);
+}
+
+/* Anybody may do this for a block that was shared, at any time and as often as he likes. */
+static inline void hold_settle(const struct queue *q, struct large_block *b, uint64_t ticket)
+{
+    uint64_t word = load_seq(&b->block.word); /* pairs with the CAS of others in hold_settle */
+    while (block_sharing(load_relaxed(&b->shared)) != BLOCK_CROWDED && !hold_settled(b, word, ticket)) {
+        uint64_t backed = load_relaxed(&b->backed);
+        uint32_t next = hold_any(b);
+        uint64_t then = next == 0 ? 0 : block_owned(next, ticket);
+        if (!cas_seq(&b->block.word, &word, then)) /* pairs with block_try, and with the load above, in hold_settle */
+            continue;
+        word = then;
+        if (then == 0) {
+            add_relaxed(&q->header->idle, backed);
+            eventcount_notify(&q->header->freed, 1);
+        }
+    }
+}
+
+/* The participant, which is alive, has done with the block. */
+static inline void hold_end(const struct queue *q, struct large_block *b, uint32_t participant)
+{
+    uint64_t word = load_seq(&b->block.word); /* while the block cannot be free; pairs with block_try */
+    hold_leave(b, participant);
+    hold_settle(q, b, word & TICKET_MASK);
+}
+
+/* The participant is dead. False: the block was not shared when it had this word. */
+static inline bool hold_reap(const struct queue *q, struct large_block *b, uint32_t participant, uint32_t shared,
+                             uint64_t word)
+{
+    hold_leave(b, participant);
+    if (!hold_shared(shared, word))
+        return false;
+    hold_settle(q, b, word & TICKET_MASK);
+    return true;
 }
 
 static inline struct large_block *pinned_block(const struct queue *q, uint64_t name)
@@ -114,7 +154,7 @@ static inline void queue_unpin(struct queue *q, const struct queue_item *item)
         }
     struct large_block *b = pinned_block(q, item->block);
     if (family_me(q->family) != 0)
-        hold_end(q, b, queue_me(q), load_relaxed(&b->block.word));
+        hold_end(q, b, queue_me(q));
     pthread_mutex_unlock(&q->family->mutex);
 }
 
@@ -123,8 +163,11 @@ static inline void queues_fork(const struct family *f, uint32_t child)
 {
     for (struct queue *q = f->queues; q != NULL; q = q->next)
         for (size_t i = 0; i < q->pinned; i++) {
-            hold_add(pinned_block(q, q->pins[i]), queue_me(q));
-            hold_add(pinned_block(q, q->pins[i]), child);
+            struct large_block *b = pinned_block(q, q->pins[i]);
+            hold_add(b, queue_me(q));
+            hold_add(b, child);
+            if (child != 0)
+                hold_claim(b, queue_me(q));
         }
 }
 

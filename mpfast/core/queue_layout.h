@@ -72,6 +72,7 @@ static inline uint64_t block_queued(uint32_t index, uint64_t ticket)
 {
     return (uint64_t)BLOCK_QUEUED << 61 | (uint64_t)index << 49 | (ticket & TICKET_MASK);
 }
+static inline bool block_word_sound(uint64_t word) { return word >> 61 <= BLOCK_QUEUED; }
 static inline bool block_has_ticket(uint64_t word, uint64_t ticket)
 {
     return block_state(word) == BLOCK_QUEUED && (word & TICKET_MASK) == (ticket & TICKET_MASK);
@@ -94,8 +95,14 @@ static inline uint64_t directory_page(uint64_t entry) { return (entry >> 20) - 1
 static inline uint32_t directory_segment(uint64_t entry) { return (uint32_t)entry & 0xfffff; }
 
 /* HELD: other processes inherited views of it by fork, or did once. CROWDED: more than can be named, so that it is never
- * free again. */
+ * free again. This is true for the ticket whose low bits are beside it. */
 enum block_sharing { BLOCK_PRIVATE, BLOCK_HELD, BLOCK_CROWDED };
+
+static inline enum block_sharing block_sharing(uint32_t shared) { return (enum block_sharing)(shared & 3); }
+static inline uint32_t block_shared(enum block_sharing sharing, uint64_t word)
+{
+    return (uint32_t)sharing | (uint32_t)(word & 0x3fffffff) << 2;
+}
 
 /* In front of a small block's payload. */
 struct block {
@@ -110,7 +117,7 @@ struct large_block {
     struct block block;
     shared64 backed;                 /* bytes of the payload that exist in memory; the owner's */
     shared32 punched;                /* how often its memory was given back: what others mapped is gone then */
-    shared32 shared;                 /* enum block_sharing; the owner of a block that it prepares clears it */
+    shared32 shared;                 /* block_shared(); the owner of a block that it prepares clears it */
     shared16 holders[BLOCK_HOLDERS]; /* participants with views of it, once it is HELD; 0: none */
 };
 

@@ -14,11 +14,13 @@
 #endif
 
 #define QUEUE_KEEP ((uint64_t)256 << 20) /* bytes of free large blocks that nobody gives back before a pause */
-#define QUEUE_SLACK ((uint64_t)1 << 20)  /* an item of any size is let into a queue that has no more than this */
 #define QUEUE_TOUCH ((uint64_t)64 << 10) /* from here on pages are mapped in bulk */
 #define QUEUE_AWAIT ((uint64_t)1 << 20)  /* a block of this size is waited for rather than made, */
 #define QUEUE_AWAIT_BLOCKS 3u            /* once there are so many, */
 #define QUEUE_HASTE 8u                   /* unless it was in vain lately */
+#ifndef QUEUE_SLACK
+#define QUEUE_SLACK ((uint64_t)1 << 20) /* an item of any size is let into a queue that has no more than this */
+#endif
 
 /* How much memory the blocks take: the kernel knows, whoever was killed. */
 static inline uint64_t memory_measure(const struct queue *q)

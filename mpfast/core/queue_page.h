@@ -58,7 +58,21 @@ static inline int cell_was_taken(const struct queue *q, uint64_t cell, uint64_t 
     struct block *b = block_at(q, name_class(cell_what(cell)), name_index(cell_what(cell)));
     if (b == NULL)
         return -ENOMEM;
-    return !block_has_ticket(load_seq(&b->word), ticket); /* pairs with the CAS in item_take_block */
+    uint64_t word = load_seq(&b->word); /* pairs with the CAS in item_take_block */
+    return block_word_sound(word) ? !block_has_ticket(word, ticket) : queue_damaged(q);
+}
+
+/* The head's cell was not there, or empty. -EAGAIN: so it is, and may be; 0: look again. Else there is damage, as all below
+ * the tail are filled, and who filled one has seen the tail there. */
+static inline int head_empty(const struct queue *q, uint64_t head)
+{
+    uint64_t tail = load_acquire(&q->header->tail); /* pairs with tail_advance */
+    shared64 *cell = cell_find(q, head);
+    if (cell != NULL && load_seq(cell) != cell_empty(ticket_page(head))) /* pairs with cell_fill */
+        return 0;
+    if (load_seq(&q->header->head) != head) /* pairs with head_advance: not past, so not yet installed */
+        return 0;
+    return tail <= head && head <= tail + 1 ? -EAGAIN : queue_damaged(q);
 }
 
 /* Moves the head over what was taken. Returns it in *head; what it names is not taken, or not filled. */

@@ -47,16 +47,12 @@ static inline bool reap_unpublished(const struct queue *q, uint64_t name, struct
 
 static inline void reap_block(const struct queue *q, uint64_t name, struct block *b, uint32_t index)
 {
-    uint64_t word = load_acquire(&b->word); /* pairs with block_try */
-    bool owned = block_state(word) == BLOCK_OWNED && block_participant(word) == index;
     bool large = name_class(name) >= QUEUE_LARGE;
-    if (large && load_relaxed(&large_block(b)->shared) != BLOCK_PRIVATE) {
-        if (owned)
-            hold_end(q, large_block(b), index, word);
-        else if (hold_has(large_block(b), index))
-            hold_end(q, large_block(b), index, load_relaxed(&b->word));
+    uint32_t shared = large ? load_acquire(&large_block(b)->shared) : BLOCK_PRIVATE; /* pairs with hold_add */
+    uint64_t word = load_acquire(&b->word);                                          /* pairs with block_try */
+    if (large && hold_reap(q, large_block(b), index, shared, word))
         return;
-    }
+    bool owned = block_state(word) == BLOCK_OWNED && block_participant(word) == index;
     if (!owned && !reap_unpublished(q, name, b, index))
         return;
     if (large)

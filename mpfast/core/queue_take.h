@@ -41,7 +41,7 @@ static inline int item_take_block(const struct queue *q, uint64_t name, uint64_t
     prefetch_write(b);
     uint64_t word = load_relaxed(&b->word); /* the cell was read with acquire, and the CAS orders the rest */
     if (!block_has_ticket(word, ticket))
-        return 0;
+        return block_word_sound(word) ? 0 : queue_damaged(q);
     if (name_class(name) >= QUEUE_LARGE && block_data(q, b, name_class(name), name_index(name)) == NULL)
         return -ENOMEM; /* while it is not ours yet */
     /* pairs with cell_was_taken, and with block_free */
@@ -72,17 +72,17 @@ static inline int ticket_take(const struct queue *q, struct queue_item *item)
         shared64 *cell = cell_find(q, h);
         if (unlikely(patience_lost(&p, h)))
             return queue_damaged(q);
-        if (unlikely(cell == NULL)) {
-            if (load_seq(&q->header->head) == h) /* pairs with head_advance: not past, so not yet installed */
-                return -EAGAIN;
+        uint64_t seen = 0;
+        int rc;
+        /* pairs with cell_fill: the payload is read after it */
+        if (unlikely(cell == NULL || (seen = load_seq(cell)) == cell_empty(ticket_page(h)))) {
+            if ((rc = head_empty(q, h)) < 0)
+                return rc;
             continue;
         }
-        uint64_t seen = load_seq(cell); /* pairs with cell_fill: the payload is read after it */
-        if (seen == cell_empty(ticket_page(h)))
-            return -EAGAIN;
         if (!cell_of_page(seen, ticket_page(h)))
             continue;
-        int rc = item_take(q, cell, seen, h, item);
+        rc = item_take(q, cell, seen, h, item);
         if (unlikely(rc < 0))
             return rc;
         head_advance(q, h);

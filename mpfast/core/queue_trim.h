@@ -8,8 +8,12 @@
 
 #include "queue_block.h"
 
+#ifndef QUEUE_CHUNK
 #define QUEUE_CHUNK ((uint64_t)64 << 10) /* small blocks come and go in pieces of this size; the first one stays */
+#endif
+#ifndef SEGMENTS_KEPT
 #define SEGMENTS_KEPT 8u
+#endif
 
 /* Punches a large block, which is ours. */
 static inline void large_punch(const struct queue *q, uint32_t class, uint32_t index, struct large_block *b)

@@ -18,6 +18,7 @@ static struct {
     long seen;
     int signal;
     bool reads; /* reads count as well */
+    long end;   /* who was stopped and goes on is killed before this access; 0: before none */
 } fault;
 
 static pid_t fault_pid(void);
@@ -26,6 +27,8 @@ static inline void fault_point(void)
 {
     if (fault.at != 0 && ++fault.seen == fault.at)
         kill(fault_pid(), fault.signal);
+    if (fault.end != 0 && fault.seen == fault.end)
+        kill(fault_pid(), SIGKILL);
 }
 
 #define POINT() fault_point()

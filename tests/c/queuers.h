@@ -88,7 +88,7 @@ static inline uint32_t item_number(const struct queue_item *item)
 
 static inline int item_get(struct queue *q, uint32_t *number)
 {
-    struct queue_item item;
+    struct queue_item item = {0};
     int rc = queue_take(q, &item);
     if (rc < 0)
         return rc;
@@ -173,7 +173,7 @@ static inline void books_drain(struct books *b, struct queue *q)
         EXPECT(number >= last[b->begun[number]]);
         last[b->begun[number]] = number;
     }
-    EXPECT_EQ(rc, -EAGAIN);
+    EXPECT_EQ(rc, queue_is_shutdown(q) ? -ESHUTDOWN : -EAGAIN);
     EXPECT(queue_empty(q) && queue_size(q) == 0);
 }
 

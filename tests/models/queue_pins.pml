@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* One pinned block, its owner, the children that inherited views of it, and whoever gets the block after them.
  *
- * Process 0 has taken the block and forks CHILDREN children; all of them keep views of it for a while, and then have
- * done with it. A stranger takes the block whenever it is free. Killing is as in lock.pml; the last reaper is never
- * killed.
+ * Process 0 has taken the block and forks CHILDREN children (CHAIN: one, and each child forks the next); all of them keep
+ * views of it for a while, and then have done with it. A stranger takes the block whenever it is free, and shares it, too, with nobody in particular. Killing is
+ * as in lock.pml; the last reaper is never killed.
  *
  * Checked: the block is not freed while a living process keeps views of it, or while the stranger has it; and when all
  * have done with it or were reaped, it is free.
@@ -37,17 +37,23 @@
 
 byte word = OWNED(0, 1);
 byte era = 1;
-byte holder[KEEPERS]; /* an entry of the block's: 0, or the era, and whether the process has begun to leave */
+byte mine; /* the word of the stranger, while it has the block */
+byte shared; /* the last era in which the owner shared it */
+bool holder[KEEPERS + 1];
 bool born[KEEPERS];
-bool over[KEEPERS];   /* has ended by itself, or was reaped */
-byte right[KEEPERS];  /* who may reap it, process + 1 */
+bool over[KEEPERS];  /* has ended by itself, or was reaped */
+byte right[KEEPERS]; /* who may reap it, process + 1 */
 bool up[PROCESSES];
 bool keeps[KEEPERS];
 
-#define HOLDS(era) ((era) << 2 | 1)
-#define LEAVING(era) ((era) << 2 | 2)
+#define SHARED(s, w) (s != 0 && w != 0 && ERA(w) == ERA(OWNED(0, s)))
 #define HELD(byte) (byte != 0 && up[byte - 1])
-#define ENDED(p) (!over[p] && (born[p] -> !up[p] : !up[0]))
+#ifdef CHAIN
+#define PARENT(p) (p - 1)
+#else
+#define PARENT(p) 0
+#endif
+#define ENDED(p) (!over[p] && (born[p] -> !up[p] : p != 0 && !up[PARENT(p)]))
 
 inline expect_unused()
 {
@@ -60,63 +66,64 @@ inline expect_unused()
 #endif
 }
 
-/* hold_end, for participant p: this process, or one that is being reaped. Its entry is cleared last: as long as it is
- * there, somebody finishes. */
-inline hold_end(p)
+/* Whoever has done with the block, and whoever reaps a process, does this for a block that was shared in era e. */
+inline hold_settle(e)
 {
-    e = holder[p] >> 2;
-#ifdef NO_ERA
-    e = 0;
-#endif
-    if
-#ifdef CLEAR_FIRST
-    :: atomic { holder[p] == 0 && word != 0 && OWNER(word) == p -> e = ERA(word) }
-#else
-    :: holder[p] == 0 && word != 0 && OWNER(word) == p -> /* never shared: nobody else knows of it */
-        atomic { keeps[p] = false; expect_unused(); word = 0; goto ended }
-#endif
-    :: holder[p] == 0 && !(word != 0 && OWNER(word) == p) -> goto ended
-    :: else
-    fi;
-#ifdef CLEAR_FIRST
-    atomic { holder[p] = 0; keeps[p] = false };
-#else
-    atomic { holder[p] = LEAVING(e); keeps[p] = false };
-#endif
     do
     :: atomic {
            w = word;
            if
-           :: w == 0 || ERA(w) != e || (OWNER(w) < KEEPERS && holder[OWNER(w)] == HOLDS(e)) -> break
+           :: w == 0 || ERA(w) != e || holder[OWNER(w)] -> break
            :: else
            fi
        };
+#ifdef CHAIN /* step by step, and downwards, as a child that comes meanwhile may be behind us */
+       n = KEEPERS + 1;
+       do
+       :: atomic { n > 0 && !holder[n - 1] -> n-- }
+       :: else -> break
+       od;
+#else
        atomic {
-           n = 0;
+           n = KEEPERS + 1;
            do
-           :: n < KEEPERS && holder[n] != HOLDS(e) -> n++
+           :: n > 0 && !holder[n - 1] -> n--
            :: else -> break
            od
        };
+#endif
        atomic {
            if
-           :: word == w && n < KEEPERS -> word = OWNED(n, w >> 3)
-           :: word == w && n == KEEPERS ->
+           :: word == w && n > 0 -> word = OWNED(n - 1, w >> 3)
+           :: word == w && n == 0 ->
                expect_unused();
-               assert(OWNER(w) != STRANGER);
+               assert(OWNER(w) != STRANGER || mine == 0);
                word = 0;
                break
            :: else
            fi
        }
-    od;
-    atomic { /* somebody else may have the entry by now */
-        if
-        :: holder[p] == LEAVING(e) -> holder[p] = 0
-        :: else
-        fi
-    };
-ended:
+    od
+}
+
+/* hold_add, for the caller */
+inline hold_add_me(p)
+{
+#ifdef SHARED_FIRST
+    shared = word >> 3;
+    holder[p] = true
+#else
+    holder[p] = true;
+    shared = word >> 3
+#endif
+}
+
+/* For a process that is alive: the block is its own, or it holds it. */
+inline hold_end(p)
+{
+    e = ERA(word);
+    atomic { holder[p] = false; keeps[p] = false };
+    hold_settle(e);
     atomic { w = 0; e = 0; n = 0 }
 }
 
@@ -126,20 +133,30 @@ proctype keeper(byte me) provided (up[me])
 
     if
     :: me == 0 -> c = 1
-    :: me != 0 -> born[me]; goto work
+    :: me != 0 -> born[me]; c = me + 1
     fi;
     do
-    :: c <= CHILDREN -> /* queues_fork, then the fork */
-        holder[0] = HOLDS(ERA(word));
+#ifdef CHAIN
+    :: c == me + 1 && c <= CHILDREN -> /* queues_fork, then the fork */
+#else
+    :: me == 0 && c <= CHILDREN ->
+#endif
+        if
+        :: !holder[me] -> hold_add_me(me)
+        :: else
+        fi;
 #ifdef FORK_FIRST
         atomic { born[c] = true; keeps[c] = true };
-        holder[c] = HOLDS(ERA(word));
+        holder[c] = true;
 #else
-        holder[c] = HOLDS(ERA(word));
+        holder[c] = true;
+#ifndef NO_CLAIM
+        word = OWNED(me, word >> 3);
+#endif
         atomic { born[c] = true; keeps[c] = true };
 #endif
         c++
-    :: c > CHILDREN -> break
+    :: else -> break
     od;
 work:
     hold_end(me);
@@ -148,19 +165,28 @@ work:
 
 proctype stranger()
 {
-    byte turns, mine;
+    byte turns, w, e, n;
 end:
     do
     :: turns < USES ->
         atomic { word == 0 -> era++; word = OWNED(STRANGER, era); mine = word };
-        atomic { assert(word == mine); word = 0; turns++ }
+        if
+        :: hold_add_me(STRANGER)
+        :: skip
+        fi;
+        atomic { assert(word == mine); mine = 0; e = ERA(word) };
+        holder[STRANGER] = false;
+        hold_settle(e);
+        atomic { w = 0; e = 0; n = 0; turns++ }
     :: turns >= USES -> break
     od
 }
 
+/* reap_block: what was not shared is the dead one's alone, or not its at all. */
 proctype reaper(byte me) provided (up[me])
 {
     byte w, e, n, p;
+    bool was_shared;
 
 #define REAP(x) atomic { ENDED(x) && !HELD(right[x]) -> right[x] = me + 1; p = x }
 end:
@@ -173,8 +199,32 @@ end:
     :: REAP(2)
 #endif
     fi;
-    hold_end(p);
-    atomic { over[p] = true; right[p] = 0; p = 0; goto end }
+#ifdef WORD_FIRST
+    w = word;
+    atomic {
+        was_shared = SHARED(shared, w);
+#else
+    e = shared;
+    atomic {
+        w = word;
+        was_shared = SHARED(e, w);
+#endif
+        e = ERA(w);
+#ifdef HOLDERS_ONLY
+        if
+        :: w != 0 && OWNER(w) != p && !holder[p] -> w = 0; e = 0; goto done
+        :: else
+        fi
+#endif
+    };
+    holder[p] = false;
+    if
+    :: was_shared -> hold_settle(e)
+    :: !was_shared && w != 0 && OWNER(w) == p -> atomic { assert(word == w); expect_unused(); word = 0 }
+    :: else
+    fi;
+done:
+    atomic { over[p] = true; right[p] = 0; p = 0; w = 0; e = 0; n = 0; was_shared = false; goto end }
 }
 
 proctype killer()

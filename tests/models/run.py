@@ -189,8 +189,14 @@ QUEUE_PINS = [
     Run("queue_pins", "two children", "CHILDREN=2"),
     Run("queue_pins", "kills", "KILLS=1 REAPERS=1"),
     Run("queue_pins", "kills of reapers", "KILLS=2 REAPERS=2"),
-    Run("queue_pins", "NO_ERA", "", "!=(1+1)"),
-    Run("queue_pins", "CLEAR_FIRST", "KILLS=2 REAPERS=2", KEPT),
+    Run("queue_pins", "a child's child", "CHILDREN=2 CHAIN"),
+    Run("queue_pins", "kills, two children", "CHILDREN=2 KILLS=1 REAPERS=1 USES=0"),
+    Run("queue_pins", "kills, a child's child", "CHILDREN=2 CHAIN KILLS=1 REAPERS=1 USES=0"),
+    Run("queue_pins", "NO_CLAIM", "CHILDREN=2 CHAIN", "keeps["),
+    Run("queue_pins", "NO_ERA", "", "mine==0"),
+    Run("queue_pins", "SHARED_FIRST", "KILLS=1 REAPERS=1", "mine==0"),
+    Run("queue_pins", "WORD_FIRST", "KILLS=1 REAPERS=1", "word==w"),
+    Run("queue_pins", "HOLDERS_ONLY", "KILLS=2 REAPERS=2", KEPT),
     Run("queue_pins", "FORK_FIRST", "", KEPT),
 ]
 
