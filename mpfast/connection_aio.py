@@ -2,12 +2,16 @@
 """Connections in an event loop, without a thread: Connection.arecv() and asend().
 
 Each loop has a line of receivers and one of senders for a connection. Who is first in it tries, and else has the loop
-watch the descriptor. The descriptor's own O_NONBLOCK is not touched. Half a message stays with the connection.
+watch the descriptor. The descriptor's own O_NONBLOCK is not touched. Half a message stays with the connection: whoever
+receives next has the rest of it, whoever sends next sends the rest first.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
+from collections import deque
+from contextlib import suppress
 from weakref import WeakKeyDictionary
 
 from . import receiving, sending
@@ -25,20 +29,25 @@ class Watch:
     def __init__(self, connection: Any, reading: bool) -> None:
         self.loop = asyncio.get_running_loop()
         self.connection, self.reading = connection, reading
-        self.fd = connection._facts()[0]
         self.future = self.loop.create_future()
+        self.pid = os.getpid()
+        self.fd = connection._watch()
 
     def wake(self) -> None:
         if not self.future.done():
             self.future.set_result(None)
 
     def remove(self) -> None:
-        if self.fd >= 0:
-            (self.loop.remove_reader if self.reading else self.loop.remove_writer)(self.fd)
-            self.fd = -1
+        """In a forked child there is nothing to do: the loop and its list of descriptors are the parent's."""
+        fd, self.fd = self.fd, -1
+        if fd >= 0 and self.pid == os.getpid():
+            (self.loop.remove_reader if self.reading else self.loop.remove_writer)(fd)
+            self.connection._unwatch()
 
     def closed(self) -> None:
         """The connection is about to be closed, in whatever thread."""
+        if self.pid != os.getpid():
+            return
         try:
             here = asyncio.get_running_loop() is self.loop
         except RuntimeError:
@@ -47,29 +56,65 @@ class Watch:
             self.remove()
         if here:
             self.wake()
-        elif not self.loop.is_closed():
-            self.loop.call_soon_threadsafe(self.wake)
+        else:
+            with suppress(RuntimeError):  # the loop is closed, perhaps since a moment ago
+                self.loop.call_soon_threadsafe(self.wake)
 
     async def over(self) -> None:
-        watching = self.connection._watching
-        if watching is None:
-            watching = self.connection._watching = set()
-        (self.loop.add_reader if self.reading else self.loop.add_writer)(self.fd, self.wake)
+        watching = self.connection._watchers()
         watching.add(self)
         try:
+            (self.loop.add_reader if self.reading else self.loop.add_writer)(self.fd, self.wake)
             await self.future
         finally:
             watching.discard(self)
             self.remove()
 
 
-def line(connection: Any, reading: bool) -> asyncio.Lock:
-    """Those who wait in this loop, one after the other."""
-    if connection._lines is None:
-        connection._lines = WeakKeyDictionary()
-    lines = connection._lines.setdefault(asyncio.get_running_loop(), (asyncio.Lock(), asyncio.Lock()))
-    lock: asyncio.Lock = lines[reading]
-    return lock
+class Line:
+    """Those who wait in one loop, one after the other. asyncio.Lock would keep the loop alive."""
+
+    def __init__(self) -> None:
+        self.taken = False
+        self.waiting: deque[asyncio.Future[None]] = deque()
+
+    async def acquire(self) -> None:
+        if self.taken:
+            turn = asyncio.get_running_loop().create_future()
+            self.waiting.append(turn)
+            try:
+                await turn
+            except BaseException:
+                if turn.done() and not turn.cancelled():
+                    self.release()
+                raise
+            finally:
+                self.waiting = deque(future for future in self.waiting if future is not turn)
+        self.taken = True
+
+    def release(self) -> None:
+        """The turn goes straight to the next in line."""
+        while self.waiting:
+            turn = self.waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self.taken = False
+
+    async def __aenter__(self) -> None:
+        await self.acquire()
+
+    async def __aexit__(self, *_: object) -> None:
+        self.release()
+
+
+def line(connection: Any, reading: bool) -> Line:
+    """The line of the running loop."""
+    by_loop = connection._lines_by_loop(WeakKeyDictionary)
+    lines: tuple[Line, Line] | None = by_loop.get(loop := asyncio.get_running_loop())
+    if lines is None:
+        lines = by_loop[loop] = Line(), Line()
+    return lines[reading]
 
 
 async def receive(connection: Any) -> Any:

@@ -31,13 +31,19 @@ class Connection(Sender, _stdlib.Connection):
         return reduce_connection(self)
 
     async def arecv(self) -> Any:
-        """recv() for the running event loop, which goes on meanwhile. Cancelled, it leaves the message to the next."""
+        """recv() for the running event loop, which goes on meanwhile. Cancelled, it leaves the message to the next.
+
+        It takes the place of a reader that the loop had for this descriptor (loop.add_reader()).
+        """
         from .connection_aio import receive
 
         return await receive(self)
 
     async def asend(self, obj: Any) -> None:
-        """send() for the running event loop. Cancelled in the middle of a message, the loop sends the rest of it."""
+        """send() for the running event loop. Cancelled in the middle of a message, the loop sends the rest of it.
+
+        So does whoever sends next. It takes the place of a writer that the loop had for this descriptor.
+        """
         from .connection_aio import send
 
         await send(self, obj)
@@ -49,6 +55,7 @@ def Pipe(duplex: bool = True) -> tuple[Connection, Connection]:
 
 
 def reduce_connection(connection: Connection) -> Any:
+    connection._whole()
     fd, readable, writable, known = connection._facts()
     return rebuild_connection, (reduction.DupFd(fd), readable, writable, type(connection), known)
 

@@ -14,17 +14,20 @@ if TYPE_CHECKING:
 __all__ = ["Client", "Listener", "XmlClient", "XmlListener"]
 
 
-def _taken_over(stranger: Any) -> Connection:
-    """The same descriptor as a connection of ours."""
+def _taken_over(stranger: Any, greets: bool) -> Connection:
+    """The same descriptor as a connection of ours. greets: a handshake follows, which will show who is there."""
     ours = Connection(stranger.fileno())
     stranger._handle = None
-    ours._greet()
+    if greets:
+        ours._greet()
     return ours
 
 
 class _SocketListener(_stdlib.SocketListener):  # type: ignore[name-defined, misc]
+    _mpfast_greets: bool
+
     def accept(self) -> Connection:
-        return _taken_over(super().accept())
+        return _taken_over(super().accept(), self._mpfast_greets)
 
 
 class Listener(_stdlib.Listener):
@@ -38,6 +41,7 @@ class Listener(_stdlib.Listener):
 
     def _mpfast_adopt(self) -> None:
         self._listener.__class__ = _SocketListener  # type: ignore[attr-defined]
+        self._listener._mpfast_greets = bool(self._authkey)  # type: ignore[attr-defined]
 
 
 def Client(address: Any, family: str | None = None, authkey: bytes | None = None) -> Connection:
@@ -49,7 +53,7 @@ def Client(address: Any, family: str | None = None, authkey: bytes | None = None
     _stdlib._validate_family(family)  # type: ignore[attr-defined]
     if authkey is not None and not isinstance(authkey, bytes):
         raise TypeError("authkey should be a byte string")
-    connection = _taken_over(_stdlib.SocketClient(address))  # type: ignore[attr-defined]
+    connection = _taken_over(_stdlib.SocketClient(address), authkey is not None)  # type: ignore[attr-defined]
     if authkey is not None:
         try:
             _stdlib.answer_challenge(connection, authkey)

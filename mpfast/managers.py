@@ -43,12 +43,8 @@ class Server(_stdlib.Server):
         _take_over(self)
 
 
-class SharedMemoryServer(_stdlib.SharedMemoryServer):
+class SharedMemoryServer(Server, _stdlib.SharedMemoryServer):
     """multiprocessing's, behind a Listener of mpfast's."""
-
-    def __init__(self, *args: Any, **keywords: Any) -> None:
-        super().__init__(*args, **keywords)
-        _take_over(self)
 
 
 class _ProxyType:
@@ -69,7 +65,9 @@ class _ProxyType:
         return proxy
 
 
-class _OurContext:
+class BaseManager(_stdlib.BaseManager):  # type: ignore[no-redef]
+    """multiprocessing's, with mpfast's context unless `ctx` is given, and mpfast's connections."""
+
     _Server: Any = Server
     _registry: dict[str, Any]
 
@@ -77,29 +75,25 @@ class _OurContext:
         self, address: Any = None, authkey: Any = None, serializer: str = "pickle", ctx: Any = None, **rest: Any
     ) -> None:
         ctx = ctx or _default_context.get_context()
-        super().__init__(address, authkey, serializer, ctx, **rest)  # type: ignore[call-arg]
+        super().__init__(address, authkey, serializer, ctx, **rest)
         self._Client = _CLIENTS[serializer]
 
     def get_server(self) -> Any:
         """Returns the server, for serve_forever() in this process."""
-        return _take_over(super().get_server())  # type: ignore[misc]
+        return _take_over(super().get_server())
 
     @classmethod
     def register(cls, typeid: str, callable: Any = None, proxytype: Any = None, *args: Any, **keywords: Any) -> None:
         """Registers what the manager can make, as multiprocessing's does."""
         proxytype = _ProxyType(proxytype or _stdlib.AutoProxy)  # type: ignore[attr-defined]
-        super().register(typeid, callable, proxytype, *args, **keywords)  # type: ignore[misc]
+        super().register(typeid, callable, proxytype, *args, **keywords)
 
 
-class BaseManager(_OurContext, _stdlib.BaseManager):  # type: ignore[no-redef]
+class SyncManager(BaseManager, _stdlib.SyncManager):  # type: ignore[no-redef, misc]
     """multiprocessing's, with mpfast's context unless `ctx` is given, and mpfast's connections."""
 
 
-class SyncManager(_OurContext, _stdlib.SyncManager):  # type: ignore[no-redef]
-    """multiprocessing's, with mpfast's context unless `ctx` is given, and mpfast's connections."""
-
-
-class SharedMemoryManager(_OurContext, _stdlib.SharedMemoryManager):  # type: ignore[no-redef]
+class SharedMemoryManager(BaseManager, _stdlib.SharedMemoryManager):  # type: ignore[no-redef, misc]
     """multiprocessing's, with mpfast's context unless `ctx` is given, and mpfast's connections."""
 
     _Server = SharedMemoryServer

@@ -27,24 +27,17 @@ cdef list _spare = []
 loads = pickle.loads
 
 
-class _File:
-    """What the pickler writes to."""
-
-    def __init__(self, write):
-        self.write = write
-
-
-cdef class Pickling:
-    """One object being pickled: the pickler and what it has produced so far."""
+cdef class Pickled:
+    """What the pickler has produced so far. It does not know the pickler: what it holds goes with its last user."""
 
     def __cinit__(self):
         self.stream = []
         self.buffers = []
-        self.pickler = pickle.Pickler(_File(self.stream.append), 5, buffer_callback=self._keep_in_band)
-        self.dump = self.pickler.dump
-        self.clear_memo = self.pickler.clear_memo
 
-    def _keep_in_band(self, buffer):
+    def write(self, part):
+        self.stream.append(bytes(part) if type(part) is bytearray else part)  # as it is now, whoever changes it later
+
+    def keep_in_band(self, buffer):
         cdef Py_buffer view
         PyObject_GetBuffer(buffer, &view, PyBUF_ANY_CONTIGUOUS)
         size = view.len
@@ -53,6 +46,17 @@ cdef class Pickling:
             return True
         self.buffers.append(buffer)
         return False
+
+
+cdef class Pickling:
+    """One object being pickled: the pickler and what it has produced so far."""
+
+    def __cinit__(self):
+        self.made = Pickled.__new__(Pickled)
+        self.stream, self.buffers = self.made.stream, self.made.buffers
+        self.pickler = pickle.Pickler(self.made, 5, buffer_callback=self.made.keep_in_band)
+        self.dump = self.pickler.dump
+        self.clear_memo = self.pickler.clear_memo
 
     cdef refresh(self, uint64_t state):
         self.pickler.dispatch_table = {**_copyreg, **_registered}
@@ -76,7 +80,7 @@ cdef Pickling pickled(object obj, Py_ssize_t out_of_band=OUT_OF_BAND):
         pickling = _spare.pop()
     except IndexError:
         pickling = Pickling()
-    pickling.out_of_band = out_of_band
+    pickling.made.out_of_band = out_of_band
     pickling.run(obj)
     return pickling
 

@@ -24,6 +24,7 @@ cdef class Receiver(Wire):
     cdef object take_buffers(self, int mode, limit)
     cdef bint take_table(self, size_t size, int mode, limit) except -1
     cdef int allocate(self, size_t size, bint plain) except -1
+    cdef object announced(self)
     cdef object message(self, limit, bint spare)
     cdef size_t receive_into(self, uint8_t *to, size_t room) except? 0
     cdef int keep(self, const uint8_t *had, size_t done, size_t size) except -1

@@ -18,12 +18,17 @@ from libc.string cimport memcpy
 from mpfast.core.clock cimport NEVER
 from mpfast.core.framing cimport *
 from mpfast.core.hugemem cimport hugemem_advise
+from mpfast.core.turn cimport turn, turn_orphaned, turn_taken
 from mpfast.core.wire cimport *
 from mpfast.pickling cimport loads
 from mpfast.plainload cimport plain_load
 from mpfast.wire cimport Wire, fail
 
+import operator
 from multiprocessing.context import BufferTooShort
+
+cdef extern from "picklewalk.h" nogil:
+    size_t pickle_opcode(const uint8_t *p, size_t left)
 
 cdef extern from "Python.h":
     const size_t PY_SSIZE_T_MAX
@@ -35,6 +40,12 @@ cdef enum:
 cdef enum:
     NOGIL = 65536      # bytes from which other threads may run meanwhile
     SPARE = 4 << 20    # pickles of NOGIL to so many bytes are received in memory that is used again
+    FRAME_SLACK = 4096 # bytes by which a pickle with its buffers in it may be shorter than what is announced
+cdef enum:  # opcodes of pickle
+    FRAME = 0x95
+    NEXT_BUFFER = 0x97
+    READONLY_BUFFER = 0x98
+    STOP = 0x2e
 cdef list _spare = []  # at most one bytearray
 cdef object NOT_YET = object()
 not_yet = NOT_YET
@@ -63,7 +74,7 @@ cdef class Receiver(Wire):
         else:
             with nogil:
                 rc = wire_fill(self.open_fd, self.kind, to, size, done, &self.history, tried)
-            if rc < 0:
+            if rc < 0 or rc == WIRE_SLEEP:
                 rc = self.wait_for_more(rc, to, size, done)
         if rc == 0:
             self.ended(done[0] == start)
@@ -72,8 +83,8 @@ cdef class Receiver(Wire):
         return rc > 0
 
     cdef int wait_for_more(self, int rc, uint8_t *to, size_t size, size_t *done) except? -1:
-        """Goes on after signals, and with O_NONBLOCK if a message has begun."""
-        while rc == -EAGAIN or rc == -EINTR:
+        """Goes on after signals, asleep if nothing comes, and with O_NONBLOCK if a message has begun."""
+        while rc == -EAGAIN or rc == -EINTR or rc == WIRE_SLEEP:
             if rc == -EAGAIN:
                 if self.frame.got == 0:
                     return fail(rc)
@@ -83,8 +94,16 @@ cdef class Receiver(Wire):
             if self.fd < 0:
                 raise OSError("handle is closed")
             with nogil:
-                rc = wire_fill(self.open_fd, self.kind, to, size, done, &self.history, False)
+                if rc == WIRE_SLEEP:
+                    rc = wire_fill_asleep(self.open_fd, to, size, done)
+                else:
+                    rc = wire_fill(self.open_fd, self.kind, to, size, done, &self.history, False)
         return rc
+
+    cdef int orphaned(self, turn *t) except -1:
+        if t == &self.reading:
+            self.forget()
+        return 0
 
     cdef int ended(self, bint between) except -1:
         between = between and frame_kind(&self.frame) != FRAME_BUFFERS or self.frame.got == 0
@@ -159,10 +178,14 @@ cdef class Receiver(Wire):
         """Each piece gets its memory when those before it have come: what is only announced costs nothing."""
         cdef uint32_t count = frame_count(&self.frame)
         cdef uint64_t size = frame_length(&self.frame)
-        if not self.takes_buffers or count > FRAME_BUFFERS_MAX or limit is not None and size > limit:
+        if not self.takes_buffers or count > FRAME_BUFFERS_MAX:
+            self.bad_length()
+        if limit is not None and max(size, <size_t>count * 8) > limit + FRAME_SLACK:
             self.bad_length()
         if mode == TRY or self.parts is None and not self.take_table(<size_t>count * 8, mode, limit):
             return None
+        if limit is not None and self.announced() > limit + FRAME_SLACK:
+            self.bad_length()
         while <uint32_t>len(self.parts) <= count:
             if self.parts:
                 size = frame_entry(memory(self.table), len(self.parts) - 1)
@@ -182,11 +205,13 @@ cdef class Receiver(Wire):
         if not self.pull(memory(self.part), size, &self.done, 1, mode):
             return False
         self.table, self.part, self.parts = self.part, None, []
-        if limit is not None:
-            lengths = [frame_entry(memory(self.table), i) for i in range(size // 8)]
-            if sum(lengths, frame_length(&self.frame)) > limit:
-                self.bad_length()
         return True
+
+    cdef object announced(self):
+        """How long the pickle and its buffers are together."""
+        cdef Py_ssize_t i
+        lengths = [frame_entry(memory(self.table), i) for i in range(len(self.table) // 8)]
+        return sum(lengths, frame_length(&self.frame))
 
     cdef object message(self, limit, bint spare):
         self.check_read()
@@ -196,6 +221,10 @@ cdef class Receiver(Wire):
             message = self.take(TRY, limit, spare)
             if message is None:
                 message = self.take(BLOCK, limit, spare)
+            if limit is not None:
+                message = as_bytes(message)
+                if <size_t>len(message) > limit:
+                    self.bad_length()
         finally:
             self.end(&self.reading)
         return message
@@ -223,6 +252,7 @@ cdef class Receiver(Wire):
         self.check_read()
         PyObject_GetBuffer(buf, &view, PyBUF_ND)
         try:
+            offset = operator.index(offset)
             if offset < 0:
                 raise ValueError("negative offset")
             if offset > view.len:
@@ -269,15 +299,24 @@ cdef class Receiver(Wire):
         return 0
 
     def _pull(self):
-        """Takes the next message, for load(), or returns not_yet. Never waits, but for another thread's turn."""
+        """Takes the next message, for load(), or returns not_yet. Never waits."""
         self.check_read()
-        self.begin(&self.reading)
+        if not self.begin_now(&self.reading):
+            return NOT_YET
         try:
             self.check_read()
             message = self.take(STEP, None, False)
         finally:
             self.end(&self.reading)
         return NOT_YET if message is None else message
+
+
+    def _whole(self):
+        """OSError if a part of a message has been received: nobody else could go on with it."""
+        if turn_orphaned(&self.reading):
+            self.forget()
+        if self.frame.got > 0 and not turn_taken(&self.reading):
+            raise OSError("a message has been received in part: the connection cannot be sent to another process now")
 
 
 cdef object spare_memory(size_t size):
@@ -320,23 +359,39 @@ cdef bytes as_bytes(message):
 
 cdef bytes in_band(bytes pickled, list buffers):
     """The same pickle with the buffers in it. Nothing is loaded: who wants bytes may not trust them."""
-    import pickletools  # large, and seldom needed
+    try:
+        return with_buffers(pickled, buffers)
+    except OSError:
+        raise
+    except Exception as error:
+        raise OSError(f"a message that is no pickle: {error}") from None
 
+
+cdef bytes with_buffers(bytes pickled, list buffers):
+    cdef const uint8_t *p = <const uint8_t *>PyBytes_AS_STRING(pickled)
+    cdef size_t at = 0, start = 0, length, size = PyBytes_GET_SIZE(pickled)
     cdef list whole = []
-    cdef Py_ssize_t start = 0
     beside = iter(buffers)
-    ops = [(op.name, at) for op, _, at in pickletools.genops(pickled)]
-    for (name, at), (following, _) in zip(ops, [*ops[1:], ops[-1]]):
-        if name == "FRAME":  # its length would not be right; no pickle needs any
+    while at < size:
+        length = pickle_opcode(p + at, size - at)
+        if length == 0:
+            raise ValueError(f"its byte {at} is no opcode, or what belongs to it is missing")
+        if p[at] == FRAME:  # its length would not be right; no pickle needs any
             whole.append(pickled[start:at])
-            start = at + 9
-        elif name == "NEXT_BUFFER":
+            start = at + length
+        elif p[at] == NEXT_BUFFER:
             buffer = next(beside, None)
             if buffer is None:
                 raise OSError("a message with fewer buffers than its pickle needs")
-            readonly = following == "READONLY_BUFFER"
+            readonly = at + 1 < size and p[at + 1] == READONLY_BUFFER
             code = b"\x8e" if readonly else b"\x96"  # BINBYTES8, BYTEARRAY8
             whole += pickled[start:at], code, len(buffer).to_bytes(8, "little"), buffer
-            start = at + 1 + readonly
+            length += readonly
+            start = at + length
+        at += length
+        if p[at - length] == STOP:
+            break
+    else:
+        raise ValueError("it does not end")
     whole.append(pickled[start:])
     return b"".join(whole)

@@ -13,11 +13,14 @@ from libc.errno cimport EAGAIN, EINTR
 from libc.stdint cimport uint8_t, uint32_t
 from mpfast.core.clock cimport NEVER
 from mpfast.core.framing cimport *
+from mpfast.core.turn cimport turn_epoch
 from mpfast.core.wire cimport *
 from mpfast.pickling cimport IN_BAND, Pickling, done as give_back, pickled
 from mpfast.plaindump cimport PLAIN_SIZE, plain_dump, plain_head
 from mpfast.receiving cimport Receiver
 from mpfast.wire cimport fail
+
+import operator
 
 cdef enum:
     TRY    # with the interpreter's lock in hand
@@ -30,22 +33,25 @@ cdef enum:
 
 cdef class Outgoing:
     """A message on its way out: pointers to its parts, and how much of it has been written."""
-    cdef iovec *parts
-    cdef int first      # parts before it have been written
-    cdef int count
-    cdef bint begun     # has any of it been written?
-    cdef uint8_t head[16]
-    cdef uint8_t *table  # of the lengths of the buffers
-    cdef Py_buffer *views
-    cdef int viewed
-    cdef Pickling pickling  # keeps what the parts point to
 
     def __dealloc__(self):
-        for i in range(self.viewed):
-            PyBuffer_Release(&self.views[i])
+        self.release()
         PyMem_Free(self.views)
         PyMem_Free(self.parts)
         PyMem_Free(self.table)
+
+    cdef void release(self) noexcept:
+        while self.viewed > 0:
+            self.viewed -= 1
+            PyBuffer_Release(&self.views[self.viewed])
+
+    cdef int finish(self) except -1:
+        """All of it has been written."""
+        self.release()
+        if self.pickling is not None:
+            give_back(self.pickling)
+            self.pickling = None
+        return 0
 
     cdef int add(self, thing) except -1:
         cdef Py_buffer *view
@@ -98,16 +104,42 @@ cdef Outgoing outgoing(Pickling pickling):
 
 cdef class Sender(Receiver):
     """A connection that sends, too."""
-
-    cdef int served(self, bint begun) except -1:
+    cdef int served(self) except -1:
         """Serves signals between two attempts to write."""
+        PyErr_CheckSignals()
+        if self.fd < 0:
+            raise OSError("handle is closed")
+        return 0
+
+    cdef int settle(self, int mode) except -1:
+        """Sends the rest of what was begun: 1 nothing is left of it, 0 there is no room (unless mode is BLOCK)."""
+        cdef Outgoing out = self.unfinished
+        if out is None:
+            return 1
+        if self.unfinished_epoch == turn_epoch:
+            if not self.push(out.parts, out.count, &out.first, &out.begun, mode):
+                return 0
+            out.finish()
+        self.unfinished = None
+        return 1
+
+    cdef int send_parts(self, iovec *parts, int count, bint large) except -1:
+        """Sends a message. If that ends in the middle of it, nothing can follow."""
+        cdef int first = 0
+        cdef bint begun = False
+        self.begin(&self.writing)
         try:
-            PyErr_CheckSignals()
-            if self.fd < 0:
-                raise OSError("handle is closed")
+            self.check_write()
+            self.settle(BLOCK)
+            if large or not self.push(parts, count, &first, &begun, TRY):
+                self.push(parts, count, &first, &begun, BLOCK)
+        except ConnectionError:
+            raise  # and so will the next
         except BaseException:
-            self.torn = begun
+            self.torn = self.torn or begun
             raise
+        finally:
+            self.end(&self.writing)
         return 0
 
     cdef int push(self, iovec *parts, int count, int *first, bint *begun, int mode) except -1:
@@ -136,24 +168,15 @@ cdef class Sender(Receiver):
             elif n != -EINTR:
                 fail(<int>n)
             if mode != TRY:
-                self.served(begun[0])
+                self.served()
 
     cdef int transmit(self, uint8_t *head, size_t headed, const char *data, size_t size, bint dotted) except -1:
         """Sends a message of a header, data and perhaps the dot that ends a pickle."""
         cdef iovec parts[3]
-        cdef int first = 0
-        cdef bint begun = False
         parts[0].iov_base, parts[0].iov_len = head, headed
         parts[1].iov_base, parts[1].iov_len = <void *>data, size
         parts[2].iov_base, parts[2].iov_len = <void *><const char *>b".", dotted
-        self.begin(&self.writing)
-        try:
-            self.check_write()
-            if size >= NOGIL or not self.push(parts, 3, &first, &begun, TRY):
-                self.push(parts, 3, &first, &begun, BLOCK)
-        finally:
-            self.end(&self.writing)
-        return 0
+        return self.send_parts(parts, 3, size >= NOGIL)
 
     cdef Pickling pickle(self, obj):
         cdef Pickling pickling
@@ -200,15 +223,8 @@ cdef class Sender(Receiver):
             give_back(pickling)
             return 0
         out = outgoing(pickling)
-        self.begin(&self.writing)
-        try:
-            self.check_write()
-            self.push(out.parts, out.count, &out.first, &out.begun, BLOCK)
-        finally:
-            self.end(&self.writing)
-        del out
-        give_back(pickling)
-        return 0
+        self.send_parts(out.parts, out.count, True)
+        return out.finish()
 
     def send_bytes(self, buf, offset=0, size=None):
         """Sends `size` bytes (None: all) of a bytes-like object, from `offset` on, as one message. Blocks as send()."""
@@ -229,13 +245,13 @@ cdef class Sender(Receiver):
         view = PyMemoryView_GET_BUFFER(whole)
         if not PyBuffer_IsContiguous(view, b"C"):
             raise TypeError("memoryview: casts are restricted to C-contiguous views")
+        offset = operator.index(offset)
         if offset < 0:
             raise ValueError("offset is negative")
         if view.len < offset:
             raise ValueError("buffer length < offset")
-        if size is None:
-            size = view.len - offset
-        elif size < 0:
+        size = view.len - offset if size is None else operator.index(size)
+        if size < 0:
             raise ValueError("size is negative")
         elif offset + size > view.len:
             raise ValueError("buffer length < offset + size")
@@ -244,17 +260,36 @@ cdef class Sender(Receiver):
     def _prepare(self, obj):
         """The message of an object, for _push()."""
         self.check_write()
+        self.greeting = 0
         return outgoing(self.pickle(obj))
 
     def _push(self, Outgoing out):
-        """Writes as much as there is room for. True if that was all of it."""
+        """Writes as much as there is room for. True if that was all of it, or if others have sent the rest."""
         self.check_write()
-        self.begin(&self.writing)
+        if not self.begin_now(&self.writing):
+            return False
         try:
             self.check_write()
-            return bool(self.push(out.parts, out.count, &out.first, &out.begun, STEP))
+            return self.go_on(out)
+        except BaseException as error:
+            if self.unfinished is out:
+                self.torn, self.unfinished = out.begun and not isinstance(error, ConnectionError), None
+            raise
         finally:
             self.end(&self.writing)
+
+    cdef bint go_on(self, Outgoing out) except -1:
+        if not self.settle(STEP):
+            return False
+        if out.first < out.count:
+            self.unfinished, self.unfinished_epoch = out, turn_epoch
+            if not self.push(out.parts, out.count, &out.first, &out.begun, STEP):
+                if not out.begun:
+                    self.unfinished = None
+                return False
+            self.unfinished = None
+            out.finish()
+        return True
 
 
 def begun(Outgoing out):

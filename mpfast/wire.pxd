@@ -27,6 +27,8 @@ cdef class Wire:
     cdef place(self, int fd, bint readable, bint writable)
     cdef int shut(self) except -1
     cdef int release(self) except -1
+    cdef int orphaned(self, turn *t) except -1
+    cdef bint begin_now(self, turn *t) except -1
     cdef int begin(self, turn *t) except -1
     cdef int end(self, turn *t) except -1
     cdef int check_read(self) except -1

@@ -18,6 +18,8 @@ from mpfast.core.wire cimport *
 
 import os
 
+cdef dict _closing = {}  # by id: closed, but a call is in the middle of using the descriptor
+
 cdef extern from "<unistd.h>" nogil:
     int close(int fd)
 
@@ -55,20 +57,24 @@ cdef class Wire:
         self.shut()
 
     def __dealloc__(self):
-        if self.fd >= 0:
-            close(self.fd)
+        if self.open_fd >= 0:
+            close(self.open_fd)
 
     def close(self):
         """Closes the connection. What another thread has begun, it may finish."""
         self.shut()
 
     cdef int shut(self) except -1:
-        if self.fd < 0:
+        if self.fd >= 0:
+            self.fd = -1
+            try:
+                for watch in tuple(self._watching or ()):
+                    watch.closed()
+            finally:
+                if users_count(&self.users) > 0:
+                    _closing[id(self)] = self
+                self.release()
             return 0
-        self.fd = -1
-        if self._watching:
-            for watch in tuple(self._watching):
-                watch.closed()
         return self.release()
 
     cdef int release(self) except -1:
@@ -77,6 +83,7 @@ cdef class Wire:
         if users_count(&self.users) > 0 or self.fd >= 0 or fd < 0:
             return 0
         self.open_fd = -1
+        _closing.pop(id(self), None)
         with nogil:
             rc = -errno if close(fd) < 0 else 0
         return fail(rc) if rc < 0 and rc != -EINTR else 0
@@ -123,11 +130,26 @@ cdef class Wire:
         """What a copy in another process must know: the descriptor, without taking it from us, and what we know."""
         if self.fd < 0:
             raise OSError("handle is closed")
-        return self.fd, self.reads, self.writes, (self.sends_buffers, self.takes_buffers, self.paired, self.exposed)
+        known = self.sends_buffers, self.takes_buffers, self.paired, self.exposed, self.torn
+        return self.fd, self.reads, self.writes, known
 
-    def _know(self, sends_buffers, takes_buffers, paired=False, exposed=False):
+    def _know(self, sends_buffers, takes_buffers, paired=False, exposed=False, torn=False):
         self.sends_buffers, self.takes_buffers = sends_buffers, takes_buffers
-        self.paired, self.exposed = paired, exposed
+        self.paired, self.exposed, self.torn = paired, exposed, torn
+
+    def _watchers(self):
+        """A set of the event loops in which somebody waits."""
+        if self._watching is None:
+            self._watching = set()
+        return self._watching
+
+    def _lines_by_loop(self, make):
+        """Who waits in which event loop; make() makes it empty. Two threads get the same."""
+        if self._lines is None:
+            made = make()
+            if self._lines is None:
+                self._lines = made
+        return self._lines
 
     def _greet(self):
         """It is new: who is at the other end will show."""
@@ -149,10 +171,23 @@ cdef class Wire:
             raise OSError("a message was interrupted in the middle: no other can follow it")
         return 0
 
+    cdef int orphaned(self, turn *t) except -1:
+        """A thread that only our parent has was in the middle of a message, and goes on with it there."""
+        return 0
+
+    cdef bint begin_now(self, turn *t) except -1:
+        """As begin(), if nobody else has the turn."""
+        if turn_taken(t) and not turn_mine(t):
+            return False
+        self.begin(t)
+        return True
+
     cdef int begin(self, turn *t) except -1:
         """Takes the turn to read or to write; to be given back with end()."""
         cdef uint32_t seen
         cdef int rc
+        if turn_orphaned(t):
+            self.orphaned(t)
         while turn_taken(t):
             if turn_mine(t):
                 raise RuntimeError("reentrant call: this thread is reading from or writing to the connection already")
@@ -173,6 +208,18 @@ cdef class Wire:
         if self.fd < 0:
             self.release()
         return 0
+
+    def _watch(self):
+        """The descriptor, which stays open until _unwatch()."""
+        if self.fd < 0:
+            raise OSError("handle is closed")
+        users_enter(&self.users)
+        return self.fd
+
+    def _unwatch(self):
+        users_leave(&self.users)
+        if self.fd < 0:
+            self.release()
 
     def poll(self, timeout=0.0):
         """Is there anything to receive, or the end? Waits for it up to `timeout` seconds (None: for ever)."""
@@ -239,3 +286,12 @@ def pair(cls, duplex):
     one._know(True, True, True)
     other._know(True, True, True)
     return one, other
+
+
+def _after_fork():
+    """Calls that other threads of our parent's are in do not end here."""
+    for wire in tuple(_closing.values()):
+        (<Wire>wire).release()
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -22,11 +22,25 @@ struct turn {
 
 static uint32_t turn_epoch; /* how many forks lie between the first process and this one; each library has its own */
 
-static void turn_forked(void) { turn_epoch++; }
+static pthread_t turn_forker; /* the thread that forked this process; the only one of its parent's that it has */
+
+static void turn_forked(void)
+{
+    turn_epoch++;
+    turn_forker = pthread_self();
+}
 
 __attribute__((constructor)) static void turn_install(void) { pthread_atfork(NULL, NULL, turn_forked); }
 
-static inline bool turn_taken(const struct turn *t) { return t->taken && t->epoch == turn_epoch; }
+/* Also in the child of a signal handler that has forked: the call that it interrupted goes on there. */
+static inline bool turn_taken(const struct turn *t)
+{
+    return t->taken &&
+           (t->epoch == turn_epoch || (t->epoch + 1 == turn_epoch && pthread_equal(t->holder, turn_forker)));
+}
+
+/* Was a thread of our parent's, which we have not, in the middle of a message when we were forked? */
+static inline bool turn_orphaned(const struct turn *t) { return t->taken && !turn_taken(t); }
 
 static inline bool turn_mine(const struct turn *t) { return turn_taken(t) && pthread_equal(t->holder, pthread_self()); }
 

@@ -226,24 +226,33 @@ static inline ssize_t wire_read_soon(int fd, enum wire_kind kind, uint8_t *to, s
     return n;
 }
 
-/* Fills `to` from *done on. 1: full; 0: the end, after *done bytes; -EINTR: serve signals, then go on; -EAGAIN: the
- * descriptor has O_NONBLOCK. */
+/* Fills `to` from *done on without sleeping. 1: full; 0: the end, after *done bytes; WIRE_SLEEP: serve signals, which may
+ * have come meanwhile, then call wire_fill_asleep(). tried: there was nothing just now. */
+#define WIRE_SLEEP 2
 static inline int wire_fill(int fd, enum wire_kind kind, uint8_t *to, size_t size, size_t *done, struct wire_history *h,
                             bool tried)
 {
     while (*done < size) {
         ssize_t n = wire_read_soon(fd, kind, to + *done, size - *done, h, tried);
-        bool slept = n == -EAGAIN;
-        if (slept)
-            n = wire_read(fd, to + *done, size - *done);
+        if (n == -EAGAIN)
+            return WIRE_SLEEP;
         if (n <= 0)
             return (int)n;
         *done += (size_t)n;
         tried = false;
-        if (slept && *done < size)
-            return -EINTR;
     }
     return 1;
+}
+
+/* The same with one read that sleeps. -EINTR: serve signals, then go on with wire_fill(); -EAGAIN: the descriptor has
+ * O_NONBLOCK. */
+static inline int wire_fill_asleep(int fd, uint8_t *to, size_t size, size_t *done)
+{
+    ssize_t n = wire_read(fd, to + *done, size - *done);
+    if (n <= 0)
+        return (int)n;
+    *done += (size_t)n;
+    return *done == size ? 1 : -EINTR;
 }
 
 /* The same without ever waiting: -EAGAIN if it is not all there. */
@@ -261,23 +270,29 @@ static inline int wire_fill_now(int fd, enum wire_kind kind, uint8_t *to, size_t
 /* Being looked at ----------------------------------------------------------------------------------------------------
  *
  * Whoever takes the descriptor of a receiving end may read it without us. The writer, in whatever process, can see
- * that: a pipe's two ends are one inode, whose sticky bit says so; a socket that has a name says so to its peer. */
+ * that: a pipe's two ends are one inode, whose sticky bit says so, or, if a process under another uid must set it, which
+ * it may not, a size that no new pipe has; a socket that has a name says so to its peer. */
+
+#define WIRE_PIPE_MARK 131072
+#define WIRE_PIPE_MARK_TOO 32768 /* where the user's pipes may not grow */
 
 static inline void wire_expose(int fd, enum wire_kind kind)
 {
-    if (kind == WIRE_PIPE)
-        (void)!fchmod(fd, S_IRUSR | S_IWUSR | S_ISVTX);
+    if (kind == WIRE_PIPE && fchmod(fd, S_IRUSR | S_IWUSR | S_ISVTX) < 0 && fcntl(fd, F_SETPIPE_SZ, WIRE_PIPE_MARK) < 0)
+        (void)fcntl(fd, F_SETPIPE_SZ, WIRE_PIPE_MARK_TOO);
     struct sockaddr_un nameless = {.sun_family = AF_UNIX};
     if (kind == WIRE_SOCKET)
         (void)!bind(fd, (struct sockaddr *)&nameless, sizeof(sa_family_t)); /* the kernel chooses a name */
 }
+
+static inline bool wire_pipe_marked(int size) { return size == WIRE_PIPE_MARK || size == WIRE_PIPE_MARK_TOO; }
 
 /* Has the end at the other side been looked at? When in doubt, yes. */
 static inline bool wire_exposed(int fd, enum wire_kind kind)
 {
     struct stat s;
     if (kind == WIRE_PIPE)
-        return fstat(fd, &s) < 0 || s.st_mode & S_ISVTX;
+        return fstat(fd, &s) < 0 || s.st_mode & S_ISVTX || wire_pipe_marked(fcntl(fd, F_GETPIPE_SZ));
     struct sockaddr_un name;
     socklen_t length = sizeof name;
     return getpeername(fd, (struct sockaddr *)&name, &length) < 0 || length > sizeof(sa_family_t);

@@ -30,6 +30,8 @@ cdef extern from "core/wire.h" nogil:
     ssize_t wire_write_now(int fd, wire_kind kind, const iovec *parts, int count)
     int wire_advance(iovec *parts, int first, int count, size_t size)
     int wire_fill(int fd, wire_kind kind, uint8_t *to, size_t size, size_t *done, wire_history *h, bint tried)
+    const int WIRE_SLEEP
+    int wire_fill_asleep(int fd, uint8_t *to, size_t size, size_t *done)
     int wire_fill_now(int fd, wire_kind kind, uint8_t *to, size_t size, size_t *done)
     void wire_expose(int fd, wire_kind kind)
     bint wire_exposed(int fd, wire_kind kind)
