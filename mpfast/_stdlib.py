@@ -8,8 +8,7 @@ here: objects that were made of it before can still be pickled, and classes that
 from __future__ import annotations
 
 
-def keep(cls: type) -> type:
+def keep(cls: type) -> None:
     """Makes this module the home of a class."""
     globals()[cls.__qualname__] = cls
     cls.__module__ = __name__
-    return cls

@@ -8,6 +8,7 @@ BaseContext is the stdlib's, made with this context, so that it uses mpfast's lo
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from multiprocessing import process, reduction
 from multiprocessing.context import (
     AuthenticationError,
@@ -38,7 +39,7 @@ __all__ = [
 
 
 _extensions: ModuleType | None = None
-_queue_classes: ModuleType | None = None
+_queues_name = "mpfast.queues"  # the module whose classes are the queues; the stand-in has others
 
 
 def _synchronize() -> ModuleType:
@@ -52,13 +53,7 @@ def _synchronize() -> ModuleType:
 
 
 def _queues() -> ModuleType:
-    """The module whose classes are the queues: mpfast.queues, or what stands in for multiprocessing's."""
-    global _queue_classes
-    if _queue_classes is None:
-        from . import queues
-
-        _queue_classes = queues
-    return _queue_classes
+    return import_module(_queues_name)
 
 
 class Context(BaseContext):

@@ -5,9 +5,8 @@ The only place that changes multiprocessing. What it changes, and how, so that n
 
 * The default context and those of the start methods get mpfast's classes, in place: whoever holds one, or a method of
   one, makes mpfast's objects from now on.
-* Names in the submodules, because the stdlib's own functions look them up there when they are called. In `queues` they
-  are properties of the module: its functions use its globals, which stay the stdlib's.
-* The classes that are replaced find a second home, so that objects made of them before can be pickled.
+* Names in the submodules (standin_names.py), because the stdlib's own functions look them up there when they are called.
+* The classes that are replaced find a second home (_stdlib.py), so that objects made of them before can be pickled.
 * Who derives from a queue of multiprocessing gets the stdlib's class as a base, with all the private parts it may use.
 * Interpreters that multiprocessing starts do the same before anything else. Programs that the program starts do not.
 """
@@ -16,33 +15,35 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from multiprocessing import connection as _connection
+import sys
 from multiprocessing import context as _context
-from multiprocessing import managers as _managers
-from multiprocessing import queues as _queues
-from multiprocessing import synchronize as _synchronize
-from multiprocessing import util as _util
 
-from . import _stdlib, connection, context, synchronize
-from .standin_queues import QUEUES, Replaced
+from . import _stdlib, context
+from .standin_names import Finder, replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from types import ModuleType
     from typing import Any
 
 __all__ = ["install", "installed"]
 
-SYNCHRONIZE = ("Barrier", "BoundedSemaphore", "Condition", "Event", "Lock", "RLock", "Semaphore")
-CONNECTION = ("Client", "Connection", "Listener", "Pipe", "wait")
 CONTEXT = (
     *("DefaultContext", "ForkContext", "ForkServerContext", "SpawnContext"),
     *("ForkProcess", "ForkServerProcess", "Process", "SpawnProcess"),
 )
+NAMES = {
+    "synchronize": ("Barrier", "BoundedSemaphore", "Condition", "Event", "Lock", "RLock", "Semaphore"),
+    "connection": ("Client", "Connection", "Listener", "Pipe", "XmlClient", "XmlListener", "wait"),
+    "queues": ("JoinableQueue", "Queue", "SimpleQueue"),
+}
+SOURCES = {"queues": "mpfast.standin_queues"}
 METHODS = {"fork": "ForkContext", "forkserver": "ForkServerContext", "spawn": "SpawnContext"}
+PROGRAMS = ("from multiprocessing.spawn import", "from multiprocessing.forkserver import")
 
 _installed = False
+_finder = Finder()
 
 
 def installed() -> bool:
@@ -60,12 +61,12 @@ def install() -> None:
         return
     _installed = True
     _share_contexts()
-    _replace(_synchronize, synchronize, SYNCHRONIZE)
-    _replace(_connection, connection, CONNECTION)
-    _replace(_context, context, CONTEXT)
-    _replace_queues()
-    _rebind()
-    _reach_children()
+    _rename_contexts()
+    for name in NAMES:
+        _finder.when_imported(f"multiprocessing.{name}", _replace)
+    if managers := sys.modules.get("multiprocessing.managers"):
+        _lead_managers(managers)
+    _finder.when_imported("multiprocessing.util", _reach_children)
 
 
 def _share_contexts() -> None:
@@ -78,33 +79,33 @@ def _share_contexts() -> None:
         context._concrete_contexts[method] = instance
     theirs.__class__ = context.DefaultContext
     ours.__dict__ = theirs.__dict__
+    context._queues_name = "multiprocessing.queues"
     if chosen is not None:
         ours.set_start_method(chosen, force=True)
 
 
-def _replace(there: ModuleType, here: ModuleType, names: Sequence[str]) -> None:
-    for name in names:
-        before = getattr(there, name)
-        if isinstance(before, type):
-            _stdlib.keep(before)
-        setattr(there, name, getattr(here, name))
-
-
-def _replace_queues() -> None:
-    for cls in QUEUES.values():
-        cls.stands_for = _stdlib.keep(cls.stands_for)
-    _queues.__class__ = Replaced
-    context._queue_classes = _queues
-
-
-def _rebind() -> None:
-    """Copies of what was replaced: in the package, and where managers look for connections."""
+def _rename_contexts() -> None:
+    """Their classes, and the package's copies of what is bound to the default context."""
+    for name in CONTEXT:
+        _stdlib.keep(getattr(_context, name))
+        setattr(_context, name, getattr(context, name))
     default = _context._default_context
     for name in multiprocessing.__all__:
         if getattr(getattr(multiprocessing, name), "__self__", None) is default:
             setattr(multiprocessing, name, getattr(default, name))
     multiprocessing.Process = context.Process  # type: ignore[misc, assignment]
-    _managers.listener_client.update(  # type: ignore[attr-defined]
+
+
+def _replace(module: ModuleType) -> None:
+    name = module.__name__.rpartition(".")[2]
+    replace(module, NAMES[name], SOURCES.get(name, f"mpfast.{name}"))
+
+
+def _lead_managers(managers: ModuleType) -> None:
+    """They have taken Listener and Client from multiprocessing.connection when they were imported."""
+    from . import connection
+
+    managers.listener_client.update(
         pickle=(connection.Listener, connection.Client), xmlrpclib=(connection.XmlListener, connection.XmlClient)
     )
 
@@ -118,15 +119,12 @@ def preamble() -> str:
     )
 
 
-def _reach_children() -> None:
+def _reach_children(util: Any) -> None:
     """All of multiprocessing's interpreters are started by one function, with a program that begins with an import."""
-    start: Callable[..., int] = _util.spawnv_passfds  # type: ignore[attr-defined]
+    start = util.spawnv_passfds
 
-    def spawnv_passfds(path: Any, args: Sequence[Any], passfds: Any) -> int:
-        programs = ("from multiprocessing.spawn import", "from multiprocessing.forkserver import")
-        changed = [preamble() + arg if isinstance(arg, str) and arg.startswith(programs) else arg for arg in args]
+    def spawnv_passfds(path: Any, args: Sequence[Any], passfds: Any) -> Any:
+        changed = [preamble() + arg if isinstance(arg, str) and arg.startswith(PROGRAMS) else arg for arg in args]
         return start(path, changed, passfds)
 
-    _util.spawnv_passfds = spawnv_passfds  # type: ignore[attr-defined]
-
-
+    util.spawnv_passfds = spawnv_passfds

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The queues that stand in for multiprocessing's, and the module in which they do."""
+"""The queues that stand in for multiprocessing's."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from . import queues
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+_stdlib: dict[str, Any] = vars(_queues)
 
 
 class StandIn(type):
@@ -27,41 +29,17 @@ class StandIn(type):
     def __init__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **keywords: Any) -> None:
         super().__init__(name, bases, namespace)
         cls.stands_for = bases[1]
-        cls.__module__ = bases[1].__module__
+        cls.__module__ = "multiprocessing.queues"
         cls.__doc__ = bases[0].__doc__
 
 
-class Queue(queues.Queue, _queues.Queue, metaclass=StandIn):  # type: ignore[misc, type-arg]
+class Queue(queues.Queue, _stdlib["Queue"], metaclass=StandIn):  # type: ignore[misc, type-arg]
     __slots__ = ()
 
 
-class JoinableQueue(queues.JoinableQueue, _queues.JoinableQueue, metaclass=StandIn):  # type: ignore[misc, type-arg]
+class JoinableQueue(queues.JoinableQueue, _stdlib["JoinableQueue"], metaclass=StandIn):  # type: ignore[misc, type-arg]
     __slots__ = ()
 
 
-class SimpleQueue(queues.SimpleQueue, _queues.SimpleQueue, metaclass=StandIn):  # type: ignore[misc, type-arg]
+class SimpleQueue(queues.SimpleQueue, _stdlib["SimpleQueue"], metaclass=StandIn):  # type: ignore[misc, type-arg]
     __slots__ = ()
-
-
-QUEUES: dict[str, StandIn] = {"JoinableQueue": JoinableQueue, "Queue": Queue, "SimpleQueue": SimpleQueue}
-
-
-def _name(name: str) -> property:
-    """The name in the module, for all but the module's own functions. Can be assigned to, as mock does."""
-
-    def get(module: Any) -> Any:
-        return module.__dict__.get(f"_mpfast_{name}", QUEUES[name])
-
-    def assign(module: Any, value: Any) -> None:
-        module.__dict__[f"_mpfast_{name}"] = QUEUES[name] if value is QUEUES[name].stands_for else value
-
-    def delete(module: Any) -> None:
-        module.__dict__.pop(f"_mpfast_{name}", None)
-
-    return property(get, assign, delete)
-
-
-class Replaced(types.ModuleType):
-    """multiprocessing.queues with the names of its classes meaning ours."""
-
-    JoinableQueue, Queue, SimpleQueue = map(_name, sorted(QUEUES))
