@@ -33,7 +33,7 @@ def program(arguments: list[str]) -> None:
         elif kind == "-c":
             _run_code(compile(rest[0], "<string>", "exec"), ["-c", *rest[1:]], "")
         elif kind == "-":
-            _run_code(compile(sys.stdin.read(), "<stdin>", "exec"), arguments, "")
+            _run_code(compile(sys.stdin.read(), "<stdin>", "exec"), arguments, "", __file__="<stdin>")
         else:
             _run_path(kind, arguments)
     except SystemExit:
@@ -52,7 +52,7 @@ def _run_module(name: str, arguments: list[str]) -> None:
 def _run_path(path: str, argv: list[str]) -> None:
     if os.path.isdir(path) or not _is_script(path):
         sys.argv[:] = argv
-        _first_in_path(path)
+        sys.path[: not sys.flags.safe_path] = [path]
         _empty_main()
         runpy._run_module_as_main("__main__", False)  # type: ignore[attr-defined]
         return

@@ -4,7 +4,7 @@
 The only place that changes multiprocessing. What it changes, and how, so that names bound before keep working:
 
 * The default context and those of the start methods get mpfast's classes, in place: whoever holds one, or a method of
-  one, makes mpfast's objects from now on.
+  one, makes mpfast's objects from now on. The default one stays of its own class, too: methods bound before say super().
 * Names in the submodules (standin_names.py), because the stdlib's own functions look them up there when they are called.
 * The classes that are replaced find a second home (_stdlib.py), so that objects made of them before can be pickled.
 * Who derives from a queue of multiprocessing gets the stdlib's class as a base, with all the private parts it may use.
@@ -77,7 +77,7 @@ def _share_contexts() -> None:
         instance = _context._concrete_contexts[method]  # type: ignore[attr-defined]
         instance.__class__ = getattr(context, name)
         context._concrete_contexts[method] = instance
-    theirs.__class__ = context.DefaultContext
+    theirs.__class__ = type("DefaultContext", (context.DefaultContext, type(theirs)), {"__module__": context.__name__})
     ours.__dict__ = theirs.__dict__
     context._queues_name = "multiprocessing.queues"
     if chosen is not None:
@@ -114,8 +114,8 @@ def preamble() -> str:
     """What a fresh interpreter must run first. The path is in the text, because -I and -E ignore PYTHONPATH."""
     folder = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     return (
-        f"import sys; sys.path += [p for p in [{folder!r}] if p not in sys.path]; "
-        "import mpfast.standin; mpfast.standin.install(); "
+        f"import sys; sys.path.insert(0, {folder!r}); import mpfast.standin; mpfast.standin.install(); "
+        "sys.path[0] in sys.path[1:] or sys.path.append(sys.path[0]); del sys.path[0]; "
     )
 
 
