@@ -4,8 +4,8 @@
 The only place that changes multiprocessing. What it changes, and how, so that names bound before keep working:
 
 * The default context and those of the start methods get mpfast's classes, in place: whoever holds one, or a method of
-  one, makes mpfast's objects from now on. The default one stays of its own class, too: methods bound before say super().
-* Names in the submodules (standin_names.py), because the stdlib's own functions look them up there when they are called.
+  one, makes mpfast's objects from now on. The default one keeps its own class, too: methods bound before say super().
+* Names in the submodules (standin_names.py), because the stdlib's own functions look them up there when they run.
 * The classes that are replaced find a second home (_stdlib.py), so that objects made of them before can be pickled.
 * Who derives from a queue of multiprocessing gets the stdlib's class as a base, with all the private parts it may use.
 * Interpreters that multiprocessing starts do the same before anything else. Programs that the program starts do not.

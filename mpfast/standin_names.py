@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Names of the stdlib's modules that mean mpfast's things.
 
-Each is a property of its module, so that it is looked up when it is used: mpfast's module is imported then and not before.
+Each is a property of its module, so that it is looked up when it is used: mpfast's module is imported then, not before.
 The module's own functions use its globals, which stay the stdlib's.
 """
 
@@ -31,7 +31,7 @@ def replace(module: ModuleType, names: Iterable[str], source: str) -> None:
 
 
 def _property(name: str, source: str) -> property:
-    """Can be assigned to and deleted, as mock does: it puts back what it has found in the module's dict, the stdlib's."""
+    """Can be assigned to and deleted, as mock does; what that puts back is the stdlib's, from the module's dict."""
     key = f"_mpfast_{name}"
 
     def get(module: Any) -> Any:
@@ -62,7 +62,7 @@ class Finder:
             action(sys.modules[name])
             return
         if not self.waiting:
-            sys.meta_path.insert(0, self)  # type: ignore[arg-type]
+            sys.meta_path.insert(0, self)
         self.waiting[name] = action
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:

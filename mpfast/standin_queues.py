@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_stdlib: dict[str, Any] = vars(_queues)
+_theirs: Any = vars(_queues)
 
 
 class StandIn(type):
@@ -33,13 +33,13 @@ class StandIn(type):
         cls.__doc__ = bases[0].__doc__
 
 
-class Queue(queues.Queue, _stdlib["Queue"], metaclass=StandIn):  # type: ignore[misc, type-arg]
+class Queue(queues.Queue, _theirs["Queue"], metaclass=StandIn):  # type: ignore[misc, type-arg]
     __slots__ = ()
 
 
-class JoinableQueue(queues.JoinableQueue, _stdlib["JoinableQueue"], metaclass=StandIn):  # type: ignore[misc, type-arg]
+class JoinableQueue(queues.JoinableQueue, _theirs["JoinableQueue"], metaclass=StandIn):  # type: ignore[misc, type-arg]
     __slots__ = ()
 
 
-class SimpleQueue(queues.SimpleQueue, _stdlib["SimpleQueue"], metaclass=StandIn):  # type: ignore[misc, type-arg]
+class SimpleQueue(queues.SimpleQueue, _theirs["SimpleQueue"], metaclass=StandIn):  # type: ignore[misc, type-arg]
     __slots__ = ()

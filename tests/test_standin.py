@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The stand-in: programs that say `import multiprocessing` run on mpfast, and python -m mpfast runs them as Python does."""
+"""The stand-in: programs that say `import multiprocessing` run on mpfast; python -m mpfast runs them as Python does."""
 
 import re
 import signal
@@ -72,9 +72,10 @@ def test_children_and_grandchildren_have_it(tmp_path, method):
 def test_examples_unmodified(tmp_path, example, method):
     """With `import multiprocessing` in the place of mpfast."""
     text = re.sub(r"\bmpfast\b", "multiprocessing", example.read_text())
-    choose = "import multiprocessing\nif __name__ == '__main__':\n    multiprocessing.set_start_method({!r}, force=True)\n"
-    chosen = choose.format(method) if "set_start_method" not in text else ""
-    status, out, err = run(script(tmp_path, chosen + text, example.name))
+    if "set_start_method" not in text:
+        choice = f"multiprocessing.set_start_method({method!r}, force=True)"
+        text = f"import multiprocessing\nif __name__ == '__main__':\n    {choice}\n{text}"
+    status, out, err = run(script(tmp_path, text, example.name))
     assert (status, err) == (0, "")
     assert out
 
@@ -119,7 +120,7 @@ def test_as_python_runs_it(tmp_path, words, options):
 
 @pytest.mark.parametrize(
     "ending",
-    ["raise ValueError('x')", "f = lambda: 1/0; f()", "import sys; sys.exit(3)", "import sys; sys.exit('why')", "x = = 1"],
+    ["raise ValueError('x')", "(lambda: 1/0)()", "raise SystemExit(3)", "raise SystemExit('why')", "x = = 1"],
 )
 def test_endings(tmp_path, ending):
     """Status and traceback, to the letter."""
@@ -199,7 +200,8 @@ def test_names_bound_before(tmp_path):
     out = inside(
         tmp_path,
         """
-        made = Queue(), multiprocessing.Queue(), get_context("fork").Queue(), before[2].Queue(), BoundQueue(ctx=before[2])
+        made = Queue(), multiprocessing.Queue(), get_context("fork").Queue(), before[2].Queue()
+        made += (BoundQueue(ctx=before[2]),)
         print(*(isinstance(queue, mpfast.queues.Queue) for queue in made))
         print(isinstance(made[0], BoundQueue), get_context("spawn") is before[2], type(before[2]).__module__)
         print(multiprocessing.get_start_method() == mpfast.get_start_method())
