@@ -16,12 +16,13 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 pytest = MPFAST_EXPECT_DIR="$(CURDIR)$(1)/mpfast" PYTHONPATH="$(CURDIR)$(1)" $(VENV)/bin/pytest
 
 .NOTPARALLEL:
-.PHONY: help build bench core asv test stress conformance lint format sanitize debug clean
+.PHONY: help build bench gate gate-tools core asv test stress conformance lint format sanitize debug clean
 
 C_SOURCES = $(wildcard mpfast/*.h mpfast/core/*.h tests/c/*.[ch] bench/c/*.c)
 
 help:
 	@echo "make bench      how much faster than multiprocessing: a table and build/bench/index.html"
+	@echo "make gate       is HEAD slower than BASE=<commit>?"
 	@echo "make core       the cost of the queue in C, beside a cache line and memcpy"
 	@echo "make asv        asv on the same suites: ARGS='run HEAD^!'; without ARGS, a check of them"
 	@echo "make test       build, then the test suite"
@@ -37,6 +38,15 @@ help:
 bench: build
 	@$(MAKE) --no-print-directory $(VENV)/.peers || echo "what needs numpy or faster-fifo will be skipped"
 	@PYTHONPATH="$(CURDIR)" $(PY) bench/run.py $(ARGS)
+
+# Did this change make anything slower? BASE=<commit> is what HEAD=<commit> is compared with. .ci/gate has the exit status.
+HEAD ?= HEAD
+gate:
+	@.ci/gate "$(BASE)" --head "$(HEAD)" $(ARGS)
+
+gate-tools: $(VENV)/.build
+	@$(MAKE) --no-print-directory $(VENV)/.peers || echo "what needs numpy will be skipped"
+	@echo $(PY)
 
 # What the queue's core costs in C, as multiples of a cache line's round trip and of memcpy.
 core: | build/bench

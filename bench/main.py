@@ -106,7 +106,7 @@ def work(run: Run) -> bool:
     progress = Progress(run.cells, run.effort, sys.stderr)
     try:
         for cell in run.steps():
-            progress.step(cell)
+            progress.step_of(cell)
     except KeyboardInterrupt:
         return False
     finally:
