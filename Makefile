@@ -16,7 +16,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 pytest = MPFAST_EXPECT_DIR="$(CURDIR)$(1)/mpfast" PYTHONPATH="$(CURDIR)$(1)" $(VENV)/bin/pytest
 
 .NOTPARALLEL:
-.PHONY: help build bench gate gate-tools core asv test stress lint format sanitize debug clean
+.PHONY: help build bench gate gate-tools core asv test stress conformance lint format sanitize debug clean
 
 C_SOURCES = $(wildcard mpfast/*.h mpfast/core/*.h tests/c/*.[ch] bench/c/*.c)
 
@@ -27,6 +27,7 @@ help:
 	@echo "make asv        asv on the same suites: ARGS='run HEAD^!'; without ARGS, a check of them"
 	@echo "make test       build, then the test suite"
 	@echo "make stress     long storms of kills, and the models"
+	@echo "make conformance   CPython's own tests, on mpfast"
 	@echo "make lint       ruff, mypy and clang-format"
 	@echo "make format     let clang-format and ruff repair what they can"
 	@echo "make sanitize   the C harnesses under TSan and ASan+UBSan, the test suite under ASan+UBSan"
@@ -63,6 +64,10 @@ test: build $(VENV)/.test
 
 stress: build $(VENV)/.test
 	@$(call pytest) -m stress $(ARGS)
+
+# CPython's own tests of multiprocessing with mpfast in its place.
+conformance: build
+	@PYTHONPATH="$(CURDIR)" $(PY) tests/conformance/run.py $(ARGS)
 
 lint: $(VENV)/.dev
 	@$(VENV)/bin/ruff check .

@@ -10,7 +10,8 @@ from .errors import CorruptedQueueError, LockOwnerDied
 __version__ = "0.1.0.dev0"
 __all__ = [name for name in dir(context._default_context) if not name.startswith("_")]
 globals().update((name, getattr(context._default_context, name)) for name in __all__)
-__all__ += ["CorruptedQueueError", "LockInfo", "LockOwnerDied", "QueueStats", "ShutDown", "Waiter", "locks"]
+__all__ += ["CorruptedQueueError", "LockInfo", "LockOwnerDied", "QueueStats", "ShutDown", "Waiter"]
+__all__ += ["install", "installed", "locks"]
 
 SUBDEBUG = 5
 SUBWARNING = 25
@@ -21,6 +22,10 @@ def __getattr__(name):
         from . import diagnostics
 
         return getattr(diagnostics, name)
+    if name in ("install", "installed"):
+        from . import standin
+
+        return getattr(standin, name)
     if name == "ShutDown":
         from .channel import ShutDown
 

@@ -67,6 +67,10 @@ cdef class Condition(Handle):
     def __exit__(self, kind=None, value=None, traceback=None):
         return self._lock.__exit__(kind, value, traceback)
 
+    @property
+    def _sleeping_count(self):
+        raise NotImplementedError("mpfast's conditions have no semaphores")
+
     cdef bint owned(self) except -1:
         if self.mutex is not None:
             return lock_mine(<lock *>self.mutex.cell, me(self.mutex))

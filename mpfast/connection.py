@@ -8,7 +8,6 @@ ready.pyx, Listener and Client in listener.py. The handshake and everything not 
 from __future__ import annotations
 
 from multiprocessing import connection as _stdlib
-from multiprocessing.connection import *  # noqa: F403
 from typing import Any
 
 from .endpoint import Connection, Pipe, rebuild_connection, reduce_connection

@@ -8,6 +8,7 @@ BaseContext is the stdlib's, made with this context, so that it uses mpfast's lo
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from multiprocessing import process, reduction
 from multiprocessing.context import (
     AuthenticationError,
@@ -38,6 +39,7 @@ __all__ = [
 
 
 _extensions: ModuleType | None = None
+_queues_name = "mpfast.queues"  # the module whose classes are the queues; the stand-in has others
 
 
 def _synchronize() -> ModuleType:
@@ -48,6 +50,10 @@ def _synchronize() -> ModuleType:
 
         _extensions = synchronize
     return _extensions
+
+
+def _queues() -> ModuleType:
+    return import_module(_queues_name)
 
 
 class Context(BaseContext):
@@ -92,23 +98,17 @@ class Context(BaseContext):
 
     def Queue(self, maxsize: int = 0, *, zero_copy: bool = False) -> queues.Queue[Any]:  # type: ignore[override]
         """Returns a queue. zero_copy: large buffers are received as views of shared memory."""
-        from .queues import Queue
-
-        return Queue(maxsize, ctx=self.get_context(), zero_copy=zero_copy)
+        return _queues().Queue(maxsize, ctx=self.get_context(), zero_copy=zero_copy)  # type: ignore[no-any-return]
 
     def JoinableQueue(  # type: ignore[override]
         self, maxsize: int = 0, *, zero_copy: bool = False
     ) -> queues.JoinableQueue[Any]:
         """Returns a queue that can be waited for until all of its items are worked off."""
-        from .queues import JoinableQueue
-
-        return JoinableQueue(maxsize, ctx=self.get_context(), zero_copy=zero_copy)
+        return _queues().JoinableQueue(maxsize, ctx=self.get_context(), zero_copy=zero_copy)  # type: ignore[no-any-return]
 
     def SimpleQueue(self) -> queues.SimpleQueue[Any]:  # type: ignore[override]
         """Returns a queue with put, get, empty and close only."""
-        from .queues import SimpleQueue
-
-        return SimpleQueue(ctx=self.get_context())
+        return _queues().SimpleQueue(ctx=self.get_context())  # type: ignore[no-any-return]
 
     def Pipe(self, duplex: bool = True) -> tuple[connection.Connection, connection.Connection]:
         """Returns two connected ends; duplex: both send and receive, else the first receives and the second sends."""

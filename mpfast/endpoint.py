@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["Connection", "Pipe"]
 
 
-class Connection(Sender, _stdlib.Connection):
+class Connection(Sender, vars(_stdlib)["Connection"]):  # type: ignore[misc]
     """One end of a pipe or socket: Connection(handle, readable=True, writable=True).
 
     Any thread may use it; one at a time receives and one sends. In a forked child it is a copy of its own. It is a

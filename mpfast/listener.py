@@ -30,7 +30,7 @@ class _SocketListener(_stdlib.SocketListener):  # type: ignore[name-defined, mis
         return _taken_over(super().accept(), self._mpfast_greets)
 
 
-class Listener(_stdlib.Listener):
+class Listener(vars(_stdlib)["Listener"]):  # type: ignore[misc]
     """A socket at which Client() can connect, AF_UNIX or AF_INET; with an authkey, only who has it."""
 
     def __init__(
@@ -40,8 +40,8 @@ class Listener(_stdlib.Listener):
         self._mpfast_adopt()
 
     def _mpfast_adopt(self) -> None:
-        self._listener.__class__ = _SocketListener  # type: ignore[attr-defined]
-        self._listener._mpfast_greets = bool(self._authkey)  # type: ignore[attr-defined]
+        self._listener.__class__ = _SocketListener
+        self._listener._mpfast_greets = bool(self._authkey)
 
 
 def Client(address: Any, family: str | None = None, authkey: bytes | None = None) -> Connection:
@@ -64,7 +64,7 @@ def Client(address: Any, family: str | None = None, authkey: bytes | None = None
     return connection
 
 
-class XmlListener(Listener, _stdlib.XmlListener):  # type: ignore[name-defined, misc]
+class XmlListener(Listener, vars(_stdlib)["XmlListener"]):  # type: ignore[misc]
     """A Listener for objects as XML-RPC has them."""
 
 

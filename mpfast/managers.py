@@ -7,6 +7,7 @@ pickled is the stdlib's where it arrives: whoever is there may not have mpfast.
 
 from __future__ import annotations
 
+from multiprocessing import connection as _wire
 from multiprocessing import managers as _stdlib
 from multiprocessing.managers import *  # noqa: F403
 from typing import Any
@@ -17,8 +18,8 @@ from .context import _default_context
 __all__ = _stdlib.__all__
 
 _LISTENERS: dict[type, type[connection.Listener]] = {
-    _stdlib.connection.Listener: connection.Listener,  # type: ignore[attr-defined]
-    _stdlib.connection.XmlListener: connection.XmlListener,  # type: ignore[attr-defined]
+    vars(_wire)["Listener"]: connection.Listener,
+    vars(_wire)["XmlListener"]: connection.XmlListener,
 }
 _CLIENTS = {"pickle": connection.Client, "xmlrpclib": connection.XmlClient}
 

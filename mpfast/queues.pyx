@@ -36,6 +36,7 @@ cdef enum:
     READER_CLOSED = 2  # _reader.close() was
     WRITER_CLOSED = 4
 
+cdef int _process = 1  # this process's place in its line of forks
 cdef int SIMPLE_ITEMS = 8192          # a SimpleQueue is full with so many items,
 cdef int64_t SIMPLE_BYTES = 64 << 20  # or when they take so much memory: a pipe is, too, and much earlier
 
@@ -44,6 +45,7 @@ cdef class _Shared:
     """What all queues have in common."""
     cdef Channel channel
     cdef int state      # of the flags above; 0 on the way of every put and get that goes well
+    cdef int putter     # _process when something was put last
     cdef int closed_by  # the process in which close() was called: a forked child's queue is open
     cdef object __weakref__
     cdef object lock
@@ -57,6 +59,7 @@ cdef class _Shared:
     cdef Channel to_write(self):
         if self.state:
             self.check(WRITER_CLOSED)
+        self.putter = _process
         return self.channel
 
     cdef int check(self, int end) except -1:
@@ -336,7 +339,9 @@ cdef class Queue(_Shared):
         return queue_size(self.channel.q())
 
     def empty(self):
-        """Is there nothing to get? Does not block."""
+        """Is there nothing to get? Does not block. OSError if this process has put something and then closed the queue."""
+        if self.state & CLOSED and self.closed_by == os.getpid() and self.putter == _process:
+            raise OSError("handle is closed")
         return bool(queue_empty(self.channel.q()))
 
     def full(self):
@@ -434,3 +439,11 @@ cdef class JoinableQueue(Queue):
     def join(self):
         """Waits until task_done() was called for all items that were put."""
         self.channel.join()
+
+
+def _forked():
+    global _process
+    _process += 1
+
+
+os.register_at_fork(after_in_child=_forked)
