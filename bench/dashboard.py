@@ -95,12 +95,23 @@ def make(repository: Path, out: Path, page: Path) -> None:
 
 
 def publish(repository: Path, results: Path, out: Path) -> None:
-    config = asv.configure(repository, results, out, asv.FOLDER / "publish")
+    config = asv.configure(only_head(repository), results, out, asv.FOLDER / "publish")
     done = subprocess.run(
         (asv.command(), "publish", "--config", str(config)), stdin=subprocess.DEVNULL, capture_output=True, text=True
     )
     if done.returncode or not (out / "index.html").exists():
         raise PublishError(f"asv publish: {(done.stdout + done.stderr).strip()}")
+
+
+def only_head(repository: Path) -> Path:
+    """A copy with nothing but HEAD's history: asv numbers all commits, and those of the results would leave gaps."""
+    copy = asv.FOLDER / "publish" / "repository"
+    shutil.rmtree(copy, ignore_errors=True)
+    copy.mkdir(parents=True)
+    databranch.git(copy, "init", "--quiet", "--bare")
+    databranch.git(copy, "fetch", "--quiet", "--tags", str(repository), "+HEAD:refs/heads/published")
+    databranch.git(copy, "symbolic-ref", "HEAD", "refs/heads/published")
+    return copy
 
 
 def rewritten(index: str, linked: bool) -> str:
