@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -76,15 +77,16 @@ def main(arguments: list[str] | None = None) -> int:
         return record(History(repository, branch, options), commits)
 
 
-def alone() -> Any:
+@contextmanager
+def alone() -> Iterator[None]:
     """The lock of the one environment that asv builds in."""
     asv.FOLDER.mkdir(parents=True, exist_ok=True)
-    lock = open(asv.FOLDER / "lock", "w")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        parser().error("another make history is at work in this tree")
-    return lock
+    with open(asv.FOLDER / "lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            parser().error("another make history is at work in this tree")
+        yield
 
 
 def selected(repository: Path, span: str) -> list[str]:

@@ -54,7 +54,8 @@ async function look(page) {
   const view = frame.contentWindow;
   const found = {
     ready, failures: view.failures, painted: painted(view), text: view.document.body.innerText,
-    elsewhere: view.performance.getEntriesByType("resource").map(e => e.name).filter(n => !n.startsWith(location.origin)),
+    elsewhere: view.performance.getEntriesByType("resource").map(entry => entry.name)
+      .filter(name => !name.startsWith(location.origin)),
   };
   frame.remove();
   return found;
@@ -120,7 +121,7 @@ def watching(folder, pages):
 
 
 def visit(folder, pages, scratch):
-    """Look at pages, dicts of an address and a condition in JavaScript. What was found for each, and failed requests."""
+    """Look at pages, dicts of an address and a condition in JavaScript. What was found in each, and failed requests."""
     with watching(folder, pages) as server, open(scratch / "browser.log", "w") as log:
         command = (browser(), *OPTIONS, f"--user-data-dir={scratch}", f"http://127.0.0.1:{server.server_port}/probe")
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
