@@ -9,7 +9,7 @@ import platform
 import re
 import subprocess
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
@@ -44,12 +44,17 @@ class Facts:
     load_after: float = 0.0
     seconds: float = 0.0
     overhead_ns: float = 0.0
+    floors: dict[str, float] = field(default_factory=dict)  # nanoseconds, by the names of floors.py
     same: bool = False
     _start: float = 0.0
 
     def finish(self) -> None:
         self.load_after = load()
         self.seconds = monotonic() - self._start
+
+    def active_mitigations(self) -> list[str]:
+        """What the kernel does, and what it leaves open; not what the CPU does not suffer from."""
+        return [f"{name}: {text}" for name, text in self.mitigations.items() if text != "Not affected"]
 
     def as_json(self) -> dict[str, Any]:
         return {name: value for name, value in asdict(self).items() if not name.startswith("_")}

@@ -10,12 +10,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from . import ROOT, table
+from . import ROOT, floors, table
 from .alone import overhead_ns
 from .facts import Facts, gather
 from .impls import OURS
 from .plan import FULL, QUICK, SUITES, Effort, cells, exactly
 from .progress import Progress
+from .recorded import recorded
 from .report import write_page
 from .results import Result
 from .runner import Run
@@ -87,6 +88,7 @@ def main(arguments: list[str] | None = None) -> int:
     run = Run(chosen, effort(options), same=options.aa)
     facts = gather(options.aa)
     facts.overhead_ns = overhead_ns()
+    facts.floors = floors.measure()
     complete = work(run)
     facts.finish()
     publish(run, facts, options, complete)
@@ -123,7 +125,7 @@ def publish(run: Run, facts: Facts, options: argparse.Namespace, complete: bool)
     if out is sys.stdout:
         print(table.render(results, facts.same))
     print(*notes, *table.failures(results), table.summary(results, facts), sep="\n", file=out)
-    print(f"page: {write_page(options.out, results, facts, notes)}", file=out)
+    print(f"page: {write_page(options.out, results, facts, notes, recorded(facts))}", file=out)
 
 
 def remarks(run: Run, results: list[Result], complete: bool) -> list[str]:
