@@ -88,8 +88,9 @@ def main(arguments: list[str] | None = None) -> int:
     run = Run(chosen, effort(options), same=options.aa)
     facts = gather(options.aa)
     facts.overhead_ns = overhead_ns()
-    facts.floors = floors.measure()
     complete = work(run)
+    if complete:  # who has stopped the run wants no more of it
+        facts.floors = floors.measure()
     facts.finish()
     publish(run, facts, options, complete)
     return exit_status(run, complete)

@@ -48,8 +48,7 @@ def payload_map(templates: Templates, results: Sequence[Result]) -> Html:
 def payload_row(templates: Templates, primitive: str, payload: str, results: Sequence[Result]) -> Html:
     of_method = ([result for result in results if result.cell.method == method] for method in START_METHODS)
     cells = joined(payload_cell(templates, found) for found in of_method)
-    dash = "\N{EN DASH}"
-    return templates.fill("payload_row", name=f"{primitive}, {payload or dash}", cells=cells)
+    return templates.fill("payload_row", name=", ".join(filter(None, (primitive, payload))), cells=cells)
 
 
 def payload_cell(templates: Templates, results: Sequence[Result]) -> Html:

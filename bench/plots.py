@@ -19,7 +19,7 @@ ROUNDNESS = (
     (1.2, 4, 6, 8),
     (1.1, 1.3, 1.4, 1.6, 1.7, 1.8, 1.9, 2.5, 9),
 )  # best first
-APART = 0.24  # of the axis
+APART = 0.3  # of the axis
 
 
 @dataclass(frozen=True)

@@ -242,7 +242,7 @@ class Page:
             "mpfast": facts.mpfast,
             "commit": f"{facts.commit}, {'with changes' if facts.dirty else 'clean'}",
             "floors": ", ".join(f"{floors.NAMES[n]} {duration(ns)}" for n, ns in facts.floors.items())
-            or "not measured: no C compiler",
+            or "not measured: stopped before, or no C compiler",
             "machine": facts.machine,
             "history": self._history_fact(),
             "run": f"{facts.begun}, {facts.seconds:.0f} s",
@@ -266,8 +266,13 @@ def by_scenario(results: Sequence[Result]) -> list[tuple[Scenario, list[Result]]
 
 
 def place_text(title: str, placement: str, results: Sequence[Result]) -> str:
-    each = ", ".join(f"{result.cell.method} {times(result.ratio)}" for result in results)
+    each = ", ".join(place_ratio(result) for result in results)
     return f"{title}, {PLACEMENT_NAMES[placement]}: {each}"
+
+
+def place_ratio(result: Result) -> str:
+    doubt = f" ({span(result.interval)})" if result.verdict == "unclear" else ""
+    return f"{result.cell.method} {times(result.ratio)}{doubt}"
 
 
 def ratio_strip(result: Result, axis: Axis) -> Html:

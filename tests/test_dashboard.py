@@ -13,8 +13,12 @@ import browser
 import pytest
 
 import bench
-from bench import assets, asv, dashboard, databranch, facts, history, track
+from bench import assets, asv, dashboard, databranch, facts, floors, history, track
 from bench.databranch import BranchError, DataBranch
+from bench.plan import cells
+from bench.recorded import recorded as read_back
+from bench.report import write_page
+from bench.results import Measured, Result
 
 ROOT = Path(bench.ROOT)
 COMMITS, SLOW, SLOWER = 14, 8, 1.5
@@ -215,11 +219,62 @@ def pages(repository, recorded, tmp_path, monkeypatch):
     if not assets.cached():
         pytest.skip("asv's assets are not there: make dashboard fetches them")
     monkeypatch.setattr(asv, "FOLDER", repository / "build" / "asv")
-    page = tmp_path / "page.html"
-    page.write_text("<!doctype html><html><head><title>page</title></head><body><h1>The page</h1></body></html>")
+    machine = facts.gather(same=True)
+    machine.floors = {"swap": 9.0}
+    page = write_page(tmp_path, made_up_results(), machine, ["made up"], read_back(machine, repository))
     out = tmp_path / "dashboard"
     dashboard.make(repository, out, page)
     return out
+
+
+def made_up_results():
+    """One cell that is faster, one that is slower, one that is too noisy to say."""
+    pairs = {
+        "with_lock": [(150 + i % 3, 50) for i in range(20)],
+        "semaphore": [(50 + i % 3, 80) for i in range(20)],
+        "bounded": [(50.0, 30.0), (50.0, 80.0)] * 10,
+    }
+    results = []
+    for scenario, made_up in pairs.items():
+        (cell,) = cells([f"locks/{scenario}/fork/"])
+        results.append(Result(cell))
+        results[-1].add("ok", "", Measured(made_up, {}, {}))
+    return results
+
+
+def test_history_is_read_back(repository, recorded, commits):
+    known = read_back(facts.gather(same=True), repository)
+    points = known.of("with_lock", "fork", "one_cpu")
+    assert [point.commit for point in points] == commits
+    assert [point.ratio for point in points] == [1 / times(number, "with_lock") for number in range(COMMITS)]
+    assert all(point.low < point.ratio < point.high for point in points)
+    assert known.elsewhere == 0
+
+
+def test_history_of_another_machine_is_not_mixed_in(repository, recorded):
+    machine = facts.gather(same=True)
+    machine.kernel = "Linux 1.0"
+    known = read_back(machine, repository)
+    assert known.series == {}
+    assert known.elsewhere == COMMITS
+
+
+def test_nothing_recorded_is_no_error(repository, commits, tmp_path):
+    assert read_back(facts.gather(same=True), repository).series == {}
+    assert read_back(facts.gather(same=True), tmp_path).series == {}
+
+
+def test_floors_are_measured_or_left_out(monkeypatch):
+    known = floors.measure()
+    assert set(floors.NAMES) - {"turn_two_cpus"} <= set(known) <= set(floors.NAMES)
+    assert all(value > 0 for value in known.values())
+    assert known["copy_1k"] < known["copy_64m"]
+    monkeypatch.setattr(floors, "COMPILE", ("there-is-no-such-compiler",))
+    assert floors.measure() == {}
+
+
+def test_every_cell_has_a_known_floor_or_none():
+    assert {floors.name_of(cell) for cell in cells()} <= {*floors.NAMES, ""}
 
 
 def test_regressions_name_the_commit(pages, commits):
@@ -242,7 +297,8 @@ def test_pages_in_a_browser(pages, commits, tmp_path):
         "index.html#/summarylist": "view.document.body.innerText.includes('track_alone')",
         "index.html#/regressions": f"view.document.body.innerText.includes('{commits[SLOW][:8]}')",
         graph: "painted(view) > 2000",
-        "bench/index.html": "view.document.querySelector('a[href=\"../index.html\"]')",
+        "bench/index.html": "view.document.querySelector('a[href=\"../index.html\"]') && "
+        f"view.document.querySelector('#with_lock-fork-one_cpu svg[aria-label^=\"{COMMITS} commits\"]')",
     }
     asked = [{"address": address, "condition": condition} for address, condition in visits.items()]
     found, failed = browser.visit(pages, asked, tmp_path)
@@ -251,6 +307,10 @@ def test_pages_in_a_browser(pages, commits, tmp_path):
         assert seen["ready"], (page, seen)
         assert seen["failures"] == [], page
         assert seen["elsewhere"] == [], page
+    ours = found[-1]["text"]
+    assert "mpfast" in ours or "stdlib again" in ours
+    for told in ("too noisy to say", "Slower than the stdlib in 1 of them", "9.00 ns", "History over commits", "made up"):
+        assert told in ours, told
     assert "with_lock" in found[2]["text"]
     assert "event_is_set" not in found[2]["text"]
 
