@@ -67,6 +67,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # asv is in another process group: it must be told
     repository = Path(ROOT)
     try:
         commits = spread(selected(repository, options.range), options.steps)
