@@ -23,8 +23,9 @@ def command() -> str:
     return str(Path(sys.executable).with_name("asv"))
 
 
-def configure(repository: Path, results: Path, html: Path, folder: Path = FOLDER) -> Path:
+def configure(repository: Path, results: Path, html: Path, part: str = "") -> Path:
     """Write asv.conf.json again, with results and pages elsewhere. Returns the new one."""
+    folder = FOLDER / part
     folder.mkdir(parents=True, exist_ok=True)
     known: dict[str, Any] = json.loads(COMMENT.sub("", Path(ROOT, "asv.conf.json").read_text()))
     known |= {

@@ -95,7 +95,7 @@ def make(repository: Path, out: Path, page: Path) -> None:
 
 
 def publish(repository: Path, results: Path, out: Path) -> None:
-    config = asv.configure(only_head(repository), results, out, asv.FOLDER / "publish")
+    config = asv.configure(only_head(repository), results, out, "publish")
     done = subprocess.run(
         (asv.command(), "publish", "--config", str(config)), stdin=subprocess.DEVNULL, capture_output=True, text=True
     )

@@ -211,6 +211,8 @@ def measured(history: History, jobs: list[Job]) -> Iterator[tuple[Job, bool]]:
                 follow(process, log, lambda share, what=f"{subject[:50]}, {job.benchmark}": countdown.show(share, what))
             finally:
                 end(process)
+                assert process.stdout
+                process.stdout.close()
                 good = history.keep(job)
             countdown.step()
             yield job, good

@@ -181,6 +181,70 @@ def test_results_of_another_version_do_not_count(repository, recorded, commits, 
     assert len(history.History(repository, recorded, options()).missing(commits)) == COMMITS
 
 
+FAKE_ASV = """#!{python}
+import json, os, signal, sys
+words = sys.argv[1:]
+if words[0] == "run":
+    results = json.load(open(words[words.index("--config") + 1]))["results_dir"]
+    machine, sha = words[words.index("--machine") + 1], words[-1].removesuffix("^!")
+    with open({runs!r}, "a") as runs:
+        print(sha, file=runs)
+    print("[ 50.00%] half of it", flush=True)
+    if {stop!r} == sha:
+        os.kill(os.getppid(), signal.SIGINT)
+        signal.pause()
+    if {fail!r} == sha:
+        sys.exit(1)
+    folder = os.path.join(results, machine)
+    os.makedirs(folder, exist_ok=True)
+    made = json.load(open({made!r}))
+    with open(os.path.join(folder, sha[:8] + "-virtualenv.json"), "w") as file:
+        json.dump(made | {{"commit_hash": sha}}, file)
+"""
+
+
+@pytest.fixture
+def fake_asv(tmp_path, repository, monkeypatch):
+    """fake_asv(stop, fail): an asv interrupted at one commit, failing at another. Returns who was asked for."""
+    monkeypatch.setattr(asv, "FOLDER", repository / "build" / "asv")
+    monkeypatch.setattr(history, "BENCHMARKS", ["track_alone"])
+    made, runs, script = tmp_path / "made.json", tmp_path / "runs", tmp_path / "asv"
+    made.write_text(json.dumps(result("", 0, asv.machine(facts.gather(same=True)))))
+
+    def install(stop="", fail=""):
+        runs.write_text("")
+        known = {"python": sys.executable, "made": str(made), "runs": str(runs)}
+        script.write_text(FAKE_ASV.format(stop=stop, fail=fail, **known))
+        script.chmod(0o755)
+        monkeypatch.setattr(asv, "command", lambda: str(script))
+        return lambda: runs.read_text().split()
+
+    return install
+
+
+def test_interrupt_keeps_what_was_recorded_and_the_next_run_goes_on(repository, commits, fake_asv):
+    branch = DataBranch(repository)
+    asked = fake_asv(stop=commits[2])
+    assert history.record(history.History(repository, branch, options()), commits[:4]) == history.INTERRUPTED
+    assert asked() == commits[:3]
+    told = git(repository, "log", "--format=%s", databranch.BRANCH).splitlines()
+    assert [line[:8] for line in told[:2]] == [commits[1][:8], commits[0][:8]]
+    asked = fake_asv()
+    assert history.record(history.History(repository, branch, options()), commits[:4]) == history.RECORDED
+    assert asked() == commits[2:4]
+    (kept,) = branch.facts.glob(f"*/{commits[3][:8]}.json")
+    assert json.loads(kept.read_text())["commit"] == commits[3]
+
+
+def test_commit_that_cannot_be_measured_is_named_and_tried_again(repository, commits, fake_asv, capsys):
+    branch = DataBranch(repository)
+    fake_asv(fail=commits[1])
+    known = history.History(repository, branch, options())
+    assert history.record(known, commits[:3]) == history.NOT_ALL_RECORDED
+    assert f"no result: {commits[1][:8]} track_alone" in capsys.readouterr().err
+    assert [job.commit for job in known.missing(commits[:3])] == [commits[1]]
+
+
 def test_range_is_oldest_first_and_can_be_thinned(repository, commits):
     assert history.selected(repository, f"{commits[2]}..HEAD") == commits[3:]
     assert history.spread(commits, 4) == [commits[0], commits[4], commits[9], commits[13]]
