@@ -44,7 +44,7 @@ class Facts:
     load_after: float = 0.0
     seconds: float = 0.0
     overhead_ns: float = 0.0
-    floors: dict[str, float] = field(default_factory=dict)  # nanoseconds, by the names of floors.py
+    yardsticks: dict[str, float] = field(default_factory=dict)  # nanoseconds, by the names of yardsticks.py
     same: bool = False
     _start: float = 0.0
 

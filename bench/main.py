@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from . import ROOT, floors, table
+from . import ROOT, table, yardsticks
 from .alone import overhead_ns
 from .facts import Facts, gather
 from .impls import OURS
@@ -90,7 +90,7 @@ def main(arguments: list[str] | None = None) -> int:
     facts.overhead_ns = overhead_ns()
     complete = work(run)
     if complete:  # who has stopped the run wants no more of it
-        facts.floors = floors.measure()
+        facts.yardsticks = yardsticks.measure()
     facts.finish()
     publish(run, facts, options, complete)
     return exit_status(run, complete)

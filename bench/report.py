@@ -8,7 +8,7 @@ from itertools import groupby
 from pathlib import Path
 from statistics import median
 
-from . import floors, plots, table
+from . import plots, table, yardsticks
 from .facts import Facts
 from .impls import OURS, START_METHODS, label
 from .overview import anchor, headline, payload_map, shade
@@ -204,13 +204,13 @@ class Page:
         )
 
     def _floor_ns(self, result: Result) -> float:
-        return self._facts.floors.get(floors.name_of(result.cell), 0)
+        return self._facts.yardsticks.get(yardsticks.name_of(result.cell), 0)
 
     def _floor(self, result: Result) -> Html:
         nanoseconds = self._floor_ns(result)
         if not nanoseconds:
             return Html("")
-        hint = floors.NAMES[floors.name_of(result.cell)]
+        hint = yardsticks.NAMES[yardsticks.name_of(result.cell)]
         return self._templates.fill("floor", text=duration(nanoseconds), hint=hint)
 
     def _history(self, result: Result) -> Html:
@@ -241,7 +241,7 @@ class Page:
             "Python": f"{facts.python}, {facts.compiler}",
             "mpfast": facts.mpfast,
             "commit": f"{facts.commit}, {'with changes' if facts.dirty else 'clean'}",
-            "floors": ", ".join(f"{floors.NAMES[n]} {duration(ns)}" for n, ns in facts.floors.items())
+            "floors": ", ".join(f"{yardsticks.NAMES[n]} {duration(ns)}" for n, ns in facts.yardsticks.items())
             or "not measured: stopped before, or no C compiler",
             "machine": facts.machine,
             "history": self._history_fact(),

@@ -13,7 +13,7 @@ import browser
 import pytest
 
 import bench
-from bench import assets, asv, dashboard, databranch, facts, floors, history, track
+from bench import assets, asv, dashboard, databranch, facts, yardsticks, history, track
 from bench.databranch import BranchError, DataBranch
 from bench.plan import cells
 from bench.recorded import recorded as read_back
@@ -284,7 +284,7 @@ def pages(repository, recorded, tmp_path, monkeypatch):
         pytest.skip("asv's assets are not there: make dashboard fetches them")
     monkeypatch.setattr(asv, "FOLDER", repository / "build" / "asv")
     machine = facts.gather(same=True)
-    machine.floors = {"swap": 9.0}
+    machine.yardsticks = {"swap": 9.0}
     page = write_page(tmp_path, made_up_results(), machine, ["made up"], read_back(machine, repository))
     out = tmp_path / "dashboard"
     dashboard.make(repository, out, page)
@@ -329,16 +329,16 @@ def test_nothing_recorded_is_no_error(repository, commits, tmp_path):
 
 
 def test_floors_are_measured_or_left_out(monkeypatch):
-    known = floors.measure()
-    assert set(floors.NAMES) - {"turn_two_cpus"} <= set(known) <= set(floors.NAMES)
+    known = yardsticks.measure()
+    assert set(yardsticks.NAMES) - {"turn_two_cpus"} <= set(known) <= set(yardsticks.NAMES)
     assert all(value > 0 for value in known.values())
     assert known["copy_1k"] < known["copy_64m"]
-    monkeypatch.setattr(floors, "COMPILE", ("there-is-no-such-compiler",))
-    assert floors.measure() == {}
+    monkeypatch.setattr(yardsticks, "COMPILE", ("there-is-no-such-compiler",))
+    assert yardsticks.measure() == {}
 
 
 def test_every_cell_has_a_known_floor_or_none():
-    assert {floors.name_of(cell) for cell in cells()} <= {*floors.NAMES, ""}
+    assert {yardsticks.name_of(cell) for cell in cells()} <= {*yardsticks.NAMES, ""}
 
 
 def test_regressions_name_the_commit(pages, commits):

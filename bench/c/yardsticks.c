@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What the machine itself takes, in nanoseconds, best of several: below it no implementation can be.
  *
- *     floor             on the CPUs of the affinity mask
+^ *     yardsticks         on the CPUs of the affinity mask
  *
  * Prints a line "name nanoseconds" for each; those that need a second CPU only where there is one. */
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What the machine itself takes for what a cell cannot do without: an atomic operation, a turn, a copy, a process.
 
-Floors of the kernel and of the CPU, measured in C by c/floor.c in a second, to see how much above them is left.
+Floors of the kernel and of the CPU, measured in C by c/yardsticks.c in a second, to see how much above them is left.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from .scenario import Cell
 
-SOURCE = Path(__file__).with_name("c") / "floor.c"
+SOURCE = Path(__file__).with_name("c") / "yardsticks.c"
 COMPILE = ("cc", "-std=gnu11", "-D_GNU_SOURCE", "-O2")
 SECONDS = 30
 
@@ -34,7 +34,7 @@ ROUND_TRIPS = ("ping-pong", "round trip")
 def measure() -> dict[str, float]:
     """Nanoseconds by name; nothing where there is no compiler. Blocks for a second."""
     with tempfile.TemporaryDirectory() as folder:
-        program = str(Path(folder, "floor"))
+        program = str(Path(folder, "yardsticks"))
         try:
             subprocess.run((*COMPILE, "-o", program, str(SOURCE)), capture_output=True, timeout=SECONDS, check=True)
             done = subprocess.run((program,), capture_output=True, text=True, timeout=SECONDS, check=True)
