@@ -16,12 +16,13 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 pytest = MPFAST_EXPECT_DIR="$(CURDIR)$(1)/mpfast" PYTHONPATH="$(CURDIR)$(1)" $(VENV)/bin/pytest
 
 .NOTPARALLEL:
-.PHONY: help build bench history dashboard core asv test stress lint format sanitize debug clean
+.PHONY: help build bench gate gate-tools history dashboard core asv test stress lint format sanitize debug clean
 
 C_SOURCES = $(wildcard mpfast/*.h mpfast/core/*.h tests/c/*.[ch] bench/c/*.c)
 
 help:
 	@echo "make bench      how much faster than multiprocessing: a table and build/bench/index.html"
+	@echo "make gate       is HEAD slower than BASE=<commit>?"
 	@echo "make history    measure the commits RANGE=A..B with asv; the results go to the branch bench-data"
 	@echo "make dashboard  the recorded history and the page of the last make bench, served on 127.0.0.1"
 	@echo "make core       the cost of the queue in C, beside a cache line and memcpy"
@@ -38,6 +39,15 @@ help:
 bench: build
 	@$(MAKE) --no-print-directory $(VENV)/.peers || echo "what needs numpy or faster-fifo will be skipped"
 	@PYTHONPATH="$(CURDIR)" $(PY) bench/run.py $(ARGS)
+
+# Did this change make anything slower? BASE=<commit> is what HEAD=<commit> is compared with. .ci/gate has the exit status.
+HEAD ?= HEAD
+gate:
+	@.ci/gate "$(BASE)" --head "$(HEAD)" $(ARGS)
+
+gate-tools: $(VENV)/.build
+	@$(MAKE) --no-print-directory $(VENV)/.peers || echo "what needs numpy will be skipped"
+	@echo $(PY)
 
 # Resumable, and Ctrl-C keeps what was measured.
 history: $(VENV)/.bench
@@ -77,7 +87,7 @@ sanitize: build $(VENV)/.test
 	@$(call pytest) -m sanitize $(ARGS)
 	@$(call variant,asan) MPFAST_SANITIZE=address,undefined $(PY) setup.py --quiet build --build-lib build/asan/lib
 	@LD_PRELOAD="$$($(CC) -print-file-name=libasan.so)" PYTHONMALLOC=malloc \
-	 ASAN_OPTIONS=detect_leaks=0,detect_stack_use_after_return=0,abort_on_error=1,$(ASAN_OPTIONS) \
+	 ASAN_OPTIONS=detect_leaks=0,detect_stack_use_after_return=0,abort_on_error=1,allocator_may_return_null=1,$(ASAN_OPTIONS) \
 	 UBSAN_OPTIONS=print_stacktrace=1,$(UBSAN_OPTIONS) \
 	 $(call pytest,/build/asan/lib) --ignore tests/test_c.py --ignore tests/test_source.py $(ARGS)
 

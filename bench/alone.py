@@ -40,7 +40,8 @@ class AloneSide:
         self._scenario, self._thing, self._limits = scenario, thing, limits
 
     def origins(self) -> list[str]:
-        return origins([self._thing() if self._scenario.makes else self._thing])
+        thing = self._thing() if self._scenario.makes else self._thing
+        return origins(thing if isinstance(thing, tuple) else [thing])
 
     def batch(self, count: int) -> float:
         with deadline(self._limits.batch, self._scenario.title):

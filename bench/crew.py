@@ -13,7 +13,7 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from time import monotonic
 from typing import Any
 
@@ -27,7 +27,9 @@ KEPT = 4000  # characters of stderr, for the reason of a failure
 class Crew:
     """One measuring process and its descendants."""
 
-    def __init__(self, command: Sequence[str] = COMMAND, patience: float = 5.0) -> None:
+    def __init__(
+        self, command: Sequence[str] = COMMAND, patience: float = 5.0, environment: Mapping[str, str] | None = None
+    ) -> None:
         self._patience = patience
         self._process = subprocess.Popen(
             command,
@@ -36,6 +38,7 @@ class Crew:
             stderr=subprocess.PIPE,
             bufsize=0,
             process_group=0,
+            env=environment,
         )
         assert self._process.stdin
         assert self._process.stdout

@@ -6,5 +6,9 @@ class CellError(Exception):
     """The cell was tried and gave no time: a child failed, somebody hung, or the wrong code ran."""
 
 
+class WrongClass(CellError):
+    """What ran is not of the package that was to be measured."""
+
+
 class Skipped(Exception):
     """This machine cannot measure the cell."""

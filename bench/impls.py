@@ -7,7 +7,7 @@ import multiprocessing
 from collections.abc import Iterable
 from typing import Any
 
-from .errors import CellError
+from .errors import WrongClass
 from .rivals import Rival
 
 START_METHODS = ("fork", "forkserver", "spawn")
@@ -50,4 +50,4 @@ def check_origins(side: str, found: Iterable[str], same: bool = False, rival: st
     expected = package(side, same, rival)
     for name in found:
         if name.partition(".")[0] != expected:
-            raise CellError(f"the {side} side ran {name}, which is not of {expected}")
+            raise WrongClass(f"the {side} side ran {name}, which is not of {expected}")

@@ -38,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
         "--only",
         action="append",
         default=[],
-        metavar="locks|queues|launch|TEXT",
+        metavar="locks|queues|connections|launch|TEXT",
         help="cells whose name contains this",
     )
     add("--quick", action="store_true", help="less than a minute, with wider intervals")
@@ -109,7 +109,7 @@ def work(run: Run) -> bool:
     progress = Progress(run.cells, run.effort, sys.stderr)
     try:
         for cell in run.steps():
-            progress.step(cell)
+            progress.step_of(cell)
     except KeyboardInterrupt:
         return False
     finally:

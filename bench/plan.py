@@ -7,12 +7,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from . import launch, locks, queues
+from . import connections, launch, locks, queues
 from .scenario import Cell, Scenario
 
 SUITES: dict[str, tuple[Scenario, ...]] = {
     "locks": locks.SCENARIOS,
     "queues": queues.SCENARIOS,
+    "connections": connections.SCENARIOS,
     "launch": launch.SCENARIOS,
 }
 
@@ -39,6 +40,7 @@ FULL = Effort(
     {
         "alone": Budget(0.22, 10, 60),
         "duo": Budget(0.32, 6, 80),
+        "talk": Budget(0.25, 4, 60),
         "crowd": Budget(0.3, 6, 80),
         "launch": Budget(0.7, 3, 200),
     },
@@ -48,6 +50,7 @@ QUICK = Effort(
     {
         "alone": Budget(0.12, 6, 20),
         "duo": Budget(0.35, 6, 20),
+        "talk": Budget(0.12, 3, 20),
         "crowd": Budget(0.35, 6, 20),
         "launch": Budget(0.5, 1, 40),
     },
@@ -82,6 +85,6 @@ def batches(chosen: Iterable[Cell]) -> list[list[Cell]]:
     def shared(cell: Cell) -> tuple[str, str, str]:
         return (cell.scenario.kind, cell.method, cell.placement)
 
-    order = ("alone", "duo", "crowd", "launch")
+    order = ("alone", "duo", "talk", "crowd", "launch")
     sort = sorted(chosen, key=lambda cell: (order.index(cell.scenario.kind), shared(cell)))
     return [list(group) for _, group in groupby(sort, key=shared)]

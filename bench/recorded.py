@@ -44,21 +44,21 @@ def recorded(facts: Facts, repository: Path = Path(ROOT)) -> Recorded:
         return known
     if folder is None:
         return known
-    versions = benchmark_versions(folder / "results" / "benchmarks.json")
+    benchmarks = known_benchmarks(folder / "results" / "benchmarks.json")
     place = {commit: number for number, commit in enumerate(commits)}
     results = [json.loads(path.read_text()) for path in folder.glob("results/*/*-*.json")]
     results = [data for data in results if data["commit_hash"] in place]
     ours = [data for data in results if comparable(data, facts)]
     known.elsewhere = len(results) - len(ours)
     for data in sorted(ours, key=lambda data: place[data["commit_hash"]]):
-        for key, point in points(data, versions):
+        for key, point in points(data, benchmarks):
             known.series.setdefault(key, []).append(point)
     return known
 
 
-def benchmark_versions(path: Path) -> dict[str, str]:
+def known_benchmarks(path: Path) -> dict[str, dict[str, Any]]:
     known = json.loads(path.read_text()) if path.exists() else {}
-    return {name: value["version"] for name, value in known.items() if isinstance(value, dict)}
+    return {name: value for name, value in known.items() if isinstance(value, dict)}
 
 
 def comparable(data: dict[str, Any], facts: Facts) -> bool:
@@ -69,17 +69,19 @@ def comparable(data: dict[str, Any], facts: Facts) -> bool:
     return same and data["params"]["machine"] == machine["machine"] and data["python"] == python
 
 
-def points(data: dict[str, Any], versions: dict[str, str]) -> Iterator[tuple[tuple[str, str, str], Point]]:
+def points(data: dict[str, Any], benchmarks: dict[str, dict[str, Any]]) -> Iterator[tuple[tuple[str, str, str], Point]]:
     """asv keeps mpfast's time in times of the stdlib's, for each combination of parameters in turn."""
     for name, row in data["results"].items():
         found = dict(zip(data["result_columns"], row, strict=False))
-        if found.get("version") != versions.get(name) or not found.get("result"):
+        benchmark = benchmarks.get(name, {})
+        if not found.get("result") or found.get("version") != benchmark.get("version"):
             continue
         values = found["result"]
         lows, highs = (found.get(column) or values for column in ("stats_ci_99_a", "stats_ci_99_b"))
         combinations = itertools.product(*found["params"])
         for words, value, low, high in zip(combinations, values, lows, highs, strict=True):
             if value is not None and value == value:  # nan is what could not be measured
-                scenario, method, placement = [*map(ast.literal_eval, words), "one_cpu"][:3]
+                names = zip(benchmark["param_names"], map(ast.literal_eval, words), strict=True)
+                cell = {"method": "fork", "placement": "one_cpu"} | dict(names)
                 bounds = (1 / (high or value), 1 / (low or value))
-                yield (scenario, method, placement), Point(data["commit_hash"], 1 / value, *bounds)
+                yield (cell["scenario"], cell["method"], cell["placement"]), Point(data["commit_hash"], 1 / value, *bounds)

@@ -204,13 +204,17 @@ class Page:
         )
 
     def _floor_ns(self, result: Result) -> float:
+        """What was measured for this very cell, or else what the machine takes for anything like it."""
+        if result.floor_ns is not None:
+            return result.floor_ns
         return self._facts.yardsticks.get(yardsticks.name_of(result.cell), 0)
 
     def _floor(self, result: Result) -> Html:
         nanoseconds = self._floor_ns(result)
         if not nanoseconds:
             return Html("")
-        hint = yardsticks.NAMES[yardsticks.name_of(result.cell)]
+        own = result.floor_ns is not None
+        hint = "the same in C, and no more" if own else yardsticks.NAMES[yardsticks.name_of(result.cell)]
         return self._templates.fill("floor", text=duration(nanoseconds), hint=hint)
 
     def _history(self, result: Result) -> Html:

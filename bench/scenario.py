@@ -38,6 +38,7 @@ class Scenario:
     payload: str = field(default="", kw_only=True)  # what travels, in words, if something does
     rival: str = field(default="", kw_only=True)  # the package that mpfast is compared with, if not the stdlib
     methods: tuple[str, ...] = field(default=START_METHODS, kw_only=True)
+    first_batch: int = field(default=32, kw_only=True)  # operations that surely take no longer than a batch should
 
     kind: ClassVar[str]
     placements: ClassVar[tuple[str, ...]] = PLACEMENTS
@@ -45,6 +46,10 @@ class Scenario:
 
     def place(self, placement: str, mask: frozenset[int]) -> Place:
         return place(placement, mask)
+
+    def floor(self, place: Place) -> float | None:
+        """Nanoseconds that the kernel's part of an operation takes in C; None if nobody knows."""
+        return None
 
     @abstractmethod
     def open(self, context: BaseContext, place: Place, limits: Limits) -> AbstractContextManager[Side]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from . import launch, queues
+from . import connections, launch, queues
 from .deadline import Limits
 from .errors import Skipped
 from .impls import START_METHODS
@@ -20,7 +20,7 @@ from .placement import PLACEMENTS
 from .plan import Budget, find
 from .scenario import Scenario
 
-SECONDS = {"alone": 0.4, "duo": 1.0, "crowd": 1.0, "launch": 1.5}
+SECONDS = {"alone": 0.4, "duo": 1.0, "talk": 0.6, "crowd": 1.0, "launch": 1.5}
 ROUNDS = 3  # processes for each cell, whose samples asv puts together
 VERSION = "1"  # raise it by hand when what is measured changes: asv then starts a new history
 
@@ -50,6 +50,12 @@ def track_duo(scenario: str, method: str, placement: str) -> dict[str, Any]:
 
 def track_queue(scenario: str, method: str, placement: str) -> dict[str, Any]:
     return shares("queues", scenario, method, placement)
+def track_connections(scenario: str, method: str, placement: str) -> dict[str, Any]:
+    return shares("connections", scenario, method, placement)
+
+
+def track_look(scenario: str, method: str) -> dict[str, Any]:
+    return shares("connections", scenario, method, "one_cpu")
 
 
 def track_launch(scenario: str, method: str) -> dict[str, Any]:
@@ -76,6 +82,13 @@ tell_asv(
     method=["fork"],
     placement=list(PLACEMENTS),
 )
+tell_asv(
+    track_connections,
+    scenario=connections.TRACKED,
+    method=["fork"],
+    placement=list(PLACEMENTS),
+)
+tell_asv(track_look, scenario=keys(connections.LOOKS), method=["fork"])
 tell_asv(
     track_launch,
     scenario=[key for key in keys(launch.SCENARIOS) if key != "burst"],

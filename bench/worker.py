@@ -10,6 +10,7 @@ import json
 import os
 import sys
 import traceback
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -36,7 +37,8 @@ def answer(job: dict[str, Any]) -> dict[str, Any]:
     return {"status": "ok", "reason": "", "measured": asdict(measured)}
 
 
-def main() -> None:
+def main(answer: Callable[[dict[str, Any]], dict[str, Any]] = answer) -> None:
+    """Answer jobs until there are no more."""
     from mpfb_peer import die_with_parent  # bench has made it importable
 
     use_stub_main()

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The contexts: the one place that binds primitives to a start method.
 
-A context offers multiprocessing's whole API. The lock family and the queues are mpfast's; what is inherited from
-BaseContext is the stdlib's, made with this context, so that it uses mpfast's locks, queues and processes.
+A context offers multiprocessing's whole API. The lock family, the queues and Pipe are mpfast's; what is inherited from
+BaseContext is the stdlib's, made with this context, so that it uses mpfast's locks, queues, connections and processes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
-    from . import conditions, mutex, queues, semaphores
+    from . import conditions, connection, mutex, queues, semaphores
     from .managers import SyncManager
     from .pool import Pool
 
@@ -109,6 +109,12 @@ class Context(BaseContext):
         from .queues import SimpleQueue
 
         return SimpleQueue(ctx=self.get_context())
+
+    def Pipe(self, duplex: bool = True) -> tuple[connection.Connection, connection.Connection]:
+        """Returns two connected ends; duplex: both send and receive, else the first receives and the second sends."""
+        from .endpoint import Pipe
+
+        return Pipe(duplex)
 
     def Pool(
         self,

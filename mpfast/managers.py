@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""multiprocessing.managers, whose managers start their server process with mpfast's context."""
+"""multiprocessing.managers, whose managers use mpfast's context and talk through mpfast's connections.
+
+What goes over the wire is multiprocessing's, so either package's managers serve and use the other's. A proxy that was
+pickled is the stdlib's where it arrives: whoever is there may not have mpfast.
+"""
 
 from __future__ import annotations
 
@@ -7,30 +11,98 @@ from multiprocessing import managers as _stdlib
 from multiprocessing.managers import *  # noqa: F403
 from typing import Any
 
+from . import connection
 from .context import _default_context
 
 __all__ = _stdlib.__all__
+
+_LISTENERS: dict[type, type[connection.Listener]] = {
+    _stdlib.connection.Listener: connection.Listener,  # type: ignore[attr-defined]
+    _stdlib.connection.XmlListener: connection.XmlListener,  # type: ignore[attr-defined]
+}
+_CLIENTS = {"pickle": connection.Client, "xmlrpclib": connection.XmlClient}
 
 
 def __getattr__(name: str) -> Any:
     return getattr(_stdlib, name)
 
 
-class _OurContext:
+def _take_over(server: Any) -> Any:
+    """The server's listener as one of ours; it listens already."""
+    if type(server.listener) in _LISTENERS:
+        server.listener.__class__ = _LISTENERS[type(server.listener)]
+        server.listener._mpfast_adopt()
+    return server
+
+
+class Server(_stdlib.Server):
+    """multiprocessing's, behind a Listener of mpfast's."""
+
+    def __init__(self, registry: Any, address: Any, authkey: Any, serializer: Any) -> None:
+        super().__init__(registry, address, authkey, serializer)
+        _take_over(self)
+
+
+class SharedMemoryServer(Server, _stdlib.SharedMemoryServer):
+    """multiprocessing's, behind a Listener of mpfast's."""
+
+
+class _ProxyType:
+    """Makes proxies that call through a Client of mpfast's. Looks like the type of the proxies otherwise."""
+
+    def __init__(self, proxytype: Any) -> None:
+        self.proxytype = proxytype
+
+    def __reduce__(self) -> Any:
+        return _ProxyType, (self.proxytype,)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.proxytype, name)
+
+    def __call__(self, token: Any, serializer: str, *args: Any, **keywords: Any) -> Any:
+        proxy = self.proxytype(token, serializer, *args, **keywords)
+        proxy._Client = _CLIENTS[serializer]
+        return proxy
+
+
+class BaseManager(_stdlib.BaseManager):  # type: ignore[no-redef]
+    """multiprocessing's, with mpfast's context unless `ctx` is given, and mpfast's connections."""
+
+    _Server: Any = Server
+    _registry: dict[str, Any]
+
     def __init__(
         self, address: Any = None, authkey: Any = None, serializer: str = "pickle", ctx: Any = None, **rest: Any
     ) -> None:
         ctx = ctx or _default_context.get_context()
-        super().__init__(address, authkey, serializer, ctx, **rest)  # type: ignore[call-arg]
+        super().__init__(address, authkey, serializer, ctx, **rest)
+        self._Client = _CLIENTS[serializer]
+
+    def get_server(self) -> Any:
+        """Returns the server, for serve_forever() in this process."""
+        return _take_over(super().get_server())
+
+    @classmethod
+    def register(cls, typeid: str, callable: Any = None, proxytype: Any = None, *args: Any, **keywords: Any) -> None:
+        """Registers what the manager can make, as multiprocessing's does."""
+        proxytype = _ProxyType(proxytype or _stdlib.AutoProxy)  # type: ignore[attr-defined]
+        super().register(typeid, callable, proxytype, *args, **keywords)
 
 
-class BaseManager(_OurContext, _stdlib.BaseManager):  # type: ignore[no-redef]
-    """multiprocessing's, with mpfast's context unless `ctx` is given."""
+class SyncManager(BaseManager, _stdlib.SyncManager):  # type: ignore[no-redef, misc]
+    """multiprocessing's, with mpfast's context unless `ctx` is given, and mpfast's connections."""
 
 
-class SyncManager(_OurContext, _stdlib.SyncManager):  # type: ignore[no-redef]
-    """multiprocessing's, with mpfast's context unless `ctx` is given."""
+class SharedMemoryManager(BaseManager, _stdlib.SharedMemoryManager):  # type: ignore[no-redef, misc]
+    """multiprocessing's, with mpfast's context unless `ctx` is given, and mpfast's connections."""
+
+    _Server = SharedMemoryServer
 
 
-class SharedMemoryManager(_OurContext, _stdlib.SharedMemoryManager):  # type: ignore[no-redef]
-    """multiprocessing's, with mpfast's context unless `ctx` is given."""
+def _register_again(cls: Any) -> None:
+    """What the stdlib's class has registered, so that the class makes proxies of ours."""
+    for typeid, (callable, exposed, methods, proxytype) in dict(cls._registry).items():
+        cls.register(typeid, callable, proxytype, exposed, methods, hasattr(cls, typeid))
+
+
+_register_again(SyncManager)

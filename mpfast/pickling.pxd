@@ -2,17 +2,25 @@
 from libc.stdint cimport uint64_t
 
 
+cdef class Pickled:
+    cdef list stream
+    cdef list buffers
+    cdef Py_ssize_t out_of_band  # bytes from which a buffer is listed
+
+
 cdef class Pickling:
     cdef readonly list stream    # the pickle: bytes-like objects, in order
     cdef readonly list buffers   # what is stored beside it: pickle.PickleBuffer objects
     cdef object pickler
     cdef object dump
     cdef object clear_memo
+    cdef Pickled made
     cdef uint64_t reducers       # the state of the tables of which dispatch_table was made
 
     cdef int run(self, obj) except -1
     cdef refresh(self, uint64_t state)
 
-cdef Pickling pickled(object obj)
+cdef Py_ssize_t IN_BAND
+cdef Pickling pickled(object obj, Py_ssize_t out_of_band=*)
 cdef void done(Pickling pickling) noexcept
 cdef object loads

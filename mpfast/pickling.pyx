@@ -11,10 +11,14 @@ from cpython.buffer cimport PyBUF_ANY_CONTIGUOUS, PyBuffer_Release, PyObject_Get
 from libc.stdint cimport uint64_t
 from mpfast.dictwatch cimport dictwatch_begin, dictwatch_state
 
+cdef extern from "Python.h":
+    const Py_ssize_t PY_SSIZE_T_MAX
+
 import copyreg
 import pickle
 from multiprocessing.reduction import ForkingPickler
 
+cdef Py_ssize_t IN_BAND = PY_SSIZE_T_MAX
 cdef Py_ssize_t OUT_OF_BAND = 4096  # bytes from which a buffer is listed instead of copied
 cdef int SPARE = 4  # idle picklers that are kept
 cdef dict _registered = ForkingPickler._extra_reducers
@@ -23,32 +27,36 @@ cdef list _spare = []
 loads = pickle.loads
 
 
-class _File:
-    """What the pickler writes to."""
+cdef class Pickled:
+    """What the pickler has produced so far. It does not know the pickler: what it holds goes with its last user."""
 
-    def __init__(self, write):
-        self.write = write
+    def __cinit__(self):
+        self.stream = []
+        self.buffers = []
+
+    def write(self, part):
+        self.stream.append(bytes(part) if type(part) is bytearray else part)  # as it is now, whoever changes it later
+
+    def keep_in_band(self, buffer):
+        cdef Py_buffer view
+        PyObject_GetBuffer(buffer, &view, PyBUF_ANY_CONTIGUOUS)
+        size = view.len
+        PyBuffer_Release(&view)
+        if size < self.out_of_band:
+            return True
+        self.buffers.append(buffer)
+        return False
 
 
 cdef class Pickling:
     """One object being pickled: the pickler and what it has produced so far."""
 
     def __cinit__(self):
-        self.stream = []
-        self.buffers = []
-        self.pickler = pickle.Pickler(_File(self.stream.append), 5, buffer_callback=self._keep_in_band)
+        self.made = Pickled.__new__(Pickled)
+        self.stream, self.buffers = self.made.stream, self.made.buffers
+        self.pickler = pickle.Pickler(self.made, 5, buffer_callback=self.made.keep_in_band)
         self.dump = self.pickler.dump
         self.clear_memo = self.pickler.clear_memo
-
-    def _keep_in_band(self, buffer):
-        cdef Py_buffer view
-        PyObject_GetBuffer(buffer, &view, PyBUF_ANY_CONTIGUOUS)
-        size = view.len
-        PyBuffer_Release(&view)
-        if size < OUT_OF_BAND:
-            return True
-        self.buffers.append(buffer)
-        return False
 
     cdef refresh(self, uint64_t state):
         self.pickler.dispatch_table = {**_copyreg, **_registered}
@@ -62,16 +70,17 @@ cdef class Pickling:
         return 0
 
 
-cdef Pickling pickled(object obj):
+cdef Pickling pickled(object obj, Py_ssize_t out_of_band=OUT_OF_BAND):
     """The object's pickle. To be given back to done(); after an exception the pickler is not used again.
 
-    A reducer may pickle, too: it gets a pickler of its own.
+    Buffers of `out_of_band` bytes or more are listed; IN_BAND: none is. A reducer may pickle, too: it gets a pickler of its own.
     """
     cdef Pickling pickling
     try:
         pickling = _spare.pop()
     except IndexError:
         pickling = Pickling()
+    pickling.made.out_of_band = out_of_band
     pickling.run(obj)
     return pickling
 

@@ -60,6 +60,12 @@ def mp(request):
     return importlib.import_module(PACKAGES[request.param])
 
 
+@pytest.fixture
+def connection(mp):
+    """The module of connections of multiprocessing or mpfast."""
+    return importlib.import_module(f"{mp.__name__}.connection")
+
+
 @pytest.fixture(params=METHODS)
 def method(request):
     return request.param

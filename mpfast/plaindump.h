@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: MIT */
+/* Small plain data - numbers, strings, bytes, and the tuples, lists and dicts of them - to a pickle without a pickler:
+ * making and using one costs more than the wire.
+ *
+ * What is written is a pickle that anybody can load; the opcodes are described in the stdlib's pickletools. Whatever is
+ * not this simple is left to pickle: objects of any other type, and what may be in the message twice, which pickle keeps
+ * one. (No reducer is passed over: pickle does not ask any for objects of exactly these types.) */
+#ifndef MPFAST_PLAINDUMP_H
+#define MPFAST_PLAINDUMP_H
+
+#include <Python.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#define PLAIN_SIZE 512 /* of a pickle */
+#define PLAIN_DEPTH 8  /* containers in containers */
+#define PLAIN_ITEMS 64 /* on the stack when it is loaded */
+#define PLAIN_NAMES 32 /* strings and bytes that are written */
+#define PLAIN_PROTOCOL 5
+#define PLAIN_HEAD 7
+
+struct plain_writer {
+    uint8_t *at;
+    uint8_t *end;
+    int depth;
+    int names;
+    PyObject *seen[PLAIN_NAMES];
+};
+
+static bool plain_write(struct plain_writer *w, PyObject *obj, bool outermost);
+
+static inline bool plain_room(struct plain_writer *w, Py_ssize_t size) { return w->end - w->at >= size; }
+
+static inline bool plain_code(struct plain_writer *w, int code)
+{
+    if (!plain_room(w, 1))
+        return false;
+    *w->at++ = (uint8_t)code;
+    return true;
+}
+
+static inline void plain_number(struct plain_writer *w, uint64_t number, int size)
+{
+    for (int i = 0; i < size; i++)
+        *w->at++ = (uint8_t)(number >> 8 * i);
+}
+
+static inline bool plain_write_int(struct plain_writer *w, PyObject *obj)
+{
+    int overflow;
+    long long number = PyLong_AsLongLongAndOverflow(obj, &overflow);
+    if (overflow || number != (int32_t)number || !plain_room(w, 5))
+        return false;
+    int size = number == (uint8_t)number ? 1 : number == (uint16_t)number ? 2 : 4;
+    *w->at++ = size == 1 ? 'K' : size == 2 ? 'M' : 'J';
+    plain_number(w, (uint64_t)number, size);
+    return true;
+}
+
+static inline bool plain_write_float(struct plain_writer *w, PyObject *obj)
+{
+    double number = PyFloat_AS_DOUBLE(obj);
+    uint64_t bits;
+    if (!plain_room(w, 9))
+        return false;
+    memcpy(&bits, &number, sizeof bits);
+    *w->at++ = 'G';
+    for (int i = 7; i >= 0; i--)
+        *w->at++ = (uint8_t)(bits >> 8 * i);
+    return true;
+}
+
+/* Is it here for the first time? */
+static inline bool plain_new_name(struct plain_writer *w, PyObject *obj)
+{
+    for (int i = 0; i < w->names; i++)
+        if (w->seen[i] == obj)
+            return false;
+    if (w->names == PLAIN_NAMES)
+        return false;
+    w->seen[w->names++] = obj;
+    return true;
+}
+
+static inline bool plain_write_sized(struct plain_writer *w, PyObject *obj, int code, const char *data, Py_ssize_t size)
+{
+    if (size > 255 || !plain_room(w, size + 2) ||
+        (size > 1 && !plain_new_name(w, obj))) /* Python has each of the short once */
+        return false;
+    *w->at++ = (uint8_t)code;
+    *w->at++ = (uint8_t)size;
+    memcpy(w->at, data, (size_t)size);
+    w->at += size;
+    return true;
+}
+
+static inline bool plain_write_str(struct plain_writer *w, PyObject *obj)
+{
+    if (!PyUnicode_IS_COMPACT_ASCII(obj))
+        return false;
+    return plain_write_sized(w, obj, 0x8c, (const char *)PyUnicode_DATA(obj), PyUnicode_GET_LENGTH(obj));
+}
+
+static inline bool plain_write_list(struct plain_writer *w, PyObject *obj)
+{
+    if (!plain_code(w, ']'))
+        return false;
+    if (PyList_GET_SIZE(obj) == 0)
+        return true;
+    if (PyList_GET_SIZE(obj) > PLAIN_ITEMS || !plain_code(w, '('))
+        return false;
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(obj); i++)
+        if (!plain_write(w, PyList_GET_ITEM(obj, i), false))
+            return false;
+    return plain_code(w, 'e');
+}
+
+static inline bool plain_write_tuple(struct plain_writer *w, PyObject *obj)
+{
+    Py_ssize_t size = PyTuple_GET_SIZE(obj);
+    if (size == 0)
+        return plain_code(w, ')');
+    if (size > PLAIN_ITEMS || (size > 3 && !plain_code(w, '(')))
+        return false;
+    for (Py_ssize_t i = 0; i < size; i++)
+        if (!plain_write(w, PyTuple_GET_ITEM(obj, i), false))
+            return false;
+    return plain_code(w, size > 3 ? 't' : 0x84 + (int)size);
+}
+
+static inline bool plain_write_dict(struct plain_writer *w, PyObject *obj)
+{
+    PyObject *key, *value;
+    Py_ssize_t at = 0;
+    if (!plain_code(w, '}'))
+        return false;
+    if (PyDict_GET_SIZE(obj) == 0)
+        return true;
+    if (PyDict_GET_SIZE(obj) > PLAIN_ITEMS / 2 || !plain_code(w, '('))
+        return false;
+    while (PyDict_Next(obj, &at, &key, &value))
+        if (!plain_write(w, key, false) || !plain_write(w, value, false))
+            return false;
+    return plain_code(w, 'u');
+}
+
+/* A container with one reference is referred to by the container that it is in, and by nothing else in the message. The
+ * outermost one has others; it is not in itself, as what is in it has one. */
+static inline bool plain_write_container(struct plain_writer *w, PyObject *obj, bool outermost)
+{
+    bool empty = PyTuple_CheckExact(obj) && PyTuple_GET_SIZE(obj) == 0; /* there is only one */
+    if ((!outermost && !empty && Py_REFCNT(obj) != 1) || w->depth == PLAIN_DEPTH)
+        return false;
+    w->depth++;
+    bool written = PyTuple_CheckExact(obj)  ? plain_write_tuple(w, obj)
+                   : PyList_CheckExact(obj) ? plain_write_list(w, obj)
+                   : PyDict_CheckExact(obj) ? plain_write_dict(w, obj)
+                                            : false;
+    w->depth--;
+    return written;
+}
+
+static bool plain_write(struct plain_writer *w, PyObject *obj, bool outermost)
+{
+    if (PyLong_CheckExact(obj))
+        return plain_write_int(w, obj);
+    if (PyUnicode_CheckExact(obj))
+        return plain_write_str(w, obj);
+    if (obj == Py_None || PyBool_Check(obj))
+        return plain_code(w, obj == Py_None ? 'N' : obj == Py_True ? 0x88 : 0x89);
+    if (PyFloat_CheckExact(obj))
+        return plain_write_float(w, obj);
+    if (PyBytes_CheckExact(obj))
+        return plain_write_sized(w, obj, 'C', PyBytes_AS_STRING(obj), PyBytes_GET_SIZE(obj));
+    return plain_write_container(w, obj, outermost);
+}
+
+/* Writes the pickle of obj to `to`, which has room for PLAIN_SIZE; returns its length, or 0: not plain. */
+static inline size_t plain_dump(PyObject *obj, uint8_t *to)
+{
+    struct plain_writer w = {.at = to, .end = to + PLAIN_SIZE};
+    *w.at++ = 0x80;
+    *w.at++ = PLAIN_PROTOCOL;
+    return plain_write(&w, obj, true) && plain_code(&w, '.') ? (size_t)(w.at - to) : 0;
+}
+
+/* What comes before the data in the pickle of bytes, or of an ASCII string, too long for plain_dump(), and where they
+ * are; a dot follows them. At most PLAIN_HEAD bytes; 0: not such an object. */
+static inline size_t plain_head(PyObject *obj, uint8_t *to, const char **data, size_t *size)
+{
+    bool text = PyUnicode_CheckExact(obj) && PyUnicode_IS_COMPACT_ASCII(obj);
+    if (!text && !PyBytes_CheckExact(obj))
+        return 0;
+    size_t length = (size_t)(text ? PyUnicode_GET_LENGTH(obj) : PyBytes_GET_SIZE(obj));
+    if (length < 256 || length > UINT32_MAX)
+        return 0;
+    *data = text ? (const char *)PyUnicode_DATA(obj) : PyBytes_AS_STRING(obj);
+    *size = length;
+    struct plain_writer w = {.at = to};
+    *w.at++ = 0x80;
+    *w.at++ = PLAIN_PROTOCOL;
+    *w.at++ = text ? 'X' : 'B';
+    plain_number(&w, length, 4);
+    return PLAIN_HEAD;
+}
+
+#endif

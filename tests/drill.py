@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: MIT
+"""Slowdowns to order: a copy of mpfast's sources in which one primitive at a time can be made to take longer.
+
+MPFAST_DRILL=<which>:<turns> makes the function number `which` of PLACES turn a loop so often before it does its work.
+"""
+
+import re
+from pathlib import Path
+
+LOOP = """
+#include <stdio.h>
+#include <stdlib.h>
+
+static unsigned drill_turns[32];
+
+__attribute__((constructor)) static void drill_begin(void)
+{
+    unsigned which, turns;
+    const char *text = getenv("MPFAST_DRILL");
+    if (text && sscanf(text, "%u:%u", &which, &turns) == 2 && which < 32)
+        drill_turns[which] = turns;
+}
+
+__attribute__((unused)) static void drill(int which)
+{
+    for (volatile unsigned i = 0; i < drill_turns[which]; i++)
+        ;
+}
+"""
+
+PLACES = (  # the cell in which it must show, the header, the function
+    ("locks/with_lock/fork/one_cpu", "lock.h", "lock_try"),
+    ("locks/with_rlock/fork/one_cpu", "rlock.h", "rlock_release"),
+    ("locks/semaphore/fork/one_cpu", "semaphore.h", "semaphore_try"),
+    ("locks/bounded/fork/one_cpu", "bounded.h", "bounded_try"),
+    ("locks/event_is_set/fork/one_cpu", "event.h", "event_is_set"),
+    ("locks/event_turns/fork/one_cpu", "event.h", "event_set"),
+    ("locks/condition_turns/fork/one_cpu", "condition.h", "condition_take"),
+    ("locks/barrier_turns/fork/one_cpu", "barrier.h", "barrier_arrive"),
+    ("locks/make_lock/fork/one_cpu", "handle.h", "handle_claim"),
+    ("queues/self_int/fork/one_cpu", "queue.h", "queue_put_value"),
+    ("queues/stream_dict/fork/one_cpu", "queue.h", "queue_put"),
+    ("queues/trip_int/fork/one_cpu", "queue.h", "queue_take"),
+    ("launch/start_join/fork/one_cpu", "membership.h", "member_reserve"),
+)
+
+
+def prepare(package: Path) -> None:
+    """Puts the loops into the sources."""
+    core = package / "core"
+    first = core / "atomic.h"
+    first.write_text(re.sub(r"(?m)^#endif\s*\Z", lambda end: LOOP + end[0], first.read_text()))
+    for which, (_, header, function) in enumerate(PLACES):
+        source = (core / header).read_text()
+        opening = re.compile(rf"(?m)^(static [^;{{}}]*\b{function}\([^;{{}}]*\)\s*\n?{{\n)")
+        source, found = opening.subn(lambda m, which=which: f"{m[0]}    drill({which});\n", source)
+        assert found == 1, f"{function} was found {found} times in {header}"
+        (core / header).write_text(source)

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: MIT
+"""The gate: what is slower is named, what is not is not, and what could not be measured is neither."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import bench
+import mpfast
+from bench import gate, guard, versus
+from bench.builds import Build, BuildError, commit_of
+from bench.deadline import Limits
+from bench.guard import Count
+from bench.plan import cells
+from bench.versus import Comparison
+
+ROOT = Path(bench.ROOT)
+CELL = "locks/event_is_set/fork/one_cpu"
+LIMITS = Limits(batch=5, child=10, cell=20)
+SLOW = """
+def Event(self):
+    from .synchronize import Event
+
+    class Slow(Event):
+        __module__ = "mpfast.synchronize"
+
+        def is_set(self):
+            for _ in range(100):
+                pass
+            return super().is_set()
+
+    return Slow()
+
+Context.Event = Event
+"""
+
+pytestmark = pytest.mark.timeout(150)
+
+
+@pytest.fixture
+def builds(tmp_path, monkeypatch):
+    """A function that makes two builds of the mpfast under test, something appended to modules of the second."""
+    monkeypatch.setattr(versus, "PAIRS", dict.fromkeys(versus.PAIRS, 4))
+    monkeypatch.setattr(versus, "FOLDER", tmp_path)
+
+    def make(base=None, head=None):
+        for name, changes in (("base", base), ("head", head)):
+            package = tmp_path / name / "lib" / "mpfast"
+            shutil.copytree(Path(mpfast.__file__).parent, package, ignore=shutil.ignore_patterns("*.c", "core"))
+            for module, text in (changes or {}).items():
+                with (package / module).open("a") as file:
+                    file.write(text)
+        return tuple(Build(name, "0" * 40, tmp_path / name / "lib") for name in ("base", "head"))
+
+    return make
+
+
+def compared(builds, *keys):
+    found = {c.cell.key: c for c in versus.compare(cells(keys), builds, LIMITS)}
+    return [found[key] for key in keys]
+
+
+def report(first=(), again=(), counted=(), notes=()):
+    base, head = Build("base", "b" * 40, Path()), Build("head", "e" * 40, Path())
+    return gate.Report(base, head, list(first), list(again), list(counted), list(notes))
+
+
+def comparison(*factors, status="ok"):
+    (cell,) = cells([CELL])
+    return Comparison(cell, [[(1.0, factor)] * 6 for factor in factors], status, "a reason")
+
+
+def test_a_slower_build_is_found(builds):
+    (found,) = compared(builds(head={"context.py": SLOW}), CELL)
+    assert found.status == "ok", found.reason
+    assert found.slower
+    assert found.factor > 2
+    assert len(found.rounds) == versus.ROUNDS
+
+
+def test_a_faster_build_is_not_slower(builds):
+    (found,) = compared(builds(base={"context.py": SLOW}), CELL)
+    assert not found.slower
+    assert found.factor < 0.5
+
+
+@pytest.mark.parametrize(
+    ("base", "head", "status", "reason"),
+    [
+        (None, {"__init__.py": "\nraise ImportError('cannot be imported')"}, "failed", "head .*cannot be imported"),
+        ({"__init__.py": "\nraise ImportError('cannot be imported')"}, None, "failed", "base .*cannot be imported"),
+        ({"context.py": "\ndel Context.Event"}, None, "new", "base .*WrongClass.*multiprocessing"),
+        (None, {"context.py": "\ndel Context.Event"}, "failed", "head .*WrongClass.*multiprocessing"),
+        (None, {"context.py": "\nimport os\nContext.Event = lambda self: os._exit(3)"}, "failed", "head .*died"),
+    ],
+)
+def test_a_build_without_an_answer(builds, base, head, status, reason):
+    (found,) = compared(builds(base, head), CELL)
+    assert found.status == status
+    assert re.search(reason, found.reason, re.DOTALL)
+    assert not found.slower
+
+
+def test_each_build_runs_its_own_code(builds):
+    """Also in the children that it starts."""
+    key = "launch/start_join/spawn/one_cpu"
+    told = "\nimport os; os.path.dirname(__file__) in open({0!r}).read() or print(__file__, file=open({0!r}, 'a'))"
+    base, head = builds()
+    for build in (base, head):
+        seen = build.lib / "seen"
+        seen.touch()
+        with (build.lib / "mpfast" / "context.py").open("a") as file:
+            file.write(told.format(str(seen)))
+    (found,) = compared((base, head), key)
+    assert found.status == "ok", found.reason
+    for build in (base, head):
+        folders = {Path(line).parent.parent.name for line in (build.lib / "seen").read_text().split()}
+        assert folders == {build.name}
+
+
+def counted(tool, base, head):
+    return report([comparison(1)], counted=[Count(cells([CELL])[0], tool, base, head)])
+
+
+@pytest.mark.parametrize(
+    ("found", "status", "compared", "slower"),
+    [
+        (report([comparison(1, 1, 1)]), 0, 1, 0),
+        (report([comparison(1.3, 1.3, 1.05)]), 0, 1, 0),
+        (report([comparison(1.3, 1.3, 1.2)], [comparison(1.3, 1, 1.2)]), 0, 1, 0),
+        (report([comparison(1.3, 1.3, 1.2)], [comparison(1.3, 1.3, 1.2)]), 1, 1, 1),
+        (report([comparison(status="failed")]), 2, 0, 0),
+        (report([comparison(1), comparison(status="failed")]), 2, 1, 0),
+        (report([comparison(1), comparison(status="new")]), 0, 1, 0),
+        (report([comparison(status="skipped")]), 2, 0, 0),
+        (report([comparison(1)], notes=["strace counted nothing"]), 2, 1, 0),
+        (counted(guard.CALLS, 2, 3), 1, 1, 1),
+        (counted(guard.CALLS, 3, 2), 0, 1, 0),
+        (counted(guard.INSTRUCTIONS, 100, 101), 0, 1, 0),
+        (counted(guard.INSTRUCTIONS, 100, 110), 1, 1, 1),
+    ],
+)
+def test_verdict(found, status, compared, slower):
+    assert found.status() == status
+    *lines, end = found.lines()
+    assert end == f"{compared} cells compared, {slower} slower"
+    named = [line for line in lines if CELL in line and line.startswith(("slower:", "more:"))]
+    assert bool(named) == (status == 1)
+    assert all("base bbbbbbbbbbbb, head eeeeeeeeeeee" in line for line in named)
+    json.dumps([c.as_json() for c in (*found.first, *found.counted)])
+
+
+def test_counts(builds):
+    """A system call more is seen, however little time it takes; the same code counts the same."""
+    tools = [tool for tool in guard.TOOLS if tool.there]
+    if not tools:
+        pytest.skip("neither strace nor valgrind is installed")
+    calls = SLOW.replace("for _ in range(100):\n                pass", "__import__('os').getppid()")
+    base, head = builds(head={"context.py": calls})
+    for tool in tools:
+        same, other = (guard.per_operation(*cells([CELL]), build, tool) for build in (base, head))
+        assert same == guard.per_operation(*cells([CELL]), base, tool)
+        assert Count(*cells([CELL]), tool, same, other).more
+        assert tool is not guard.CALLS or (same, other) == (0, 1)
+
+
+@pytest.mark.parametrize("revision", ["no-such-commit", "HEAD:README.md", "--help"])
+def test_unknown_commit(revision):
+    with pytest.raises(BuildError, match=re.escape(revision)):
+        commit_of(revision)
+
+
+@pytest.mark.parametrize("arguments", [["--base", "no-such-commit"], ["--base", "HEAD", "--only", "no such cell"], []])
+def test_not_measured(arguments):
+    done = subprocess.run([sys.executable, ROOT / "bench" / "gate.py", *arguments], capture_output=True, timeout=60)
+    assert done.returncode == gate.NOT_MEASURED
