@@ -16,13 +16,15 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 pytest = MPFAST_EXPECT_DIR="$(CURDIR)$(1)/mpfast" PYTHONPATH="$(CURDIR)$(1)" $(VENV)/bin/pytest
 
 .NOTPARALLEL:
-.PHONY: help build bench gate gate-tools core asv test stress conformance lint format sanitize debug clean
+.PHONY: help build bench gate gate-tools history dashboard core asv test stress conformance lint format sanitize debug clean
 
 C_SOURCES = $(wildcard mpfast/*.h mpfast/core/*.h tests/c/*.[ch] bench/c/*.c)
 
 help:
 	@echo "make bench      how much faster than multiprocessing: a table and build/bench/index.html"
 	@echo "make gate       is HEAD slower than BASE=<commit>?"
+	@echo "make history    measure the commits RANGE=A..B with asv; the results go to the branch bench-data"
+	@echo "make dashboard  the recorded history and the page of the last make bench, served on 127.0.0.1"
 	@echo "make core       the cost of the queue in C, beside a cache line and memcpy"
 	@echo "make asv        asv on the same suites: ARGS='run HEAD^!'; without ARGS, a check of them"
 	@echo "make test       build, then the test suite"
@@ -47,6 +49,14 @@ gate:
 gate-tools: $(VENV)/.build
 	@$(MAKE) --no-print-directory $(VENV)/.peers || echo "what needs numpy will be skipped"
 	@echo $(PY)
+
+# Resumable, and Ctrl-C keeps what was measured.
+history: $(VENV)/.bench
+	@test -n "$(RANGE)" || { echo 'make history wants RANGE=A..B, commits as in git log; RANGE=HEAD^! is the last one'; exit 2; }
+	@PYTHONPATH="$(CURDIR)" $(PY) bench/history.py "$(RANGE)" $(ARGS)
+
+dashboard: $(VENV)/.bench
+	@PYTHONPATH="$(CURDIR)" $(PY) bench/dashboard.py $(ARGS)
 
 # What the queue's core costs in C, as multiples of a cache line's round trip and of memcpy.
 core: | build/bench

@@ -10,12 +10,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from . import ROOT, table
+from . import ROOT, table, yardsticks
 from .alone import overhead_ns
 from .facts import Facts, gather
 from .impls import OURS
 from .plan import FULL, QUICK, SUITES, Effort, cells, exactly
 from .progress import Progress
+from .recorded import recorded
 from .report import write_page
 from .results import Result
 from .runner import Run
@@ -88,6 +89,8 @@ def main(arguments: list[str] | None = None) -> int:
     facts = gather(options.aa)
     facts.overhead_ns = overhead_ns()
     complete = work(run)
+    if complete:  # who has stopped the run wants no more of it
+        facts.yardsticks = yardsticks.measure()
     facts.finish()
     publish(run, facts, options, complete)
     return exit_status(run, complete)
@@ -123,7 +126,7 @@ def publish(run: Run, facts: Facts, options: argparse.Namespace, complete: bool)
     if out is sys.stdout:
         print(table.render(results, facts.same))
     print(*notes, *table.failures(results), table.summary(results, facts), sep="\n", file=out)
-    print(f"page: {write_page(options.out, results, facts, notes)}", file=out)
+    print(f"page: {write_page(options.out, results, facts, notes, recorded(facts))}", file=out)
 
 
 def remarks(run: Run, results: list[Result], complete: bool) -> list[str]:

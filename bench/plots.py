@@ -19,7 +19,7 @@ ROUNDNESS = (
     (1.2, 4, 6, 8),
     (1.1, 1.3, 1.4, 1.6, 1.7, 1.8, 1.9, 2.5, 9),
 )  # best first
-APART = 0.24  # of the axis
+APART = 0.3  # of the axis
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,19 @@ def dots(axis: Axis, values: Sequence[float], top: int, name: str) -> str:
 
 def mark(axis: Axis, value: float, top: int, height: int) -> str:
     return f'<path class="median" d="M{axis.x(value)} {top}v{height}"/>'
+
+
+def dashed(axis: Axis, value: float, height: int) -> str:
+    """A line, unless it would be beyond an end."""
+    return f'<path class="floor" d="M{axis.x(value)} 0v{height}"/>' if axis.low <= value <= axis.high else ""
+
+
+def course(axis: Axis, values: Sequence[float], height: int) -> str:
+    """A line through values that follow each other, the last one marked; the axis is upright."""
+    step = WIDTH / max(1, len(values) - 1)
+    ends = [(round(i * step), round((1 - axis.share(value)) * height)) for i, value in enumerate(values)]
+    line = "L".join(f"{x} {y}" for x, y in ends)
+    return f'<path class="course" d="M{line}"/><path class="dots pairs" d="M{ends[-1][0]} {ends[-1][1]}h0"/>'
 
 
 def picture(height: int, content: str, label: str) -> Html:

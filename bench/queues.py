@@ -67,6 +67,7 @@ def alone(payload: str) -> Alone:
         "q.put(item); q.get() in one process",
         lambda c: c.Queue(),
         partial(put_and_get, name=payload),
+        payload=NAMES[payload],
     )
 
 
@@ -79,6 +80,7 @@ def stream(payload: str) -> Flow:
         "one process puts, another gets (per item)",
         lambda c: (c.Queue(),),
         partial(mpfb_queue.stream, name=payload),
+        payload=NAMES[payload],
     )
 
 
@@ -90,6 +92,7 @@ def round_trip(payload: str) -> Flow:
         "through one queue there and through another back (per round trip)",
         lambda c: (c.Queue(), c.Queue()),
         partial(mpfb_queue.round_trip, name=payload),
+        payload=NAMES[payload],
     )
 
 
@@ -104,6 +107,7 @@ def crowd(payload: str, producers: int, consumers: int) -> Crowd:
         partial(mpfb_queue.consume, name=payload),
         producers,
         consumers,
+        payload=NAMES[payload],
     )
 
 

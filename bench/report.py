@@ -8,32 +8,41 @@ from itertools import groupby
 from pathlib import Path
 from statistics import median
 
-from . import plots, table
+from . import plots, table, yardsticks
 from .facts import Facts
 from .impls import OURS, START_METHODS, label
+from .overview import anchor, headline, payload_map, shade
 from .placement import PLACEMENTS
 from .plots import Axis
+from .recorded import Recorded
 from .results import ALIKE, Result
 from .scenario import Scenario
 from .templates import Html, Templates, joined
 from .units import PLACEMENT_NAMES, duration, round_duration, round_times, span, three_digits, times
 
 TEMPLATE = Path(__file__).with_name("report.html.in")
-FASTER_STEPS = (1.5, 3, 10, 50)  # where the heat map's blue deepens
-MUCH_SLOWER = 0.8
-STRIP, DOUBLE_STRIP = 24, 46
+STRIP, DOUBLE_STRIP, HISTORY = 24, 46, 30
 
 
-def write_page(folder: Path, results: Sequence[Result], facts: Facts, notes: Sequence[str]) -> Path:
+def write_page(
+    folder: Path,
+    results: Sequence[Result],
+    facts: Facts,
+    notes: Sequence[str],
+    recorded: Recorded | None = None,
+) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     page = folder / "index.html"
-    page.write_text(Page(results, facts, notes).render())
+    page.write_text(Page(results, facts, notes, recorded or Recorded()).render())
     return page
 
 
 class Page:
-    def __init__(self, results: Sequence[Result], facts: Facts, notes: Sequence[str]) -> None:
+    def __init__(
+        self, results: Sequence[Result], facts: Facts, notes: Sequence[str], recorded: Recorded
+    ) -> None:
         self._results, self._facts, self._notes = results, facts, notes
+        self._recorded = recorded
         self._measured = [result for result in results if result.status == "ok"]
         self._templates = Templates(TEMPLATE)
 
@@ -47,11 +56,14 @@ class Page:
             begun=facts.begun,
             notes=joined(self._templates.fill("note", text=note) for note in self._notes),
             overhead=f"{facts.overhead_ns:.0f}",
+            headline=headline(self._results, label(OURS, facts.same)),
             verdict=self._verdict(),
             primitives=self._primitives(),
             slower=self._places("slower", "Nothing that was measured is slower than the stdlib."),
             same=self._places("same", "None."),
+            unclear=self._unclear(),
             missing=self._missing(),
+            payloads=payload_map(self._templates, self._measured),
             heat=self._heat(),
             scenarios=joined(self._scenario(list(results)) for _, results in by_scenario(self._results)),
             facts=self._facts_list(),
@@ -61,8 +73,12 @@ class Page:
 
     def _verdict(self) -> Html:
         count = table.counts(self._results)
-        names = ("faster", "same", "slower", "failed", "skipped")
-        texts = {"same": "the same within the noise", "failed": "could not be measured"}
+        names = ("faster", "same", "unclear", "slower", "failed", "skipped")
+        texts = {
+            "same": "the same within the noise",
+            "unclear": "too noisy to say",
+            "failed": "could not be measured",
+        }
         chosen = [name for name in names if count[name] or name in ("faster", "slower")]
         return joined(
             self._templates.fill("count", name=name, number=count[name], text=texts.get(name, name))
@@ -82,7 +98,7 @@ class Page:
         of_it = [result for result in self._measured if result.cell.scenario.primitive == name]
         ratios = [result.ratio for result in of_it]
         strip = plots.grid(axis, STRIP, unity=True)
-        for verdict in ("faster", "same", "slower"):
+        for verdict in ("faster", "same", "unclear", "slower"):
             strip += plots.dots(axis, [r.ratio for r in of_it if r.verdict == verdict], 2, verdict)
         lowest, highest = times(min(ratios)), times(max(ratios))
         return self._templates.fill(
@@ -104,6 +120,11 @@ class Page:
         for key, results in grouped:
             merged.setdefault(key, []).extend(results)
         return joined(self._templates.fill("item", text=place_text(*key, rs)) for key, rs in merged.items())
+
+    def _unclear(self) -> Html:
+        if not any(result.verdict == "unclear" for result in self._measured):
+            return Html("")
+        return self._templates.fill("unclear", places=self._places("unclear", ""))
 
     def _missing(self) -> Html:
         missing = [result for result in self._results if result.status != "ok"]
@@ -135,8 +156,12 @@ class Page:
             hint = result.reason if result else "not tried"
             return self._templates.fill("heat_cell", wide=wide, shade="none", text=text, hint=hint)
         text = three_digits(result.ratio) + ("!" if result.verdict == "slower" else "")
+        text += "?" if result.verdict == "unclear" else ""
         hint = f"{duration(result.base_ns)} and {duration(result.ours_ns)}; interval {span(result.interval)}"
-        return self._templates.fill("heat_cell", wide=wide, shade=shade(result), text=text, hint=hint)
+        if result.verdict == "unclear":
+            hint += ", too wide to say anything"
+        link = self._templates.fill("link", to=anchor(result), text=text, hint=hint)
+        return self._templates.fill("heat_cell", wide=wide, shade=shade(result), text=link, hint=hint)
 
     # The scenarios
 
@@ -161,6 +186,9 @@ class Page:
     def _cell(self, result: Result, ratios: Axis, all_times: Axis) -> Html:
         return self._templates.fill(
             "cell",
+            anchor=anchor(result),
+            floor=self._floor(result),
+            history=self._history(result),
             method=result.cell.method,
             placement=PLACEMENT_NAMES[result.cell.placement],
             base=duration(result.base_ns),
@@ -170,27 +198,68 @@ class Page:
             verdict=result.verdict,
             mark=table.MARKS[result.verdict],
             interval=span(result.interval),
-            floor=floor_text(result),
             pairs=len(result.pairs),
             ratio_plot=ratio_strip(result, ratios),
-            time_plot=times_strip(result, all_times),
+            time_plot=times_strip(result, all_times, self._floor_ns(result)),
         )
+
+    def _floor_ns(self, result: Result) -> float:
+        """What was measured for this very cell, or else what the machine takes for anything like it."""
+        if result.floor_ns is not None:
+            return result.floor_ns
+        return self._facts.yardsticks.get(yardsticks.name_of(result.cell), 0)
+
+    def _floor(self, result: Result) -> Html:
+        nanoseconds = self._floor_ns(result)
+        if not nanoseconds:
+            return Html("")
+        own = result.floor_ns is not None
+        hint = "the same in C, and no more" if own else yardsticks.NAMES[yardsticks.name_of(result.cell)]
+        return self._templates.fill("floor", text=duration(nanoseconds), hint=hint)
+
+    def _history(self, result: Result) -> Html:
+        """Higher is faster. What other machines, kernels or Pythons gave is not in it."""
+        cell = result.cell
+        points = self._recorded.of(cell.scenario.key, cell.method, cell.placement)
+        if not points:
+            return Html("")
+        axis = Axis.around([point.ratio for point in points], 1)
+        first, last = points[0], points[-1]
+        text = f"{times(first.ratio)} at {first.commit[:8]}, {times(last.ratio)} at {last.commit[:8]}"
+        said = f"{len(points)} commits: {text}" if len(points) > 1 else f"one commit: {text.partition(',')[0]}"
+        plot = plots.course(axis, [point.ratio for point in points], HISTORY)
+        return self._templates.fill("history", hint=said, plot=plots.picture(HISTORY, plot, said))
 
     def _facts_list(self) -> Html:
         facts = self._facts
         known = {
             "CPU": f"{facts.cpu}{', in a virtual machine' if facts.virtual else ''}",
+            "cores": "; ".join(facts.siblings) + " (CPUs that share one are together)",
+            "memory": facts.memory,
             "CPUs": f"{facts.cpus}, of which this run may use {', '.join(map(str, facts.affinity))}",
             "governor": facts.governor,
             "load": f"{facts.load_before} before, {facts.load_after} after (its own included)",
             "kernel": facts.kernel,
+            "mitigations": ", ".join(facts.active_mitigations()) or "none are needed or known",
             "C library": facts.libc,
             "Python": f"{facts.python}, {facts.compiler}",
             "mpfast": facts.mpfast,
             "commit": f"{facts.commit}, {'with changes' if facts.dirty else 'clean'}",
+            "floors": ", ".join(f"{yardsticks.NAMES[n]} {duration(ns)}" for n, ns in facts.yardsticks.items())
+            or "not measured: stopped before, or no C compiler",
+            "machine": facts.machine,
+            "history": self._history_fact(),
             "run": f"{facts.begun}, {facts.seconds:.0f} s",
         }
         return joined(self._templates.fill("fact", name=name, value=value) for name, value in known.items())
+
+
+    def _history_fact(self) -> str:
+        commits = {point.commit for points in self._recorded.series.values() for point in points}
+        text = f"{len(commits)} commits of this machine, kernel and Python are recorded"
+        if self._recorded.elsewhere:
+            text += f"; {self._recorded.elsewhere} results of others are not shown here"
+        return text
 
 
 def by_scenario(results: Sequence[Result]) -> list[tuple[Scenario, list[Result]]]:
@@ -201,22 +270,13 @@ def by_scenario(results: Sequence[Result]) -> list[tuple[Scenario, list[Result]]
 
 
 def place_text(title: str, placement: str, results: Sequence[Result]) -> str:
-    each = ", ".join(f"{result.cell.method} {times(result.ratio)}" for result in results)
+    each = ", ".join(place_ratio(result) for result in results)
     return f"{title}, {PLACEMENT_NAMES[placement]}: {each}"
 
 
-def floor_text(result: Result) -> str:
-    floor, above = table.above_floor(result)
-    return f"raw C {floor}, {above}" if floor else ""
-
-
-def shade(result: Result) -> str:
-    """The CSS class of a heat map's cell."""
-    if result.verdict == "same":
-        return "same"
-    if result.verdict == "slower":
-        return "slow2" if result.ratio < MUCH_SLOWER else "slow1"
-    return f"fast{sum(result.ratio >= step for step in FASTER_STEPS)}"
+def place_ratio(result: Result) -> str:
+    doubt = f" ({span(result.interval)})" if result.verdict == "unclear" else ""
+    return f"{result.cell.method} {times(result.ratio)}{doubt}"
 
 
 def ratio_strip(result: Result, axis: Axis) -> Html:
@@ -231,10 +291,11 @@ def ratio_strip(result: Result, axis: Axis) -> Html:
     return plots.picture(STRIP, content, f"ratios around {times(result.ratio)}")
 
 
-def times_strip(result: Result, axis: Axis) -> Html:
+def times_strip(result: Result, axis: Axis, floor: float) -> Html:
     base, ours = zip(*result.pairs, strict=True)
     content = (
         plots.grid(axis, DOUBLE_STRIP, unity=False)
+        + plots.dashed(axis, floor, DOUBLE_STRIP)
         + plots.dots(axis, base, 2, "base")
         + plots.mark(axis, result.base_ns, 1, 20)
         + plots.dots(axis, ours, 25, "ours")

@@ -11,6 +11,7 @@ from .scenario import Cell
 from .stats import Interval, interval_of_median
 
 ALIKE = 0.02  # the stdlib against itself stays within this, mostly (--aa)
+WIDE = 1.2  # an interval that holds 1 and whose ends are further apart than this cannot tell equals from a difference
 
 Pair = tuple[float, float]  # nanoseconds per operation: the stdlib's, mpfast's
 
@@ -74,15 +75,18 @@ class Result:
     def verdict(self) -> str:
         """Slower or faster only if the whole interval is, and by more than equals differ on a quiet machine.
 
-        A single pair tells nothing.
+        The same only if the interval says so: one that is wide is unclear, and a single pair tells nothing.
         """
         if self.status != "ok":
             return self.status
-        if not self.interval.confidence:
-            return "same"
-        if self.interval.high < 1 and self.ratio < 1 - ALIKE:
+        low, high, confidence = self.interval
+        if not confidence:
+            return "unclear"
+        if high < 1 and self.ratio < 1 - ALIKE:
             return "slower"
-        return "faster" if self.interval.low > 1 and self.ratio > 1 + ALIKE else "same"
+        if low > 1 and self.ratio > 1 + ALIKE:
+            return "faster"
+        return "unclear" if high / low > WIDE else "same"
 
     def as_json(self) -> dict[str, Any]:
         cell = self.cell

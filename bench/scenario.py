@@ -35,6 +35,7 @@ class Scenario:
     primitive: str
     operation: str  # what is done once, in words
     units: int = field(default=1, kw_only=True)  # one operation of a batch counts as so many
+    payload: str = field(default="", kw_only=True)  # what travels, in words, if something does
     rival: str = field(default="", kw_only=True)  # the package that mpfast is compared with, if not the stdlib
     methods: tuple[str, ...] = field(default=START_METHODS, kw_only=True)
     first_batch: int = field(default=32, kw_only=True)  # operations that surely take no longer than a batch should

@@ -11,7 +11,7 @@ from .results import Result
 from .units import PLACEMENT_NAMES, duration, span, times
 
 TO_THE_RIGHT = (4, 5, 6, 8, 9)
-MARKS = {"slower": "!", "same": "~", "faster": ""}
+MARKS = {"slower": "!", "same": "~", "unclear": "~?", "faster": ""}
 
 
 def headings(same: bool) -> tuple[str, ...]:
@@ -22,7 +22,7 @@ def headings(same: bool) -> tuple[str, ...]:
 
 
 def render(results: Sequence[Result], same: bool) -> str:
-    """One line a cell; ! marks those slower than the stdlib, ~ those that cannot be told from it."""
+    """One line a cell; ! marks those slower than the stdlib, ~ those as fast, ~? those of which one cannot say."""
     rows = [headings(same), *map(row, results)]
     if not any(result.floor_ns for result in results):
         rows = [cells[:-2] for cells in rows]
@@ -68,7 +68,7 @@ def ends(text: str) -> str:
 
 def counts(results: Sequence[Result]) -> dict[str, int]:
     verdicts = [result.verdict for result in results]
-    names = ("faster", "same", "slower", "failed", "skipped")
+    names = ("faster", "same", "unclear", "slower", "failed", "skipped")
     return {"cells": len(results)} | {name: verdicts.count(name) for name in names}
 
 
@@ -81,6 +81,6 @@ def summary(results: Sequence[Result], facts: Facts) -> str:
     )
     return (
         f"{count['cells']} cells: {count['faster']} faster, {count['same']} the same within the noise (~), "
-        f"{count['slower']} slower (!); could not be measured: {missing}. "
+        f"{count['unclear']} too noisy to say (~?), {count['slower']} slower (!); could not be measured: {missing}. "
         f"Included in both times: {facts.overhead_ns:.0f} ns of loop per operation."
     )
