@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What processes do whose launching is tested: targets, subclasses, and looks at themselves from inside."""
 
-import contextlib
+import atexit
 import multiprocessing.process
 import multiprocessing.util
 import os
@@ -68,18 +68,6 @@ def start_child_of(ctx, daemon=None):
     return process.name, process._identity, process.exitcode, inherited
 
 
-def exit_by(signum):
-    """As by a signal that nobody handles, without a core file."""
-    import faulthandler
-    import resource
-
-    faulthandler.disable()
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    signal.signal(signum, signal.SIG_DFL)
-    os.kill(os.getpid(), signum)
-    signal.pause()
-
-
 def quietly(function, *args):
     """Without the traceback on standard error."""
     sys.stderr = open(os.devnull, "w")  # noqa: SIM115
@@ -106,32 +94,11 @@ def nap(ready):
     signal.pause()
 
 
-def standard_input():
-    return sys.stdin.read(), os.readlink("/proc/self/fd/0") if os.path.exists("/proc/self/fd/0") else None
-
-
-def stdin_descriptor():
-    return sys.stdin.fileno()
-
-
-def hold_pipe(writer):
-    """Forks a child that lives on and has what this one had open."""
-    pid = os.fork()
-    if pid == 0:
-        writer.send_bytes(b"%d" % os.getpid())
-        signal.pause()
-        os._exit(0)
-
-
-def outlive(ctx, ours, theirs):
-    """Starts a child that waits for its parent's end, and ends first."""
-    process = ctx.Process(target=watch_parent, args=(theirs,))
-    process.start()
-    theirs.close()
-    with contextlib.suppress(EOFError):
-        ours.recv()
-    multiprocessing.process._children.discard(process)  # or it is joined at the end
-    os._exit(0)
+def have_child_watch(ctx, link):
+    """Starts a child that waits for its parent's end, and lives until it is killed."""
+    ctx.Process(target=watch_parent, args=(link,)).start()
+    link.close()
+    signal.pause()
 
 
 def watch_parent(link):
@@ -195,3 +162,48 @@ class Unloadable:
 
     def __reduce__(self):
         return throw, (ValueError,)
+
+
+class Ends:
+    """Calls a function when it is unpickled."""
+
+    def __init__(self, function):
+        self.function = function
+
+    def __reduce__(self):
+        return self.function, ()
+
+
+class Unpicklable:
+    """Cannot be pickled; the reason is what `kind` says."""
+
+    def __init__(self, kind):
+        self.kind = kind
+
+    def __reduce__(self):
+        throw(self.kind)
+
+
+class Watched(list):
+    """A list that can be referred to weakly."""
+
+
+def same(value):
+    return value
+
+
+def key_and_type(key):
+    return bytes(key), type(key).__name__
+
+
+def remember(path):
+    """Registers what multiprocessing and Python run at a process's end; each appends its name to the file."""
+
+    def note(name):
+        with open(path, "a") as file:
+            file.write(f"{name}\n")
+
+    atexit.register(note, "atexit")
+    multiprocessing.util.Finalize(None, note, ("finalizer",), exitpriority=0)
+    thread = threading.Thread(target=lambda: (threading.main_thread().join(), note("thread")))
+    thread.start()
