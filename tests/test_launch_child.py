@@ -213,8 +213,9 @@ def test_a_reducer_that_raises(ctx):
     """Whatever it raises comes out of start() as it is."""
     for kind in (ZeroDivisionError, KeyboardInterrupt, pickle.PicklingError):
         process = ctx.Process(target=workers.nothing, args=(launched.Unpicklable(kind),))
-        with pytest.raises(kind, match="^on purpose$"):
+        with pytest.raises(kind) as caught:
             process.start()
+        assert caught.value.args == ("on purpose",)  # 3.14 adds notes
         assert process.pid is None
 
 
