@@ -47,10 +47,13 @@ def session(sid):
     return found
 
 
-def run(*arguments, stdin="", deadline=DEADLINE, cwd=None, **environment):
-    """Runs Python with these arguments. In a session of its own, of which nobody may be left soon after."""
+def run(*arguments, before=(), stdin="", deadline=DEADLINE, cwd=None, **environment):
+    """Runs Python with these arguments. In a session of its own, of which nobody may be left soon after.
+
+    before: a command that runs it in turn.
+    """
     process = subprocess.Popen(
-        [sys.executable, *map(str, arguments)],
+        [*before, sys.executable, *map(str, arguments)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
