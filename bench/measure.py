@@ -31,7 +31,7 @@ def measure(cell: Cell, budget: Budget, limits: Limits, same: bool = False) -> M
             check_origins(name, seen[name], same, rival)
         counts = {name: calibrate(cell.scenario, side) for name, side in sides.items()}
         pairs = paired(cell.scenario, sides, counts, budget)
-    return Measured(pairs, counts, seen)
+    return Measured(pairs, counts, seen, cell.scenario.floor(place, cell.method))
 
 
 def calibrate(scenario: Scenario, side: Side) -> int:
@@ -39,10 +39,9 @@ def calibrate(scenario: Scenario, side: Side) -> int:
     if scenario.batch_seconds is None:
         return 1
     wanted = scenario.batch_seconds * 1e9
-    count, took = 8, 0.0
-    while took < wanted / 4:
+    count = scenario.first_batch
+    while (took := side.batch(count)) < wanted / 4:
         count *= 4
-        took = side.batch(count)
     return max(1, round(count * wanted / took))
 
 

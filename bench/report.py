@@ -170,6 +170,7 @@ class Page:
             verdict=result.verdict,
             mark=table.MARKS[result.verdict],
             interval=span(result.interval),
+            floor=floor_text(result),
             pairs=len(result.pairs),
             ratio_plot=ratio_strip(result, ratios),
             time_plot=times_strip(result, all_times),
@@ -202,6 +203,11 @@ def by_scenario(results: Sequence[Result]) -> list[tuple[Scenario, list[Result]]
 def place_text(title: str, placement: str, results: Sequence[Result]) -> str:
     each = ", ".join(f"{result.cell.method} {times(result.ratio)}" for result in results)
     return f"{title}, {PLACEMENT_NAMES[placement]}: {each}"
+
+
+def floor_text(result: Result) -> str:
+    floor, above = table.above_floor(result)
+    return f"raw C {floor}, {above}" if floor else ""
 
 
 def shade(result: Result) -> str:

@@ -22,6 +22,7 @@ class Measured:
     pairs: list[Pair]
     counts: dict[str, int]
     origins: dict[str, list[str]]
+    floor_ns: float | None = None  # what the kernel's part takes in C
 
 
 @dataclass
@@ -65,6 +66,11 @@ class Result:
         return median(ours for _, ours in self.pairs)
 
     @property
+    def floor_ns(self) -> float | None:
+        """The best of the rounds: it is a floor."""
+        return min((m.floor_ns for m in self.rounds if m.floor_ns is not None), default=None)
+
+    @property
     def verdict(self) -> str:
         """Slower or faster only if the whole interval is, and by more than equals differ on a quiet machine.
 
@@ -101,6 +107,7 @@ class Result:
             "interval": {"low": low, "high": high, "confidence": confidence},
             "stdlib_ns": self.base_ns,
             "mpfast_ns": self.ours_ns,
+            "floor_ns": self.floor_ns,
             "pairs_ns": [[round(base, 2), round(ours, 2)] for base, ours in self.pairs],
             "batch": self.rounds[-1].counts,
             "classes": self.rounds[-1].origins,

@@ -37,6 +37,7 @@ class Scenario:
     units: int = field(default=1, kw_only=True)  # one operation of a batch counts as so many
     rival: str = field(default="", kw_only=True)  # the package that mpfast is compared with, if not the stdlib
     methods: tuple[str, ...] = field(default=START_METHODS, kw_only=True)
+    first_batch: int = field(default=32, kw_only=True)  # operations that surely take no longer than a batch should
 
     kind: ClassVar[str]
     placements: ClassVar[tuple[str, ...]] = PLACEMENTS
@@ -44,6 +45,15 @@ class Scenario:
 
     def place(self, placement: str, mask: frozenset[int]) -> Place:
         return place(placement, mask)
+
+    @property
+    def setting(self) -> str:
+        """Only scenarios with the same may share a measuring process."""
+        return ""
+
+    def floor(self, place: Place, method: str) -> float | None:
+        """Nanoseconds that the kernel's part of an operation takes in C; None if nobody knows."""
+        return None
 
     @abstractmethod
     def open(self, context: BaseContext, place: Place, limits: Limits) -> AbstractContextManager[Side]:

@@ -10,17 +10,22 @@ from .impls import BASE, OURS, label
 from .results import Result
 from .units import PLACEMENT_NAMES, duration, span, times
 
-TO_THE_RIGHT = (4, 5, 6)
+TO_THE_RIGHT = (4, 5, 6, 8, 9)
 MARKS = {"slower": "!", "same": "~", "faster": ""}
 
 
 def headings(same: bool) -> tuple[str, ...]:
-    return ("", "primitive", "start method", "placement", BASE, label(OURS, same), "ratio", "95 % interval")
+    return (
+        *("", "primitive", "start method", "placement", BASE, label(OURS, same), "ratio", "95 % interval"),
+        *("raw C", "above it"),
+    )
 
 
 def render(results: Sequence[Result], same: bool) -> str:
     """One line a cell; ! marks those slower than the stdlib, ~ those that cannot be told from it."""
     rows = [headings(same), *map(row, results)]
+    if not any(result.floor_ns for result in results):
+        rows = [cells[:-2] for cells in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(line(cells, widths) for cells in rows)
 
@@ -29,9 +34,16 @@ def row(result: Result) -> tuple[str, ...]:
     cell = result.cell
     head = (cell.scenario.title, cell.method, PLACEMENT_NAMES[cell.placement])
     if result.status != "ok":
-        return ("?", *head, "-", "-", "-", result.status)
+        return ("?", *head, "-", "-", "-", result.status, "", "")
     numbers = (duration(result.base_ns), duration(result.ours_ns), times(result.ratio), span(result.interval))
-    return (MARKS[result.verdict], *head, *numbers)
+    return (MARKS[result.verdict], *head, *numbers, *above_floor(result))
+
+
+def above_floor(result: Result) -> tuple[str, str]:
+    """What the kernel's part takes in C, and how many times as long mpfast does."""
+    if result.floor_ns is None:
+        return ("", "")
+    return (duration(result.floor_ns), times(result.ours_ns / result.floor_ns))
 
 
 def line(cells: Sequence[str], widths: Sequence[int]) -> str:
