@@ -218,3 +218,33 @@ def close_all(event, code):
     event.set()
     os.closerange(3, 1024)
     os._exit(code)
+
+
+def close_all_and_sleep(event):
+    event.set()
+    os.closerange(3, 1024)
+    signal.pause()
+
+
+def leave_one_behind(writer):
+    """A process of os.fork() that lives on and has what this one has open."""
+    pid = os.fork()
+    if pid == 0:
+        writer.send_bytes(b"%d" % os.getpid())
+        signal.pause()
+        os._exit(0)
+
+
+def tell_numbers(writers):
+    for number, writer in enumerate(writers):
+        writer.send(number)
+
+
+def descend(ctx, generations):
+    """Ends with the number of generations below and including this one."""
+    if generations > 1:
+        process = ctx.Process(target=descend, args=(ctx, generations - 1))
+        process.start()
+        process.join()
+        sys.exit(process.exitcode + 1)
+    sys.exit(1)
