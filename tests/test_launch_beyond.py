@@ -18,7 +18,7 @@ from harness import PATIENCE, Thread
 
 import mpfast
 
-program = test_launch_limits.program
+program, no_memory = test_launch_limits.program, test_launch_limits.no_memory
 
 
 @pytest.fixture
@@ -134,6 +134,12 @@ def test_few_processes(program):
     text = text.replace("< 10", "< 20").replace("while tasks() > limit - 4", "while tasks() > limit - 2")
     done = program(text, *test_launch_limits.few_rights(), cwd="/")
     assert done.lines() == ["BlockingIOError EAGAIN", "True True {-9}", "set()"]
+
+
+def test_no_memory(program, no_memory):
+    """What fork() says where it is called comes out of start(), and nothing that was opened for it stays."""
+    lines = program(test_launch_limits.NO_MEMORY, **no_memory).lines()
+    assert lines == ["OSError ENOMEM True", "False set()"]
 
 
 def test_all_descriptors_are_closed(program):

@@ -6,6 +6,7 @@ import gc
 import os
 import shutil
 import signal
+import subprocess
 import sys
 
 import launched
@@ -216,6 +217,60 @@ def test_few_processes(program):
     """start() raises EAGAIN when there may be no more processes, and works again when there may."""
     done = program(FEW_PROCESSES, *few_rights(), cwd="/")
     assert done.lines() == ["BlockingIOError EAGAIN", "True True {-9}", "set()"]
+
+
+SHIM = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+pid_t fork(void)
+{
+    const char *flag = getenv("MPFAST_TEST_NO_FORK");
+    if (flag && access(flag, F_OK) == 0) {
+        errno = ENOMEM;
+        return -1;
+    }
+    return ((pid_t (*)(void))dlsym(RTLD_NEXT, "fork"))();
+}
+pid_t vfork(void)
+{
+    return fork();
+}
+"""
+NO_MEMORY = """
+flag = os.environ["MPFAST_TEST_NO_FORK"]
+assert run(ctx) == 3
+before, servants = descriptors(), children()
+open(flag, "w").close()
+processes, error = fill(ctx, 20)
+print(type(error).__name__, errno.errorcode[error.errno], len(processes) < 10)
+os.unlink(flag)
+end(processes)
+assert run(ctx) == 3
+del error
+print(descriptors() > before + 8, children() - servants)
+"""
+
+
+@pytest.fixture
+def no_memory(tmp_path):
+    """The environment of a program in which fork() fails while a file exists."""
+    compiler = shutil.which(os.environ.get("CC", "cc").split()[0])
+    if compiler is None:
+        pytest.skip("no C compiler")
+    source = programs.write(tmp_path / "shim.c", SHIM)
+    library = tmp_path / "shim.so"
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True, timeout=PATIENCE)
+    preload = " ".join([*os.environ.get("LD_PRELOAD", "").split(), str(library)])  # a sanitizer's comes first
+    return {"LD_PRELOAD": preload, "MPFAST_TEST_NO_FORK": str(tmp_path / "flag")}
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"], indirect=True)
+def test_no_memory(program, no_memory):
+    """start() raises what fork() did, and works again afterwards."""
+    assert program(NO_MEMORY, **no_memory).lines()[0] == "OSError ENOMEM True"
 
 
 # Descriptors that somebody closes ------------------------------------------------------------------------------------
