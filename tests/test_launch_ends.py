@@ -126,7 +126,8 @@ def program(mp, method, tmp_path):
         names = {"mp": mp.__name__, "tests": repr(tests), "method": repr(method), "definitions": definitions}
         main = main.strip("\n").replace("\n", "\n    ")
         script = programs.write(tmp_path / "program.py", PROGRAM, main=main, **names)
-        return programs.run("-W", "error", script, *arguments, **options)
+        # 3.15 has a DeprecationWarning for the source lines of a main that a child has imported
+        return programs.run("-W", "error", "-W", "ignore::DeprecationWarning", script, *arguments, **options)
 
     return run_program
 
