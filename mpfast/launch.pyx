@@ -16,10 +16,15 @@ from mpfast.core.child cimport *
 from mpfast.core.clock cimport MILLISECOND, NEVER, SECOND, clock_deadline, clock_now
 from mpfast.core.handoff cimport *
 
+import atexit
+import itertools
 import os
 import signal
 import sys
-from multiprocessing import process as _process
+import threading
+from multiprocessing import context as _context, process as _process, util as _util
+
+from .bootstrap import NoInput, _ParentProcess
 
 cdef extern from "Python.h":
     void PyOS_BeforeFork()
@@ -30,6 +35,8 @@ cdef extern from "Python.h":
 cdef extern from "<unistd.h>" nogil:
     int c_fork "fork"()
     int c_close "close"(int fd)
+    int getpid()
+    void c_exit "_exit"(int code)
 
 cdef extern from "<signal.h>" nogil:
     const int SIGKILL
@@ -72,6 +79,12 @@ def _why_not():
     return f"{what.decode()}: {os.strerror(-rc)}"
 
 
+cdef int64_t _deadline(double timeout) except -1:
+    if timeout != timeout:
+        int(timeout)  # which raises what multiprocessing does
+    return clock_deadline(timeout)
+
+
 cdef class Child:
     """Base of the Popen classes: one child, by pidfd. `pid` and `sentinel` are known once it was launched."""
 
@@ -97,24 +110,29 @@ cdef class Child:
         """The child exists. Takes pidfd over, and makes process_obj (or None) the child's."""
         self.adopt(process_obj, pid, pidfd, ours)
 
-    def _fork(self, process_obj):
-        """Forks. Returns True in the child, and in the parent False when process_obj is the child's.
+    def _fork(self, process_obj, intent=None):
+        """Forks. The child runs process_obj and ends; in the parent it is the child's when this returns.
+
+        intent: what tells multiprocessing's hooks that the child is to keep the resource tracker's descriptor.
 
         OSError as os.fork(), and EMFILE if there is no descriptor for the sentinel: before there is a child.
         """
         cdef sigset_t before
-        cdef int pid, error, room = eventfd(1, EFD_CLOEXEC)  # so that there is one for the pidfd; and see _sentinel_of
+        cdef int pid, error, parent = getpid()
+        cdef int room = eventfd(1, EFD_CLOEXEC)  # so that there is a descriptor for the pidfd
         if room < 0:
             raise OSError(c_errno, os.strerror(c_errno))
+        sys.audit("os.fork")
         child_hold_signals(&before)
         PyOS_BeforeFork()
         pid = c_fork()
         error = c_errno
         if pid == 0:
             PyOS_AfterFork_Child()
-            child_release_signals(&before)
             c_close(room)
-            return True
+            if intent is not None:
+                intent.preserve_fd = False
+            _live(process_obj, parent, &before)
         PyOS_AfterFork_Parent()
         if pid > 0:
             error = self.embrace(process_obj, pid, room)
@@ -123,7 +141,6 @@ cdef class Child:
         child_release_signals(&before)
         if error != 0 and (pid < 0 or self.pidfd < 0):
             raise OSError(error, os.strerror(error))
-        return False
 
     cdef int embrace(self, object process_obj, int pid, int room) noexcept:
         """Adopts a child that was just made, in place of the descriptor `room`. 0, or why it was ended again."""
@@ -225,7 +242,7 @@ cdef class Child:
     def wait(self, timeout=None):
         """Waits until the child has ended, at most `timeout` seconds. Returns its exit code, or None."""
         if self.returncode is None:
-            if timeout is not None and not self.ended(clock_deadline(timeout)):
+            if timeout is not None and not self.ended(_deadline(timeout)):
                 return None
             self.collect(timeout is None)
         return self.returncode
@@ -252,6 +269,175 @@ cdef class Child:
         self.pidfd = -1
         if fd >= 0:
             c_close(fd)
+
+
+cdef class ForkPopen(Child):
+    """Starts a child by fork()."""
+
+    method = "fork"
+
+    def __init__(self, process_obj):
+        _flush(sys.stdout)
+        _flush(sys.stderr)
+        if _WARNS:
+            _warn_of_threads()
+        self._launch(process_obj)
+
+    def _launch(self, process_obj):
+        intent = getattr(sys.modules.get("multiprocessing.resource_tracker"), "_fork_intent", None)
+        if intent is not None:
+            intent.preserve_fd = True  # the child goes on with this process's resource tracker
+        try:
+            self._fork(process_obj, intent)
+        finally:
+            if intent is not None:
+                intent.preserve_fd = False
+
+
+cdef bint _WARNS = sys.version_info >= (3, 12)
+
+
+cdef _warn_of_threads():
+    """os.fork() does so from 3.12 on, but when there is a child already, and a filter may make it an exception."""
+    try:
+        threads = os.stat("/proc/self/task").st_nlink - 2
+    except OSError:
+        return
+    if threads > 1:
+        import warnings
+        warnings.warn(f"This process (pid={getpid()}) is multi-threaded, "
+                      "use of fork() may lead to deadlocks in the child.", DeprecationWarning, stacklevel=2)
+
+
+cdef _flush(stream):
+    try:
+        stream.flush()
+    except (AttributeError, ValueError):
+        pass
+
+
+def start(process_obj):
+    """Starts a process: BaseProcess.start(), without asking each child by itself whether it lives."""
+    if process_obj._closed:
+        process_obj._check_closed()
+    assert process_obj._popen is None, "cannot start a process twice"
+    assert process_obj._parent_pid == getpid(), "can only start a process object created by current process"
+    assert not _process._current_process._config.get("daemon"), "daemonic processes are not allowed to have children"
+    cleanup(_process._children)
+    popen = process_obj._Popen(process_obj)
+    if process_obj._popen is None:  # Child.adopt() has done that, at the instant when the child began to exist
+        process_obj._popen = popen
+        process_obj._sentinel = popen.sentinel
+    # What the target refers to is the child's now; it may even refer to this object.
+    del process_obj._target, process_obj._args, process_obj._kwargs
+    _process._children.add(process_obj)
+
+
+# A child's own part. A forked child pays 2 to 3 microseconds for each page that it writes to first, and that is most of
+# what the life of a short one costs: so this is C where it can be, and nothing is made that the child may not need.
+
+cdef _after_fork = _process.BaseProcess._after_fork
+cdef bint _ATEXIT = sys.version_info >= (3, 13)  # children run what was registered with atexit in them
+
+
+cdef _live(process_obj, int parent, sigset_t *before):
+    """The whole life of a forked child. Does not return, or its copy of its parent's stack would go on."""
+    code = 1
+    try:
+        try:
+            child_release_signals(before)
+            if process_obj._config.get("daemon"):
+                child_guard(parent)
+            if _ATEXIT:
+                atexit._clear()
+                atexit.register(_util._exit_function)
+            code = process_obj._bootstrap(parent_sentinel=None)
+        finally:
+            if _ATEXIT:
+                atexit._run_exitfuncs()
+    finally:
+        c_exit(code if isinstance(code, int) else 1)
+
+
+cdef _close_input():
+    """The terminal is the main process's. As with multiprocessing, descriptor 0 stays what it was."""
+    if sys.stdin is None:
+        return
+    try:
+        sys.stdin.close()
+    except (OSError, ValueError):
+        pass
+    sys.stdin = NoInput()
+
+
+cdef _enter(process_obj, parent_sentinel):
+    """This process becomes the one that process_obj stands for."""
+    method = process_obj._start_method
+    if method is not None:
+        _context._force_start_method(method)
+    _process._process_counter = itertools.count(1)
+    _process._children = set()
+    _close_input()
+    old_process = _process._current_process  # finalized after the hooks, not before
+    _process._current_process = process_obj
+    if parent_sentinel is None:
+        _process._parent_process = _ParentProcess(process_obj._parent_name, process_obj._parent_pid)
+    else:
+        _process._parent_process = _process._ParentProcess(
+            process_obj._parent_name, process_obj._parent_pid, parent_sentinel)
+    threading.main_thread()._set_native_id()
+    if _util._afterfork_registry.data or type(process_obj)._after_fork is not _after_fork:
+        process_obj._after_fork()
+    else:
+        _util._finalizer_registry.clear()  # which is all that it would do
+
+
+cdef _run(process_obj):
+    _util.info("child process calling self.run()")
+    if _ATEXIT:
+        process_obj.run()
+        return
+    try:
+        process_obj.run()
+    finally:
+        if _util._finalizer_registry or _process._children or _util._logger is not None:
+            _util._exit_function()
+        else:
+            _util._exiting = True  # which is all that it would do
+
+
+cdef _code_of(exception):
+    """What multiprocessing makes of SystemExit."""
+    if exception.code is None:
+        return 0
+    if isinstance(exception.code, int):
+        return exception.code
+    sys.stderr.write(f"{exception.code}\n")
+    return 1
+
+
+def bootstrap(process_obj, parent_sentinel=None):
+    """Runs the process: multiprocessing's steps, in its order. Returns its exit code.
+
+    parent_sentinel: what becomes readable when the parent ends; None: a pidfd, opened when it is used.
+    """
+    code = 1
+    try:
+        _enter(process_obj, parent_sentinel)
+        _run(process_obj)
+        code = 0
+    except SystemExit as e:
+        code = _code_of(e)
+    except:
+        import traceback
+        sys.stderr.write(f"Process {process_obj.name}:\n")
+        traceback.print_exc()
+    finally:
+        threading._shutdown()
+        _util.info("process exiting with exitcode %d" % code)
+        _flush(sys.stdout)
+        _flush(sys.stderr)
+    return code
 
 
 def cleanup(set children):
