@@ -159,6 +159,8 @@ def test_without_proc(program):
     """It works, or an error says what is missing."""
     hide = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /proc && exec "$@"', "-"]
     done = program("print(run(ctx))", *hide)
+    if done.err.startswith(("unshare:", "mount:")):
+        pytest.skip(done.err)
     if done.out != "3\n":
         assert "/proc" in done.err.strip().splitlines()[-1], done.err
 
