@@ -14,6 +14,7 @@ from multiprocessing.context import set_spawning_popen
 from multiprocessing.popen_spawn_posix import _DupFd
 from multiprocessing.process import BaseProcess
 
+from .byvalue import dump
 from .launch import Child
 
 TYPE_CHECKING = False
@@ -92,7 +93,7 @@ class SpawnPopen(Child):
             set_spawning_popen(self)  # type: ignore[arg-type]
             try:
                 reduction.dump(preparation, file)
-                reduction.dump(process_obj, file)
+                dump(process_obj, file)
             finally:
                 set_spawning_popen(None)
         os.lseek(self._data(), 0, os.SEEK_SET)
