@@ -207,9 +207,14 @@ class SpawnProcess(_Starts):
 
     @staticmethod
     def _Popen(process_obj: process.BaseProcess) -> Any:
-        from .popen import SpawnPopen
+        if _launch().available() is None:
+            from .spawning import SpawnPopen, usable
 
-        return SpawnPopen(process_obj)
+            if usable():
+                return SpawnPopen(process_obj)
+        from .popen import SpawnPopen as StdlibSpawnPopen
+
+        return StdlibSpawnPopen(process_obj)
 
     @staticmethod
     def _after_fork() -> None:

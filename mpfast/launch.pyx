@@ -16,6 +16,7 @@ from mpfast.core.child cimport *
 from mpfast.core.clock cimport MILLISECOND, NEVER, SECOND, clock_deadline, clock_now
 from mpfast.core.handoff cimport *
 
+import _posixsubprocess
 import atexit
 import itertools
 import os
@@ -36,6 +37,7 @@ cdef extern from "<unistd.h>" nogil:
     int c_fork "fork"()
     int c_close "close"(int fd)
     int getpid()
+    int pipe2(int *ends, int flags)
     void c_exit "_exit"(int code)
 
 cdef extern from "<signal.h>" nogil:
@@ -54,6 +56,14 @@ cdef extern from "<sys/eventfd.h>" nogil:
     const int EFD_CLOEXEC
     int eventfd(unsigned int count, int flags)
 
+cdef extern from "<sys/mman.h>" nogil:
+    const unsigned int MFD_CLOEXEC
+    int memfd_create(const char *name, unsigned int flags)
+
+cdef extern from "<fcntl.h>" nogil:
+    const int O_CLOEXEC
+
+cdef tuple _VFORK = (True,) if sys.version_info < (3, 14) else ()
 cdef int _WNOHANG = os.WNOHANG
 cdef int64_t REAPING = SECOND  # how long a child's end is believed before its parent has reaped it
 _reason = False  # not asked yet
@@ -79,10 +89,13 @@ def _why_not():
     return f"{what.decode()}: {os.strerror(-rc)}"
 
 
-cdef int64_t _deadline(double timeout) except -1:
-    if timeout != timeout:
-        int(timeout)  # which raises what multiprocessing does
-    return clock_deadline(timeout)
+cdef int64_t _deadline(timeout) except -1:
+    """multiprocessing waits with poll(), whose milliseconds are a C int; it refuses what does not fit."""
+    seconds = 0.0 + timeout
+    if seconds > 0 and seconds * 1e3 >= 1 << 31 or seconds != seconds:
+        int(seconds)  # raises for what is not finite
+        raise OverflowError("timeout is too large")
+    return clock_deadline(seconds)
 
 
 cdef class Child:
@@ -92,8 +105,10 @@ cdef class Child:
 
     def __cinit__(self):
         self.pidfd = -1
+        self.data = -1
 
     def __dealloc__(self):
+        self._drop_data()
         if self.pidfd >= 0:
             c_close(self.pidfd)
 
@@ -140,6 +155,39 @@ cdef class Child:
             c_close(room)
         child_release_signals(&before)
         if error != 0 and (pid < 0 or self.pidfd < 0):
+            raise OSError(error, os.strerror(error))
+
+    def _data(self):
+        """The descriptor of a memory file for what the child is to read."""
+        if self.data < 0:
+            self.data = memfd_create("mpfast-child", MFD_CLOEXEC)
+        if self.data < 0:
+            raise OSError(c_errno, os.strerror(c_errno))
+        return self.data
+
+    cpdef _drop_data(self):
+        cdef int fd = self.data
+        self.data = -1
+        if fd >= 0:
+            c_close(fd)
+
+    def _exec(self, process_obj, executable, command, keep):
+        """Starts a program as process_obj, with the descriptors `keep` (sorted). OSError."""
+        cdef int error
+        cdef int ends[2]  # fork_exec() wants them; and so there is a descriptor for the pidfd
+        if pipe2(ends, O_CLOEXEC) < 0:
+            raise OSError(c_errno, os.strerror(c_errno))
+        try:
+            pid = _posixsubprocess.fork_exec(
+                command, [executable], True, keep, None, None, -1, -1, -1, -1, -1, -1, ends[0], ends[1],
+                False, False, -1, None, None, None, -1, None, *_VFORK)
+        except:
+            c_close(ends[0])
+            c_close(ends[1])
+            raise
+        c_close(ends[1])
+        error = self.embrace(process_obj, pid, ends[0])
+        if error != 0:
             raise OSError(error, os.strerror(error))
 
     cdef int embrace(self, object process_obj, int pid, int room) noexcept:
