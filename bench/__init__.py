@@ -4,6 +4,7 @@
 `python bench/run.py` is the main job. asv imports this package too and finds the track_ functions of bench/track.py.
 """
 
+import importlib.util
 import os
 import sys
 
@@ -16,12 +17,15 @@ if SUPPORT not in sys.path:
     sys.path.append(SUPPORT)
 
 
-def use_stub_main() -> None:
-    """Give children an empty script as their main module, so that they do not import this harness (or asv) instead."""
+def use_main(name: str = "mpfb_main", module: bool = False) -> None:
+    """Give children a script of _support as their main module: they shall not import this harness (or asv) instead.
+
+    module: as for `python -m`, by its name.
+    """
     main = sys.modules["__main__"]
-    main.__file__ = os.path.join(SUPPORT, "mpfb_main.py")
-    main.__spec__ = None
+    main.__file__ = os.path.join(SUPPORT, f"{name}.py")
+    main.__spec__ = importlib.util.find_spec(name) if module else None
 
 
 if str(getattr(sys.modules["__main__"], "__file__", "")).endswith(os.path.join("asv", "benchmark.py")):
-    use_stub_main()
+    use_main()

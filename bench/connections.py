@@ -96,7 +96,7 @@ class Talk(Duo):
     kind: ClassVar[str] = "talk"
     batch_seconds: ClassVar[float | None] = 0.01
 
-    def floor(self, place: Place) -> float | None:
+    def floor(self, place: Place, method: str) -> float | None:
         return Floor(self.pattern, self.wire.floor, HEADER + pickled_size(self.payload)).nanoseconds(place)
 
 
@@ -154,7 +154,7 @@ def wait_for_one(ends: Any, count: int) -> None:
 class Look(Alone):
     methods: tuple[str, ...] = field(default=ONE_METHOD, kw_only=True)
 
-    def floor(self, place: Place) -> float | None:
+    def floor(self, place: Place, method: str) -> float | None:
         return Floor("poll", "pipe", 0).nanoseconds(place)
 
 
@@ -187,7 +187,7 @@ class Calls(Scenario):
     kind: ClassVar[str] = "talk"
     batch_seconds: ClassVar[float | None] = 0.01
 
-    def floor(self, place: Place) -> float | None:
+    def floor(self, place: Place, method: str) -> float | None:
         """A call and its answer have some fifty bytes."""
         return Floor("turns", "unix", 50).nanoseconds(place)
 

@@ -4,13 +4,15 @@
 from __future__ import annotations
 
 from time import perf_counter_ns
+from typing import Any
 
 from mpfb_child import first_byte, nothing
 
 from .errors import CellError
-from .launching import Children, Launch, elapsed_since
+from .launching import Children, Launch, Main, elapsed_since
 
 BURST = 32
+SHORT_BURST = 8  # of interpreters, each of which takes longer than the others' burst
 
 
 def start(children: Children) -> float:
@@ -43,8 +45,8 @@ def start_and_join(children: Children) -> float:
     return elapsed_since(begin)
 
 
-def burst(children: Children) -> float:
-    processes = [children.make(nothing) for _ in range(BURST)]
+def burst(children: Children, count: int = BURST) -> float:
+    processes = [children.make(nothing) for _ in range(count)]
     begin = perf_counter_ns()
     for process in processes:
         process.start()
@@ -53,22 +55,86 @@ def burst(children: Children) -> float:
     return elapsed_since(begin)
 
 
-SCENARIOS: tuple[Launch, ...] = (
-    Launch("start", "start", "Process start", "process.start() returns", start),
-    Launch(
-        "first_line",
-        "start to first line",
-        "Process start",
-        "start() until the child's byte arrives",
-        start_to_first_line,
-    ),
-    Launch("start_join", "start and join", "Process start", "start(); join()", start_and_join),
+def burst_at_once(children: Children) -> float:
+    processes = [children.make(nothing) for _ in range(BURST)]
+    begin = perf_counter_ns()
+    children.start_all(processes)
+    for process in processes:
+        process.join()
+    return elapsed_since(begin)
+
+
+PRIMITIVE = "Process start"
+START = "process.start() returns"
+FIRST_LINE = "start() until the child's byte arrives"
+START_JOIN = "start(); join()"
+
+PLAIN = (
+    Launch("start", "start", PRIMITIVE, START, start, pattern="start"),
+    Launch("first_line", "start to first line", PRIMITIVE, FIRST_LINE, start_to_first_line, pattern="line"),
+    Launch("start_join", "start and join", PRIMITIVE, START_JOIN, start_and_join, pattern="join"),
     Launch(
         "burst",
         f"burst of {BURST}",
-        "Process start",
+        PRIMITIVE,
         f"{BURST} times start(), then join() (per process)",
         burst,
+        pattern="burst",
         units=BURST,
+        methods=("fork", "forkserver"),
     ),
+    Launch(
+        "short_burst",
+        f"burst of {SHORT_BURST}",
+        PRIMITIVE,
+        f"{SHORT_BURST} times start(), then join() (per process)",
+        lambda children: burst(children, SHORT_BURST),
+        pattern="burst",
+        units=SHORT_BURST,
+        methods=("spawn",),
+    ),
+    Launch(
+        "start_many",
+        f"start_many({BURST})",
+        PRIMITIVE,
+        f"start_many() of {BURST}, in the stdlib a loop of start(), then join() (per process)",
+        burst_at_once,
+        pattern="burst",
+        units=BURST,
+        methods=("forkserver",),
+    ),
+)
+
+
+def with_main(key: str, title: str, main: Main) -> tuple[Launch, ...]:
+    """The same where the children's main module takes longer to import, or is found by name."""
+    few: dict[str, Any] = {"main": main, "methods": ("forkserver",), "places": ("two_cpus",)}
+    return (
+        Launch(f"first_line_{key}", f"first line, {title}", PRIMITIVE, FIRST_LINE, start_to_first_line, **few),
+        Launch(f"start_join_{key}", f"start and join, {title}", PRIMITIVE, START_JOIN, start_and_join, **few),
+    )
+
+
+def beside(megabytes: int) -> Launch:
+    """fork() copies the tables of all of its parent's pages."""
+    return Launch(
+        f"start_join_{megabytes}mb",
+        f"start and join, {megabytes} MB",
+        PRIMITIVE,
+        f"{START_JOIN} in a process that has {megabytes} MB",
+        start_and_join,
+        pattern="join",
+        megabytes=megabytes,
+        methods=("fork",),
+        places=("one_cpu",),
+    )
+
+
+SCENARIOS: tuple[Launch, ...] = (
+    *PLAIN,
+    *with_main("numpy", "main with numpy", Main("mpfb_numpy", needs="numpy")),
+    *with_main("module", "main by -m", Main(module=True)),
+    *with_main("module_numpy", "main by -m with numpy", Main("mpfb_numpy", module=True, needs="numpy")),
+    beside(50),
+    beside(500),
 )

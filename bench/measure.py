@@ -31,7 +31,7 @@ def measure(cell: Cell, budget: Budget, limits: Limits, same: bool = False) -> M
             check_origins(name, seen[name], same, rival)
         counts = {name: calibrate(cell.scenario, side) for name, side in sides.items()}
         pairs = paired(cell.scenario, sides, counts, budget)
-    return Measured(pairs, counts, seen, cell.scenario.floor(place))
+    return Measured(pairs, counts, seen, cell.scenario.floor(place, cell.method))
 
 
 def calibrate(scenario: Scenario, side: Side) -> int:

@@ -42,7 +42,7 @@ FULL = Effort(
         "duo": Budget(0.32, 6, 80),
         "talk": Budget(0.25, 4, 60),
         "crowd": Budget(0.3, 6, 80),
-        "launch": Budget(0.7, 3, 200),
+        "launch": Budget(0.35, 3, 200),
     },
 )
 QUICK = Effort(
@@ -52,7 +52,7 @@ QUICK = Effort(
         "duo": Budget(0.35, 6, 20),
         "talk": Budget(0.12, 3, 20),
         "crowd": Budget(0.35, 6, 20),
-        "launch": Budget(0.5, 1, 40),
+        "launch": Budget(0.25, 1, 40),
     },
 )
 
@@ -82,8 +82,8 @@ def find(key: str) -> Cell:
 def batches(chosen: Iterable[Cell]) -> list[list[Cell]]:
     """The cells that may share a process: a fork server, for one, keeps the CPUs that it was started on."""
 
-    def shared(cell: Cell) -> tuple[str, str, str]:
-        return (cell.scenario.kind, cell.method, cell.placement)
+    def shared(cell: Cell) -> tuple[str, str, str, str]:
+        return (cell.scenario.kind, cell.method, cell.placement, cell.scenario.setting)
 
     order = ("alone", "duo", "talk", "crowd", "launch")
     sort = sorted(chosen, key=lambda cell: (order.index(cell.scenario.kind), shared(cell)))

@@ -47,7 +47,12 @@ class Scenario:
     def place(self, placement: str, mask: frozenset[int]) -> Place:
         return place(placement, mask)
 
-    def floor(self, place: Place) -> float | None:
+    @property
+    def setting(self) -> str:
+        """Only scenarios with the same may share a measuring process."""
+        return ""
+
+    def floor(self, place: Place, method: str) -> float | None:
         """Nanoseconds that the kernel's part of an operation takes in C; None if nobody knows."""
         return None
 

@@ -91,6 +91,6 @@ tell_asv(
 tell_asv(track_look, scenario=keys(connections.LOOKS), method=["fork"])
 tell_asv(
     track_launch,
-    scenario=[key for key in keys(launch.SCENARIOS) if key != "burst"],
+    scenario=[key for key in keys(launch.PLAIN) if key in ("start", "first_line", "start_join")],
     method=list(START_METHODS),
 )

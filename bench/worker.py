@@ -18,7 +18,7 @@ if not __package__:  # run as a script: its own folder is no place to import fro
     sys.path[0:1] = []
     sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from bench import use_stub_main
+from bench import use_main
 from bench.deadline import Limits
 from bench.errors import Skipped
 from bench.measure import measure
@@ -41,7 +41,7 @@ def main(answer: Callable[[dict[str, Any]], dict[str, Any]] = answer) -> None:
     """Answer jobs until there are no more."""
     from mpfb_peer import die_with_parent  # bench has made it importable
 
-    use_stub_main()
+    use_main()
     die_with_parent()
     answers = os.dup(1)
     os.dup2(2, 1)  # what a child prints is no answer

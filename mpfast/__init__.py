@@ -11,8 +11,9 @@ __version__ = "0.1.0.dev0"
 __all__ = [name for name in dir(context._default_context) if not name.startswith("_")]
 globals().update((name, getattr(context._default_context, name)) for name in __all__)
 __all__ += ["CorruptedQueueError", "LockInfo", "LockOwnerDied", "QueueStats", "ShutDown", "Waiter"]
-__all__ += ["install", "installed", "locks"]
+__all__ += ["install", "installed", "locks", "strict_pickling"]
 
+strict_pickling = False  # True: nothing is sent to children by value, as with multiprocessing
 SUBDEBUG = 5
 SUBWARNING = 25
 

@@ -24,6 +24,7 @@ from .errors import CorruptedQueueError as CorruptedQueueError
 from .errors import LockOwnerDied as LockOwnerDied
 
 __version__: str
+strict_pickling: bool
 SUBDEBUG: int
 SUBWARNING: int
 

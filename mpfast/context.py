@@ -56,6 +56,18 @@ def _queues() -> ModuleType:
     return import_module(_queues_name)
 
 
+_launching: ModuleType | None = None
+
+
+def _launch() -> ModuleType:
+    global _launching
+    if _launching is None:
+        from . import launch
+
+        _launching = launch
+    return _launching
+
+
 class Context(BaseContext):
     """What all of mpfast's contexts have in common."""
 
@@ -158,14 +170,13 @@ class _Starts(process.BaseProcess):
         """Starts the process. Call it once at most."""
         if self._start_method is None:
             self._mpfast_start_method = _default_context.get_start_method()
-        super().start()
+        _launch().start(self)
 
     def _bootstrap(self, parent_sentinel: int | None = None) -> int:
         method = self._start_method or self._mpfast_start_method
         if method is not None:
-            _default_context.set_start_method(method, force=True)
-        code: int = super()._bootstrap(parent_sentinel=parent_sentinel)  # type: ignore[misc]
-        return code
+            _default_context._actual_context = _concrete_contexts[method]
+        return _launch().bootstrap(self, parent_sentinel)  # type: ignore[no-any-return]
 
 
 class Process(_Starts):
@@ -187,6 +198,9 @@ class ForkProcess(_Starts):
 
     @staticmethod
     def _Popen(process_obj: process.BaseProcess) -> Any:
+        launch = _launch()
+        if launch.available() is None:
+            return launch.ForkPopen(process_obj)
         from multiprocessing.popen_fork import Popen
 
         return Popen(process_obj)
@@ -199,9 +213,14 @@ class SpawnProcess(_Starts):
 
     @staticmethod
     def _Popen(process_obj: process.BaseProcess) -> Any:
-        from .popen import SpawnPopen
+        if _launch().available() is None:
+            from .spawning import SpawnPopen, usable
 
-        return SpawnPopen(process_obj)
+            if usable():
+                return SpawnPopen(process_obj)
+        from .popen import SpawnPopen as StdlibSpawnPopen
+
+        return StdlibSpawnPopen(process_obj)
 
     @staticmethod
     def _after_fork() -> None:

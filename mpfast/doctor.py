@@ -206,6 +206,14 @@ def start_methods() -> str:
     return ", ".join([f"{methods[0]} (default)", *methods[1:]])
 
 
+def launching() -> str:
+    """multiprocessing's launchers do it where something that mpfast's need is missing; this tells what."""
+    reason = importlib.import_module("mpfast.launch").available()
+    if reason is not None:
+        raise OSError(reason)
+    return "by mpfast itself"
+
+
 def extensions() -> str:
     """Imports what was compiled. The package's own message says how to build it."""
     package = importlib.import_module("mpfast")
@@ -235,7 +243,12 @@ LOOKS = [
     Look("futex", lambda: futex(FUTEX_WAIT), "sleeping and waking", "", True),
     Look("futex bit sets", lambda: futex(FUTEX_WAIT_BITSET), "waking just whom a notify() means", "", True),
     Look("pidfd", pidfd, "second proof that a process is dead", "kill(pid, 0) is the second proof"),
-    Look("PIDFD_GET_INFO", pidfd_info, NOT_YET, "nothing is lost"),
+    Look(
+        "PIDFD_GET_INFO",
+        pidfd_info,
+        "exit codes of children that somebody else reaped",
+        "their exit code is not known",
+    ),
     Look(
         "MADV_WIPEONFORK",
         wipe_on_fork,
@@ -246,6 +259,7 @@ LOOKS = [
     Look("CPUs", cpus, "no spinning where there is only one", "waiters never spin"),
     Look("huge pages", huge_pages, NOT_YET, "nothing is lost"),
     Look("start methods", start_methods, "the contexts of mpfast.get_context()", "no process can be started", True),
+    Look("launching", launching, "starting, watching and reaping children", "multiprocessing's own launchers do it"),
     Look("extensions", extensions, "all that mpfast does itself", "", True),
     Look("lock", lock, "a trial of all of the above", "", True),
     Look("family", family, "counting how full the tables are", "not known"),

@@ -20,11 +20,11 @@ CORE = [
     *("eventcount", "queue_layout", "queue_map", "queue_page", "queue_put", "queue_take", "queue_block", "queue_trim"),
     *("queue_memory", "queue_hold", "queue_reap"),
     *("handle", "reap", "membership", "fork", "queue_bell", "queue"),
-    *("hugemem", "framing", "turn", "wire"),
+    *("hugemem", "framing", "turn", "wire", "child", "handoff"),
 ]
 
 # The layer of a module; what is not named here is layer 2 if it is Cython or C and layer 3 if it is Python.
-LAYERS = {"errors": 2, "pool": 4, "executor": 4, "__init__": 5, "doctor": 6, "__main__": 6}
+LAYERS = {"errors": 2, "bootstrap": 2, "pool": 4, "executor": 4, "__init__": 5, "doctor": 6, "__main__": 6}
 
 
 class Rule(NamedTuple):

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: MIT
+"""What a child has that it may never need: its sys.stdin and its parent's pidfd are opened when they are used."""
+
+from __future__ import annotations
+
+import os
+import sys
+from multiprocessing import process
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+__all__ = ["NoInput"]
+
+class NoInput:
+    """A child's sys.stdin: /dev/null, opened when it is first used, and then in its own place."""
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        import io
+
+        return io.TextIOWrapper
+
+    def _open(self) -> Any:
+        opened = self.__dict__.get("file")
+        if opened is None:
+            fd = os.open(os.devnull, os.O_RDONLY)
+            opened = self.__dict__["file"] = open(fd, encoding="utf-8", closefd=False)  # noqa: SIM115
+            if sys.stdin is self:
+                sys.stdin = opened
+        return opened
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._open(), name)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        setattr(self._open(), name, value)
+
+    def __iter__(self) -> Any:
+        return iter(self._open())
+
+    def __next__(self) -> Any:
+        return next(self._open())
+
+    def __enter__(self) -> Any:
+        return self._open().__enter__()
+
+    def __exit__(self, *exception: object) -> None:
+        self._open().__exit__(*exception)
+
+    def __repr__(self) -> str:
+        return repr(self._open())
+
+
+class _ParentProcess(process._ParentProcess):  # type: ignore[name-defined,misc]
+    """The parent of this process. Its sentinel, a pidfd, is opened when somebody asks for it."""
+
+    def __init__(self, name: str, pid: int) -> None:
+        self._opened: int | None = None
+        super().__init__(name, pid, None)
+
+    @property
+    def _sentinel(self) -> int:
+        if self._opened is None:
+            self._opened = _parent_pidfd(self._pid)
+        return self._opened
+
+    @_sentinel.setter
+    def _sentinel(self, sentinel: int | None) -> None:
+        self._opened = sentinel
+
+
+def _parent_pidfd(pid: int) -> int:
+    """A descriptor that is readable when process `pid`, our parent, has ended."""
+    try:
+        fd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        fd = None
+    if fd is not None and os.getppid() in (pid, 0):  # 0: it is in another pid namespace, and this is the best we have
+        return fd
+    if fd is not None:  # it ended, and somebody else has its number
+        os.close(fd)
+    readable, writable = os.pipe()
+    os.close(writable)
+    return readable

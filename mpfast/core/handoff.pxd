@@ -1,0 +1,13 @@
+# SPDX-License-Identifier: MIT
+from libc.stdint cimport uint32_t
+
+cdef extern from "<sys/uio.h>" nogil:
+    struct iovec:
+        void *iov_base
+        size_t iov_len
+
+cdef extern from "core/handoff.h" nogil:
+    enum: HANDOFF_PARTS
+    int handoff_send(int sock, const iovec *data, size_t count, const int *fds, uint32_t nfds, int flags)
+    int handoff_receive(int sock, void *data, size_t size, size_t *got, int **fds, uint32_t *nfds, int flags)
+    void handoff_close(int *fds, uint32_t nfds)

@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: MIT
+"""What the launchers share: the base of their Popen classes."""
+
+from libc.stdint cimport int64_t
+
+
+
+cdef class Child:
+    cdef readonly int pid
+    cdef public object returncode  # None until it is known
+    cdef int pidfd                 # -1: closed
+    cdef int data                  # a memory file for the child, as long as the launch lasts; -1: none
+    cdef bint ours                 # a child of this process, which reaps it
+    cdef object __weakref__
+
+    cdef void adopt(self, object process_obj, int pid, int pidfd, bint ours) noexcept
+    cpdef _drop_data(self)
+    cdef int collect(self, bint block) except -1
+    cdef int collect_elsewhere(self, bint block) except -1
+    cdef int collect_info(self) except -1
+    cdef bint ended(self, int64_t deadline) except -1
+    cdef int embrace(self, object process_obj, int pid, int room) noexcept

@@ -1,0 +1,577 @@
+# SPDX-License-Identifier: MIT
+# cython: language_level=3
+"""Starting, watching and reaping one child: the base of the launchers' Popen classes.
+
+A child's sentinel is a pidfd: it becomes readable when the process has ended, whoever still holds its pipes, and it
+names no other process later. What is done to a child that exists is done without a bytecode in between, so that a
+Ctrl-C never leaves a child without its Process object. Safe to use from any thread.
+"""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.exc cimport PyErr_CheckSignals
+from libc.errno cimport ECHILD, EINTR, EMFILE, ESRCH, errno as c_errno
+from libc.stdint cimport int64_t, uint32_t
+from libc.stdlib cimport calloc, free
+from mpfast.core.child cimport *
+from mpfast.core.clock cimport MILLISECOND, NEVER, SECOND, clock_deadline, clock_now
+from mpfast.core.handoff cimport *
+
+import _posixsubprocess
+import atexit
+import itertools
+import os
+import signal
+import sys
+import threading
+from multiprocessing import context as _context, process as _process, util as _util
+
+from .bootstrap import NoInput, _ParentProcess
+
+cdef extern from "Python.h":
+    void PyOS_BeforeFork()
+    void PyOS_AfterFork_Parent()
+    void PyOS_AfterFork_Child()
+    int PyObject_GenericSetAttr(object o, object name, object value) except -1
+
+cdef extern from "<unistd.h>" nogil:
+    int c_fork "fork"()
+    int c_close "close"(int fd)
+    int getpid()
+    int pipe2(int *ends, int flags)
+    void c_exit "_exit"(int code)
+
+cdef extern from "<signal.h>" nogil:
+    const int SIGKILL
+    int c_kill "kill"(int pid, int sig)
+
+cdef extern from "<poll.h>" nogil:
+    const short POLLIN
+    struct pollfd:
+        int fd
+        short events
+        short revents
+    int poll(pollfd *fds, unsigned long count, int timeout)
+
+cdef extern from "<sys/eventfd.h>" nogil:
+    const int EFD_CLOEXEC
+    int eventfd(unsigned int count, int flags)
+
+cdef extern from "<sys/mman.h>" nogil:
+    const unsigned int MFD_CLOEXEC
+    int memfd_create(const char *name, unsigned int flags)
+
+cdef extern from "<fcntl.h>" nogil:
+    const int O_CLOEXEC
+
+cdef tuple _VFORK = (True,) if sys.version_info < (3, 14) else ()
+cdef int _WNOHANG = os.WNOHANG
+cdef int64_t REAPING = SECOND  # how long a child's end is believed before its parent has reaped it
+_reason = False  # not asked yet
+
+
+def available():
+    """Why mpfast cannot launch processes itself here, so that multiprocessing's launchers do; None: it can."""
+    global _reason
+    if _reason is False:
+        _reason = _why_not()
+    return _reason
+
+
+def _why_not():
+    cdef const char *what
+    if os.environ.get("MPFAST_LAUNCH") == "stdlib":
+        return "MPFAST_LAUNCH=stdlib"
+    if getattr(sys, "frozen", False):
+        return "a frozen executable"
+    rc = child_supported(&what)
+    if rc in (0, -EMFILE):  # which says nothing about the kernel
+        return None
+    return f"{what.decode()}: {os.strerror(-rc)}"
+
+
+cdef int64_t _deadline(timeout) except -1:
+    """multiprocessing waits with poll(), whose milliseconds are a C int; it refuses what does not fit."""
+    seconds = 0.0 + timeout
+    if seconds > 0 and seconds * 1e3 >= 1 << 31 or seconds != seconds:
+        int(seconds)  # raises for what is not finite
+        raise OverflowError("timeout is too large")
+    return clock_deadline(seconds)
+
+
+cdef class Child:
+    """Base of the Popen classes: one child, by pidfd. `pid` and `sentinel` are known once it was launched."""
+
+    finalizer = None
+
+    def __cinit__(self):
+        self.pidfd = -1
+        self.data = -1
+
+    def __dealloc__(self):
+        self._drop_data()
+        if self.pidfd >= 0:
+            c_close(self.pidfd)
+
+    cdef void adopt(self, object process_obj, int pid, int pidfd, bint ours) noexcept:
+        self.pid = pid
+        self.pidfd = pidfd
+        self.ours = ours
+        if process_obj is not None:
+            PyObject_GenericSetAttr(process_obj, "_popen", self)
+            PyObject_GenericSetAttr(process_obj, "_sentinel", pidfd)
+            _process._children.add(process_obj)
+
+    def _adopt(self, process_obj, int pid, int pidfd, bint ours):
+        """The child exists. Takes pidfd over, and makes process_obj (or None) the child's."""
+        self.adopt(process_obj, pid, pidfd, ours)
+
+    def _fork(self, process_obj, intent=None):
+        """Forks. The child runs process_obj and ends; in the parent it is the child's when this returns.
+
+        intent: what tells multiprocessing's hooks that the child is to keep the resource tracker's descriptor.
+
+        OSError as os.fork(), and EMFILE if there is no descriptor for the sentinel: before there is a child.
+        """
+        cdef sigset_t before
+        cdef int pid, error, parent = getpid()
+        cdef int room = eventfd(1, EFD_CLOEXEC)  # so that there is a descriptor for the pidfd
+        if room < 0:
+            raise OSError(c_errno, os.strerror(c_errno))
+        sys.audit("os.fork")
+        child_hold_signals(&before)
+        PyOS_BeforeFork()
+        pid = c_fork()
+        error = c_errno
+        if pid == 0:
+            PyOS_AfterFork_Child()
+            c_close(room)
+            if intent is not None:
+                intent.preserve_fd = False
+            _live(process_obj, parent, &before)
+        PyOS_AfterFork_Parent()
+        if pid > 0:
+            error = self.embrace(process_obj, pid, room)
+        else:
+            c_close(room)
+        child_release_signals(&before)
+        if error != 0 and (pid < 0 or self.pidfd < 0):
+            raise OSError(error, os.strerror(error))
+
+    def _data(self):
+        """The descriptor of a memory file for what the child is to read."""
+        if self.data < 0:
+            self.data = memfd_create("mpfast-child", MFD_CLOEXEC)
+        if self.data < 0:
+            raise OSError(c_errno, os.strerror(c_errno))
+        return self.data
+
+    cpdef _drop_data(self):
+        cdef int fd = self.data
+        self.data = -1
+        if fd >= 0:
+            c_close(fd)
+
+    def _exec(self, process_obj, executable, command, keep):
+        """Starts a program as process_obj, with the descriptors `keep` (sorted). OSError."""
+        cdef int error
+        cdef int ends[2]  # fork_exec() wants them; and so there is a descriptor for the pidfd
+        if pipe2(ends, O_CLOEXEC) < 0:
+            raise OSError(c_errno, os.strerror(c_errno))
+        try:
+            pid = _posixsubprocess.fork_exec(
+                command, [executable], True, keep, None, None, -1, -1, -1, -1, -1, -1, ends[0], ends[1],
+                False, False, -1, None, None, None, -1, None, *_VFORK)
+        except:
+            c_close(ends[0])
+            c_close(ends[1])
+            raise
+        c_close(ends[1])
+        error = self.embrace(process_obj, pid, ends[0])
+        if error != 0:
+            raise OSError(error, os.strerror(error))
+
+    cdef int embrace(self, object process_obj, int pid, int room) noexcept:
+        """Adopts a child that was just made, in place of the descriptor `room`. 0, or why it was ended again."""
+        cdef int code, pidfd = child_open(pid)
+        if pidfd == -EMFILE:
+            c_close(room)
+            room = -1
+            pidfd = child_open(pid)
+        if pidfd == -ESRCH and room >= 0:  # SIGCHLD is ignored, and the child is gone already
+            pidfd, room = room, -1
+        if room >= 0:
+            c_close(room)
+        if pidfd < 0:  # another thread took the descriptor
+            c_kill(pid, SIGKILL)
+            while child_reap(pid, True, &code) == -EINTR:
+                pass
+            return -pidfd
+        self.adopt(process_obj, pid, pidfd, True)
+        return 0
+
+    @property
+    def sentinel(self):
+        """The pidfd: readable when the process has ended."""
+        if self.pidfd < 0:
+            raise AttributeError("sentinel")
+        return self.pidfd
+
+    def duplicate_for_child(self, fd):
+        """Takes note of a descriptor that the child shall have; returns its number there. After a fork it just has it."""
+        return fd
+
+    def _status_elsewhere(self, block):
+        """The exit code of a child that ended, and of which the kernel does not tell it; None: nobody knows yet."""
+        return None if self.ours else 255
+
+    cdef int collect(self, bint block) except -1:
+        """Learns the exit code of a child that has ended; block: waits for its end."""
+        cdef int rc, code = 0, pid = self.pid
+        while self.returncode is None:
+            if not self.ours:
+                return self.collect_elsewhere(block)
+            if block:
+                with nogil:
+                    rc = child_reap(pid, True, &code)
+            else:
+                rc = child_reap(pid, False, &code)
+            if rc == 1:
+                self.returncode = code
+            elif rc == -EINTR:
+                PyErr_CheckSignals()
+            elif rc == -ECHILD:
+                return self.collect_elsewhere(block)
+            else:
+                return 0
+        return 1
+
+    cdef int collect_elsewhere(self, bint block) except -1:
+        """The same for a child that somebody else reaps, or has reaped."""
+        if self.pidfd < 0 or not self.ended(NEVER if block else 0):
+            return 0
+        rc = self.collect_info()
+        if rc == 0 and self.returncode is None:
+            self.returncode = self._status_elsewhere(block)
+        return self.returncode is not None
+
+    cdef int collect_info(self) except -1:
+        """Asks the kernel for the exit code, waiting until the child is reaped; 0: it does not tell."""
+        cdef int rc, code = 0, fd = self.pidfd
+        cdef int64_t deadline = clock_now() + REAPING
+        while True:
+            rc = child_info(fd, &code)
+            if rc == 1:
+                self.returncode = code
+            if rc != 0 or clock_now() >= deadline:
+                return rc == 1
+            with nogil:
+                rc = child_wait(fd, 0, clock_now() + MILLISECOND)
+            if rc == -EINTR:
+                PyErr_CheckSignals()
+
+    cdef bint ended(self, int64_t deadline) except -1:
+        cdef int rc, fd = self.pidfd
+        while True:
+            if deadline == 0:
+                rc = child_wait(fd, POLLIN, 0)
+            else:
+                with nogil:
+                    rc = child_wait(fd, POLLIN, deadline)
+            if rc != -EINTR:
+                return rc > 0
+            PyErr_CheckSignals()
+
+    def poll(self, int flag=_WNOHANG):
+        """Returns the exit code, None as long as there is none. flag=0: waits for it."""
+        if self.returncode is None:
+            self.collect(not flag & _WNOHANG)
+        return self.returncode
+
+    def wait(self, timeout=None):
+        """Waits until the child has ended, at most `timeout` seconds. Returns its exit code, or None."""
+        if self.returncode is None:
+            if timeout is not None and not self.ended(_deadline(timeout)):
+                return None
+            self.collect(timeout is None)
+        return self.returncode
+
+    def _send_signal(self, int sig):
+        if self.returncode is not None or self.pidfd < 0:
+            return
+        rc = child_signal(self.pidfd, sig)
+        if rc < 0 and rc != -ESRCH and self.wait(0.1) is None:
+            raise OSError(-rc, os.strerror(-rc))
+
+    def interrupt(self):
+        self._send_signal(signal.SIGINT)
+
+    def terminate(self):
+        self._send_signal(signal.SIGTERM)
+
+    def kill(self):
+        self._send_signal(signal.SIGKILL)
+
+    def close(self):
+        """Gives the sentinel back."""
+        cdef int fd = self.pidfd
+        self.pidfd = -1
+        if fd >= 0:
+            c_close(fd)
+
+
+cdef class ForkPopen(Child):
+    """Starts a child by fork()."""
+
+    method = "fork"
+
+    def __init__(self, process_obj):
+        _flush(sys.stdout)
+        _flush(sys.stderr)
+        if _WARNS:
+            _warn_of_threads()
+        self._launch(process_obj)
+
+    def _launch(self, process_obj):
+        intent = getattr(sys.modules.get("multiprocessing.resource_tracker"), "_fork_intent", None)
+        if intent is not None:
+            intent.preserve_fd = True  # the child goes on with this process's resource tracker
+        try:
+            self._fork(process_obj, intent)
+        finally:
+            if intent is not None:
+                intent.preserve_fd = False
+
+
+cdef bint _WARNS = sys.version_info >= (3, 12)
+
+
+cdef _warn_of_threads():
+    """os.fork() does so from 3.12 on, but when there is a child already, and a filter may make it an exception."""
+    try:
+        threads = os.stat("/proc/self/task").st_nlink - 2
+    except OSError:
+        return
+    if threads > 1:
+        import warnings
+        warnings.warn(f"This process (pid={getpid()}) is multi-threaded, "
+                      "use of fork() may lead to deadlocks in the child.", DeprecationWarning, stacklevel=2)
+
+
+cdef _flush(stream):
+    try:
+        stream.flush()
+    except (AttributeError, ValueError):
+        pass
+
+
+def start(process_obj):
+    """Starts a process: BaseProcess.start(), without asking each child by itself whether it lives."""
+    if process_obj._closed:
+        process_obj._check_closed()
+    assert process_obj._popen is None, "cannot start a process twice"
+    assert process_obj._parent_pid == getpid(), "can only start a process object created by current process"
+    assert not _process._current_process._config.get("daemon"), "daemonic processes are not allowed to have children"
+    cleanup(_process._children)
+    popen = process_obj._Popen(process_obj)
+    if process_obj._popen is None:  # Child.adopt() has done that, at the instant when the child began to exist
+        process_obj._popen = popen
+        process_obj._sentinel = popen.sentinel
+    # What the target refers to is the child's now; it may even refer to this object.
+    del process_obj._target, process_obj._args, process_obj._kwargs
+    _process._children.add(process_obj)
+
+
+# A child's own part. A forked child pays 2 to 3 microseconds for each page that it writes to first, and that is most of
+# what the life of a short one costs: so this is C where it can be, and nothing is made that the child may not need.
+
+cdef _after_fork = _process.BaseProcess._after_fork
+cdef bint _ATEXIT = sys.version_info >= (3, 13)  # children run what was registered with atexit in them
+
+
+cdef _live(process_obj, int parent, sigset_t *before):
+    """The whole life of a forked child. Does not return, or its copy of its parent's stack would go on."""
+    code = 1
+    try:
+        try:
+            child_release_signals(before)
+            if process_obj._config.get("daemon"):
+                child_guard(parent)
+            if _ATEXIT:
+                atexit._clear()
+                atexit.register(_util._exit_function)
+            code = process_obj._bootstrap(parent_sentinel=None)
+        finally:
+            if _ATEXIT:
+                atexit._run_exitfuncs()
+    finally:
+        c_exit(code if isinstance(code, int) else 1)
+
+
+cdef _close_input():
+    """The terminal is the main process's. As with multiprocessing, descriptor 0 stays what it was."""
+    if sys.stdin is None:
+        return
+    try:
+        sys.stdin.close()
+    except (OSError, ValueError):
+        pass
+    sys.stdin = NoInput()
+
+
+cdef _enter(process_obj, parent_sentinel):
+    """This process becomes the one that process_obj stands for."""
+    method = process_obj._start_method
+    if method is not None:
+        _context._force_start_method(method)
+    _process._process_counter = itertools.count(1)
+    _process._children = set()
+    _close_input()
+    old_process = _process._current_process  # finalized after the hooks, not before
+    _process._current_process = process_obj
+    if parent_sentinel is None:
+        _process._parent_process = _ParentProcess(process_obj._parent_name, process_obj._parent_pid)
+    else:
+        _process._parent_process = _process._ParentProcess(
+            process_obj._parent_name, process_obj._parent_pid, parent_sentinel)
+    threading.main_thread()._set_native_id()
+    if _util._afterfork_registry.data or type(process_obj)._after_fork is not _after_fork:
+        process_obj._after_fork()
+    else:
+        _util._finalizer_registry.clear()  # which is all that it would do
+
+
+cdef _run(process_obj):
+    _util.info("child process calling self.run()")
+    if _ATEXIT:
+        process_obj.run()
+        return
+    try:
+        process_obj.run()
+    finally:
+        if _util._finalizer_registry or _process._children or _util._logger is not None:
+            _util._exit_function()
+        else:
+            _util._exiting = True  # which is all that it would do
+
+
+cdef _code_of(exception):
+    """What multiprocessing makes of SystemExit."""
+    if exception.code is None:
+        return 0
+    if isinstance(exception.code, int):
+        return exception.code
+    sys.stderr.write(f"{exception.code}\n")
+    return 1
+
+
+def bootstrap(process_obj, parent_sentinel=None):
+    """Runs the process: multiprocessing's steps, in its order. Returns its exit code.
+
+    parent_sentinel: what becomes readable when the parent ends; None: a pidfd, opened when it is used.
+    """
+    code = 1
+    try:
+        _enter(process_obj, parent_sentinel)
+        _run(process_obj)
+        code = 0
+    except SystemExit as e:
+        code = _code_of(e)
+    except:
+        import traceback
+        sys.stderr.write(f"Process {process_obj.name}:\n")
+        traceback.print_exc()
+    finally:
+        threading._shutdown()
+        _util.info("process exiting with exitcode %d" % code)
+        _flush(sys.stdout)
+        _flush(sys.stderr)
+    return code
+
+
+def cleanup(set children):
+    """Forgets the processes that have ended, reaping them: multiprocessing.process._cleanup() in one system call."""
+    cdef Child child
+    cdef pollfd *fds
+    cdef Py_ssize_t i, n = 0
+    if not children:
+        return
+    watched = list(children)
+    fds = <pollfd *>calloc(len(watched), sizeof(pollfd))
+    if fds == NULL:
+        raise MemoryError()
+    try:
+        for process in watched:
+            popen = process._popen
+            fds[n].events = POLLIN
+            fds[n].fd = -1  # poll() passes it over
+            if isinstance(popen, Child):
+                child = popen
+                if child.returncode is None:
+                    fds[n].fd = child.pidfd
+            n += 1
+        if poll(fds, n, 0) < 0:
+            for i in range(n):
+                fds[i].fd = -1
+        for i in range(n):
+            if fds[i].fd >= 0 and fds[i].revents == 0:
+                continue
+            popen = watched[i]._popen
+            if popen is not None and popen.poll() is not None:
+                children.discard(watched[i])
+    finally:
+        free(fds)
+
+
+def ended(int pidfd):
+    """Has the process ended?"""
+    return child_wait(pidfd, POLLIN, 0) > 0
+
+
+def guard(int parent):
+    """This process, a daemon, shall not outlive its parent, however that ends."""
+    rc = child_guard(parent)
+    if rc < 0:
+        raise OSError(-rc, os.strerror(-rc))
+
+
+def send(int sock, bytes data, fds=(), int flags=0):
+    """Sends data and descriptors over a SOCK_SEQPACKET socket. OSError; BrokenPipeError: nobody is there."""
+    cdef iovec part
+    cdef uint32_t i, n = len(fds)
+    cdef int rc
+    cdef int *numbers = <int *>calloc(n + 1, sizeof(int))
+    if numbers == NULL:
+        raise MemoryError()
+    try:
+        for i in range(n):
+            numbers[i] = fds[i]
+        part.iov_base = PyBytes_AS_STRING(data)
+        part.iov_len = len(data)
+        with nogil:
+            rc = handoff_send(sock, &part, 1, numbers, n, flags)
+    finally:
+        free(numbers)
+    if rc < 0:
+        raise OSError(-rc, os.strerror(-rc))
+
+
+def receive(int sock, size_t size=1 << 17, int flags=0):
+    """Receives what send() sent: (bytes, list of descriptors). Waits for it; EOFError: nobody is there. OSError."""
+    cdef int rc = -EINTR
+    cdef int *numbers = NULL
+    cdef uint32_t i, n = 0
+    cdef size_t got = 0
+    cdef bytes buffer = PyBytes_FromStringAndSize(NULL, size)
+    cdef char *data = PyBytes_AS_STRING(buffer)
+    while rc == -EINTR:
+        with nogil:
+            rc = handoff_receive(sock, data, size, &got, &numbers, &n, flags)
+        if rc == -EINTR:
+            PyErr_CheckSignals()
+    if rc == 0:
+        raise EOFError
+    if rc < 0:
+        raise OSError(-rc, os.strerror(-rc))
+    fds = [numbers[i] for i in range(n)]
+    free(numbers)
+    return buffer[:got], fds
