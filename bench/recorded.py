@@ -84,4 +84,5 @@ def points(data: dict[str, Any], benchmarks: dict[str, dict[str, Any]]) -> Itera
                 names = zip(benchmark["param_names"], map(ast.literal_eval, words), strict=True)
                 cell = {"method": "fork", "placement": "one_cpu"} | dict(names)
                 bounds = (1 / (high or value), 1 / (low or value))
-                yield (cell["scenario"], cell["method"], cell["placement"]), Point(data["commit_hash"], 1 / value, *bounds)
+                key = (cell["scenario"], cell["method"], cell["placement"])
+                yield key, Point(data["commit_hash"], 1 / value, *bounds)

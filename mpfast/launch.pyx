@@ -9,7 +9,7 @@ Ctrl-C never leaves a child without its Process object. Safe to use from any thr
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.exc cimport PyErr_CheckSignals
-from libc.errno cimport ECHILD, EINTR, EMFILE, ESRCH, errno as c_errno
+from libc.errno cimport EBADF, ECHILD, EINTR, EINVAL, EMFILE, ESRCH, errno as c_errno
 from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport calloc, free
 from mpfast.core.child cimport *
@@ -296,11 +296,26 @@ cdef class Child:
         return self.returncode
 
     def _send_signal(self, int sig):
+        cdef int rc
         if self.returncode is not None or self.pidfd < 0:
             return
         rc = child_signal(self.pidfd, sig)
+        if rc == -EBADF or rc == -EINVAL:
+            rc = self.signal_by_pid(sig)
         if rc < 0 and rc != -ESRCH and self.wait(0.1) is None:
             raise OSError(-rc, os.strerror(-rc))
+
+    cdef int signal_by_pid(self, int sig) except? -1:
+        """For a pidfd that was closed behind our back: a child of ours has its pid to itself until we reap it."""
+        cdef int code
+        if not self.ours:
+            return -EBADF
+        rc = child_reap(self.pid, False, &code)
+        if rc == 1:
+            self.returncode = code
+        if rc == 0 and c_kill(self.pid, sig) < 0:
+            return -c_errno
+        return 0
 
     def interrupt(self):
         self._send_signal(signal.SIGINT)

@@ -29,6 +29,7 @@ PROGRAM = """\
 import gc; gc.disable()
 import sys, atexit, itertools, signal, threading, multiprocessing.spawn
 sys.path.insert(0, {place!r})
+{first}
 from mpfast.newborn import main
 main({data}, {tracker})
 """
@@ -50,6 +51,12 @@ def tracker_fd() -> int | None:
     from multiprocessing import resource_tracker
 
     return resource_tracker.getfd()
+
+
+def _standin() -> str:
+    """Where multiprocessing means mpfast, it does in the child too, before that imports its main module."""
+    standin = sys.modules.get("mpfast.standin")
+    return "import mpfast.standin; mpfast.standin.install()" if standin and standin.installed() else ""
 
 
 class SpawnPopen(Child):
@@ -75,7 +82,7 @@ class SpawnPopen(Child):
             keep = {self._data(), *map(int, self._fds)}
             if tracker is not None:
                 keep.add(tracker)
-            program = PROGRAM.format(place=PLACE, data=self._data(), tracker=tracker)
+            program = PROGRAM.format(place=PLACE, first=_standin(), data=self._data(), tracker=tracker)
             executable = spawn.get_executable()
             flags = util._args_from_interpreter_flags()  # type: ignore[attr-defined]
             command = [executable, *flags, "-c", program, "--multiprocessing-fork"]
