@@ -43,7 +43,9 @@ class _NoMain(ForkingPickler):
 
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, (type, types.FunctionType)) and obj.__module__ == "__main__":
-            raise PicklingError(f"Can't pickle {obj!r}: the main module has no file that the child could import")
+            error = PicklingError(f"Can't pickle {obj!r}: the main module has no file that the child could import")
+            error.names_culprit = True  # type: ignore[attr-defined]
+            raise error
         return NotImplemented
 
 
@@ -98,7 +100,8 @@ def dump(process_obj: BaseProcess, file: IO[bytes]) -> None:
             return
         except Exception:  # the first error tells more
             restart()
-    error.add_note(_Culprit(by_value or reference).note(process_obj))
+    if by_value is not None or not hasattr(error, "names_culprit"):
+        error.add_note(_Culprit(by_value or reference).note(process_obj))
     raise error
 
 

@@ -18,5 +18,6 @@ cdef class Child:
     cdef int collect(self, bint block) except -1
     cdef int collect_elsewhere(self, bint block) except -1
     cdef int collect_info(self) except -1
+    cdef int signal_by_pid(self, int sig) except? -1
     cdef bint ended(self, int64_t deadline) except -1
     cdef int embrace(self, object process_obj, int pid, int room) noexcept
