@@ -9,6 +9,7 @@ Ctrl-C never leaves a child without its Process object. Safe to use from any thr
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.exc cimport PyErr_CheckSignals
+from cpython.object cimport PyObject
 from libc.errno cimport EBADF, ECHILD, EINTR, EINVAL, EMFILE, ESRCH, errno as c_errno
 from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport calloc, free
@@ -31,6 +32,8 @@ cdef extern from "Python.h":
     void PyOS_BeforeFork()
     void PyOS_AfterFork_Parent()
     void PyOS_AfterFork_Child()
+    int PySys_Audit(const char *event, const char *format) except -1
+    PyObject *PySys_GetObject(const char *name)
     int PyObject_GenericSetAttr(object o, object name, object value) except -1
 
 cdef extern from "<unistd.h>" nogil:
@@ -137,7 +140,7 @@ cdef class Child:
         cdef int room = eventfd(1, EFD_CLOEXEC)  # so that there is a descriptor for the pidfd
         if room < 0:
             raise OSError(c_errno, os.strerror(c_errno))
-        sys.audit("os.fork")
+        PySys_Audit("os.fork", NULL)
         child_hold_signals(&before)
         PyOS_BeforeFork()
         pid = c_fork()
@@ -340,14 +343,11 @@ cdef class ForkPopen(Child):
     method = "fork"
 
     def __init__(self, process_obj):
-        _flush(sys.stdout)
-        _flush(sys.stderr)
+        _flush_streams()
         if _WARNS:
             _warn_of_threads()
-        self._launch(process_obj)
-
-    def _launch(self, process_obj):
-        intent = getattr(sys.modules.get("multiprocessing.resource_tracker"), "_fork_intent", None)
+        tracker = _modules.get("multiprocessing.resource_tracker")
+        intent = None if tracker is None else getattr(tracker, "_fork_intent", None)
         if intent is not None:
             intent.preserve_fd = True  # the child goes on with this process's resource tracker
         try:
@@ -358,6 +358,7 @@ cdef class ForkPopen(Child):
 
 
 cdef bint _WARNS = sys.version_info >= (3, 12)
+cdef dict _modules = sys.modules
 
 
 cdef _warn_of_threads():
@@ -372,11 +373,16 @@ cdef _warn_of_threads():
                       "use of fork() may lead to deadlocks in the child.", DeprecationWarning, stacklevel=2)
 
 
-cdef _flush(stream):
-    try:
-        stream.flush()
-    except (AttributeError, ValueError):
-        pass
+cdef _flush_streams():
+    cdef PyObject *stream
+    cdef const char **name = ["stdout", "stderr"]
+    for i in range(2):
+        stream = PySys_GetObject(name[i])
+        try:
+            if stream != NULL:
+                (<object>stream).flush()
+        except (AttributeError, ValueError):
+            pass
 
 
 def start(process_obj):
@@ -391,9 +397,9 @@ def start(process_obj):
     if process_obj._popen is None:  # Child.adopt() has done that, at the instant when the child began to exist
         process_obj._popen = popen
         process_obj._sentinel = popen.sentinel
+        _process._children.add(process_obj)
     # What the target refers to is the child's now; it may even refer to this object.
     del process_obj._target, process_obj._args, process_obj._kwargs
-    _process._children.add(process_obj)
 
 
 # A child's own part. A forked child pays 2 to 3 microseconds for each page that it writes to first, and that is most of
@@ -433,6 +439,17 @@ cdef _close_input():
     sys.stdin = NoInput()
 
 
+cdef _blank_parent = _ParentProcess("", 0)  # made here, so that the child need not run the Python that makes one
+
+
+cdef _parent_of(process_obj):
+    parent = _ParentProcess.__new__(_ParentProcess)
+    parent.__dict__.update(_blank_parent.__dict__)
+    parent._name = process_obj._parent_name
+    parent._pid = process_obj._parent_pid
+    return parent
+
+
 cdef _enter(process_obj, parent_sentinel):
     """This process becomes the one that process_obj stands for."""
     method = process_obj._start_method
@@ -444,7 +461,7 @@ cdef _enter(process_obj, parent_sentinel):
     old_process = _process._current_process  # finalized after the hooks, not before
     _process._current_process = process_obj
     if parent_sentinel is None:
-        _process._parent_process = _ParentProcess(process_obj._parent_name, process_obj._parent_pid)
+        _process._parent_process = _parent_of(process_obj)
     else:
         _process._parent_process = _process._ParentProcess(
             process_obj._parent_name, process_obj._parent_pid, parent_sentinel)
@@ -498,8 +515,7 @@ def bootstrap(process_obj, parent_sentinel=None):
     finally:
         threading._shutdown()
         _util.info("process exiting with exitcode %d" % code)
-        _flush(sys.stdout)
-        _flush(sys.stderr)
+        _flush_streams()
     return code
 
 

@@ -16,7 +16,7 @@ import faulty_bench
 import pytest
 
 import bench
-from bench import main, table, units
+from bench import launch_floor, main, table, units
 from bench.crew import Crew
 from bench.deadline import Limits
 from bench.errors import Skipped
@@ -148,6 +148,22 @@ def test_every_cell_is_measured_once():
     keys = [cell.key for cell in everything]
     assert len(set(keys)) == len(keys)
     assert sorted(cell.key for batch in batches(everything) for cell in batch) == sorted(keys)
+
+
+def test_different_mains_share_no_process():
+    """A fork server keeps the main that it has imported."""
+    for batch in batches(all_cells()):
+        assert len({cell.scenario.setting for cell in batch}) == 1
+
+
+def test_floor_of_a_process():
+    """More memory is more to copy, and an interpreter takes longer than a fork."""
+    here = place("one_cpu", frozenset(os.sched_getaffinity(0)))
+    bare = launch_floor.nanoseconds("join", "fork", here)
+    if bare is None:
+        pytest.skip("no C compiler")
+    assert 0 < bare < launch_floor.nanoseconds("join", "fork", here, 200)
+    assert bare < launch_floor.nanoseconds("line", "spawn", here)
 
 
 def test_asv_finds_only_what_is_meant_for_it():
