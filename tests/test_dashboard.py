@@ -13,7 +13,7 @@ import browser
 import pytest
 
 import bench
-from bench import assets, asv, dashboard, databranch, facts, yardsticks, history, track
+from bench import assets, asv, dashboard, databranch, facts, history, track, yardsticks
 from bench.databranch import BranchError, DataBranch
 from bench.plan import cells
 from bench.recorded import recorded as read_back
