@@ -78,7 +78,7 @@ def make(repository: Path, out: Path, page: Path) -> None:
     """All pages, in a folder that is replaced. Fetches before it publishes: half a dashboard helps nobody."""
     folder = databranch.find(repository)
     results = folder / "results" if folder else None
-    if not (results and any(results.glob("*/machine.json"))):
+    if not (results and (results / "benchmarks.json").exists()):
         raise PublishError("nothing is recorded yet: make history RANGE=HEAD^!")
     if out.exists() and any(out.iterdir()) and not (out / "regressions.json").exists():
         raise PublishError(f"{out} has other things in it, which would be lost")
