@@ -8,6 +8,7 @@ version and checked against a sha512; after that no network is needed.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import shutil
@@ -78,7 +79,7 @@ def make(repository: Path, out: Path, page: Path) -> None:
     """All pages, in a folder that is replaced. Fetches before it publishes: half a dashboard helps nobody."""
     folder = databranch.find(repository)
     results = folder / "results" if folder else None
-    if not (results and any(results.glob("*/machine.json"))):
+    if not (results and (results / "benchmarks.json").exists()):
         raise PublishError("nothing is recorded yet: make history RANGE=HEAD^!")
     if out.exists() and any(out.iterdir()) and not (out / "regressions.json").exists():
         raise PublishError(f"{out} has other things in it, which would be lost")
@@ -95,7 +96,7 @@ def make(repository: Path, out: Path, page: Path) -> None:
 
 
 def publish(repository: Path, results: Path, out: Path) -> None:
-    config = asv.configure(only_head(repository), results, out, "publish")
+    config = asv.configure(only_head(repository), only_measured(results), out, "publish")
     done = subprocess.run(
         (asv.command(), "publish", "--config", str(config)), stdin=subprocess.DEVNULL, capture_output=True, text=True
     )
@@ -111,6 +112,18 @@ def only_head(repository: Path) -> Path:
     databranch.git(copy, "init", "--quiet", "--bare")
     databranch.git(copy, "fetch", "--quiet", "--tags", str(repository), "+HEAD:refs/heads/published")
     databranch.git(copy, "symbolic-ref", "HEAD", "refs/heads/published")
+    return copy
+
+
+def only_measured(results: Path) -> Path:
+    """A copy without the benchmarks that have no result yet: asv's pages would ask for graphs that are not there."""
+    copy = asv.FOLDER / "publish" / "results"
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(results, copy)
+    measured = {name for path in copy.glob("*/*-*.json") for name in json.loads(path.read_text())["results"]}
+    known = json.loads((copy / "benchmarks.json").read_text())
+    kept = {name: value for name, value in known.items() if name in measured or name == "version"}
+    (copy / "benchmarks.json").write_text(json.dumps(kept))
     return copy
 
 

@@ -83,6 +83,5 @@ def points(data: dict[str, Any], benchmarks: dict[str, dict[str, Any]]) -> Itera
             if value is not None and value == value:  # nan is what could not be measured
                 names = zip(benchmark["param_names"], map(ast.literal_eval, words), strict=True)
                 cell = {"method": "fork", "placement": "one_cpu"} | dict(names)
-                bounds = (1 / (high or value), 1 / (low or value))
-                key = (cell["scenario"], cell["method"], cell["placement"])
-                yield key, Point(data["commit_hash"], 1 / value, *bounds)
+                point = Point(data["commit_hash"], 1 / value, 1 / (high or value), 1 / (low or value))
+                yield (cell["scenario"], cell["method"], cell["placement"]), point
