@@ -14,7 +14,7 @@ import threading
 import pytest
 from harness import PATIENCE, until
 
-from mpfast import launch
+from mpfast import handoff, launch
 
 TIMEOUT = 60
 
@@ -169,8 +169,8 @@ def pair():
 def test_descriptors_of_a_hand_off(pair, count):
     ours, theirs = pair
     ends = os.pipe()
-    launch.send(ours.fileno(), b"data", [ends[n % 2] for n in range(count)])
-    data, fds = launch.receive(theirs.fileno())
+    handoff.send(ours.fileno(), b"data", [ends[n % 2] for n in range(count)])
+    data, fds = handoff.receive(theirs.fileno())
     try:
         assert data == b"data"
         assert len(set(fds)) == count
@@ -185,21 +185,21 @@ def test_descriptors_of_a_hand_off(pair, count):
 def test_data_of_a_hand_off(pair, size):
     ours, theirs = pair
     data = bytes(range(256)) * (size // 256) + bytes(size % 256)
-    launch.send(ours.fileno(), data)
-    launch.send(ours.fileno(), b"next")
-    assert launch.receive(theirs.fileno()) == (data, [])
-    assert launch.receive(theirs.fileno()) == (b"next", [])
+    handoff.send(ours.fileno(), data)
+    handoff.send(ours.fileno(), b"next")
+    assert handoff.receive(theirs.fileno()) == (data, [])
+    assert handoff.receive(theirs.fileno()) == (b"next", [])
 
 
 def test_a_hand_off_to_nobody(pair):
     ours, theirs = pair
-    launch.send(ours.fileno(), b"last")
+    handoff.send(ours.fileno(), b"last")
     ours.close()
-    assert launch.receive(theirs.fileno()) == (b"last", [])
+    assert handoff.receive(theirs.fileno()) == (b"last", [])
     with pytest.raises(EOFError):
-        launch.receive(theirs.fileno())
+        handoff.receive(theirs.fileno())
     with pytest.raises(BrokenPipeError):
-        launch.send(theirs.fileno(), b"data")
+        handoff.send(theirs.fileno(), b"data")
 
 
 def test_a_hand_off_that_is_no_hand_off(pair):
@@ -207,15 +207,15 @@ def test_a_hand_off_that_is_no_hand_off(pair):
     for wrong in (b"abc", b"\1\0\0\0data", b"\xff\xff\xff\xffdata"):
         ours.send(wrong)
         with pytest.raises(OSError, match=os.strerror(errno.EBADMSG)):
-            launch.receive(theirs.fileno())
+            handoff.receive(theirs.fileno())
 
 
 def test_a_hand_off_that_is_too_long_leaves_no_descriptor(pair):
     ours, theirs = pair
     before = os.listdir("/proc/self/fd")
-    launch.send(ours.fileno(), bytes(100), [0, 1, 2])
+    handoff.send(ours.fileno(), bytes(100), [0, 1, 2])
     with pytest.raises(OSError, match=os.strerror(errno.EMSGSIZE)):
-        launch.receive(theirs.fileno(), 10)
+        handoff.receive(theirs.fileno(), 10)
     assert os.listdir("/proc/self/fd") == before
 
 
@@ -224,12 +224,12 @@ def test_no_room_for_the_descriptors(pair):
 
     ours, theirs = pair
     before = os.listdir("/proc/self/fd")
-    launch.send(ours.fileno(), b"data", [0] * 250)
+    handoff.send(ours.fileno(), b"data", [0] * 250)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, before)) + 1, hard))
     try:
         with pytest.raises(OSError, match=os.strerror(errno.EMFILE)):
-            launch.receive(theirs.fileno())
+            handoff.receive(theirs.fileno())
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert os.listdir("/proc/self/fd") == before
@@ -240,7 +240,7 @@ def test_a_signal_while_nothing_comes(pair):
     signal.setitimer(signal.ITIMER_REAL, 0.02)
     try:
         with pytest.raises(ZeroDivisionError):
-            launch.receive(pair[0].fileno())
+            handoff.receive(pair[0].fileno())
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, old)
