@@ -196,6 +196,35 @@ static void spins(void)
     EXPECT_EQ(h.skip, 0);
 }
 
+/* A read that finds nothing spins its time, twice; then the waits go without until they are used up. */
+static void spins_or_not(void)
+{
+    for (int duplex = 0; duplex < 2; duplex++) {
+        struct wire w = wire_open(duplex);
+        struct wire_history h = {0};
+        uint8_t got[8];
+        struct iovec three = part("abc", 3);
+        for (uint32_t i = 0; i < 2; i++) {
+            int64_t began = clock_now();
+            EXPECT_EQ(wire_read_soon(w.in, w.kind, got, 8, &h, i), -EAGAIN);
+            EXPECT(clock_now() - began >= WIRE_SPIN);
+            EXPECT_EQ(h.failures, i + 1);
+        }
+        for (uint32_t skip = WIRE_SKIP; skip > 0; skip--) {
+            EXPECT_EQ(h.skip, skip);
+            EXPECT_EQ(wire_read_soon(w.in, w.kind, got, 8, &h, false), -EAGAIN);
+        }
+        EXPECT(h.skip == 0 && h.failures == 2);
+        EXPECT_EQ(wire_write(w.out, &three, 1), 3);
+        EXPECT_EQ(wire_read_soon(w.in, w.kind, got, 8, &h, false), 3);
+        EXPECT_EQ(h.failures, 2); /* what is there costs no wait, and nothing is learnt of it */
+        EXPECT_EQ(wire_write(w.out, &three, 1), 3);
+        EXPECT_EQ(wire_read_soon(w.in, w.kind, got, 8, &h, true), 3);
+        EXPECT_EQ(h.failures, 0);
+        wire_shut(w);
+    }
+}
+
 static void exposure(void)
 {
     for (int duplex = 0; duplex < 2; duplex++) {
@@ -367,6 +396,7 @@ int main(void)
     RUN(polls);
     RUN(fill);
     RUN(spins);
+    RUN(spins_or_not);
     RUN(exposure);
     RUN(exposure_by_others);
     RUN(turns);
