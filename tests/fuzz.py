@@ -87,7 +87,7 @@ def parse(data, start, limit):
 
 def receivers(chance):
     """A call that receives, its limit, and whether it can be compared."""
-    target = bytearray(40_000)
+    target = bytearray(1 << 16)
 
     def into(reader):
         return bytes(target[: reader.recv_bytes_into(target)])
