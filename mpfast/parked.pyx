@@ -51,9 +51,14 @@ cdef class Parked:
         """The server was asked for n more."""
         self.asked += n
 
-    cpdef close(self):
-        """Lets them go: they end."""
-        while self.waiting:
+    @property
+    def pids(self):
+        """The processes that wait."""
+        return [pid for pid, _, _ in self.waiting]
+
+    cpdef close(self, int keep=0):
+        """Lets all but so many go: they end."""
+        while len(self.waiting) > keep:
             _, pidfd, sock = self.waiting.pop()
             c_close(pidfd)
             c_close(sock)

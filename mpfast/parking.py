@@ -201,6 +201,23 @@ class _Server:
             return found
         return found
 
+    def processes(self) -> set[int]:
+        """The server, and the children of it that wait."""
+        return {self._process.pid, *self._parked.pids} if self._process is not None else set()
+
+    def rest(self) -> None:
+        """Takes in all children that were asked for, and lets those go that are for times of hurry."""
+        with self._lock:
+            try:
+                while self._ctl is not None and self._parked.asked > 0:
+                    if not self._parked.welcome(self._ctl.fileno(), PATIENCE):
+                        break
+                    self._heard = True
+            except (EOFError, OSError):
+                return
+            self._parked.close(READY)
+            self._target = READY
+
     def prepare(self) -> dict[str, Any]:
         with self._lock:
             self.ensure()
