@@ -62,7 +62,7 @@ def _state() -> dict[str, Any]:
         preparation.pop(name, None)
     preparation["authkey"] = bytes(preparation["authkey"])
     preparation["dir"] = os.getcwd()
-    preparation["environ"] = dict(os.environ)
+    preparation["environ"] = dict(os.environ._data)  # type: ignore[attr-defined]  # os.environ decodes each of them
     preparation["mask"] = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     preparation["affinity"] = os.sched_getaffinity(0)
     return preparation

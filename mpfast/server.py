@@ -192,9 +192,9 @@ class _Parked:
 def _apply(state: dict[str, Any]) -> None:
     environ = state.pop("environ", None)
     if environ is not None:
-        for name in os.environ.keys() - environ.keys():
-            del os.environ[name]
-        os.environ.update(environ)
+        for name in os.environb.keys() - environ.keys():
+            del os.environb[name]
+        os.environb.update(environ)
     spawn.prepare(state)
 
 
