@@ -56,6 +56,11 @@ cdef class Parked:
         """The processes that wait."""
         return [pid for pid, _, _ in self.waiting]
 
+    @property
+    def fds(self):
+        """The descriptors that they cost."""
+        return [fd for _, *fds in self.waiting for fd in fds]
+
     cpdef close(self, int keep=0):
         """Lets all but so many go: they end."""
         while len(self.waiting) > keep:
@@ -69,7 +74,7 @@ cdef class Parked:
         EOFError: the server has ended. OSError: what the server could not do.
         """
         cdef report said
-        cdef int rc, n_fds
+        cdef int rc
         cdef int *fds = NULL
         cdef uint32_t n = 0
         cdef size_t got = 0

@@ -50,9 +50,12 @@ def descendants():
 
 
 def descriptors():
-    """Descriptor -> what it is. The directory that is being read is none."""
+    """Descriptor -> what it is. The directory that is being read is none; the children that wait change theirs."""
     found = {}
-    for fd in os.listdir("/proc/self/fd"):
+    if parking:
+        parking.server.rest()
+    waiting = parking.server._parked.fds if parking else []
+    for fd in set(map(int, os.listdir("/proc/self/fd"))).difference(waiting):
         with contextlib.suppress(FileNotFoundError):
             found[int(fd)] = os.readlink(f"/proc/self/fd/{fd}")
     return {fd: target for fd, target in found.items() if not target.startswith("/proc/")}
