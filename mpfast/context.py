@@ -234,9 +234,14 @@ class ForkServerProcess(_Starts):
 
     @staticmethod
     def _Popen(process_obj: process.BaseProcess) -> Any:
-        from .popen import ForkServerPopen
+        if _launch().available() is None:
+            from .parking import ForkServerPopen, why_not
 
-        return ForkServerPopen(process_obj)
+            if why_not() is None:
+                return ForkServerPopen(process_obj)
+        from .popen import ForkServerPopen as StdlibForkServerPopen
+
+        return StdlibForkServerPopen(process_obj)
 
 
 class ForkContext(Context):

@@ -414,7 +414,7 @@ cdef _live(process_obj, int parent, sigset_t *before):
         try:
             child_release_signals(before)
             if process_obj._config.get("daemon"):
-                child_guard(parent)
+                child_guard(parent, -1)
             if _ATEXIT:
                 atexit._clear()
                 atexit.register(_util._exit_function)
@@ -556,8 +556,8 @@ def ended(int pidfd):
     return child_wait(pidfd, POLLIN, 0) > 0
 
 
-def guard(int parent):
-    """This process, a daemon, shall not outlive its parent, however that ends."""
-    rc = child_guard(parent)
+def guard(int parent, int until=-1):
+    """This process, a daemon, shall not outlive its parent, however that ends; nor the process of the pidfd `until`."""
+    rc = child_guard(parent, until)
     if rc < 0:
         raise OSError(-rc, os.strerror(-rc))

@@ -16,6 +16,11 @@ from pathlib import Path
 import pytest
 from harness import thread_state
 
+try:
+    from mpfast import parking
+except ImportError:
+    parking = None  # the tests say so
+
 SEMAPHORES = f"mpfast-test-{os.getpid()}"  # see conftest.py
 
 
@@ -29,8 +34,9 @@ def children_of(pid):
 
 
 def servants():
-    """multiprocessing's resource tracker and fork server, which stay until the program ends."""
-    return {resource_tracker._resource_tracker._pid, forkserver._forkserver._forkserver_pid} - {None}
+    """The resource tracker and the fork servers, with the children that wait, which stay until the program ends."""
+    ours = parking.server.processes() if parking else set()
+    return {resource_tracker._resource_tracker._pid, forkserver._forkserver._forkserver_pid, *ours} - {None}
 
 
 def descendants():
@@ -44,9 +50,12 @@ def descendants():
 
 
 def descriptors():
-    """Descriptor -> what it is. The directory that is being read is none."""
+    """Descriptor -> what it is. The directory that is being read is none; the children that wait change theirs."""
     found = {}
-    for fd in os.listdir("/proc/self/fd"):
+    if parking:
+        parking.server.rest()
+    waiting = parking.server._parked.fds if parking else []
+    for fd in set(map(int, os.listdir("/proc/self/fd"))).difference(waiting):
         with contextlib.suppress(FileNotFoundError):
             found[int(fd)] = os.readlink(f"/proc/self/fd/{fd}")
     return {fd: target for fd, target in found.items() if not target.startswith("/proc/")}
@@ -72,6 +81,8 @@ def live_objects():
 
 class Snapshot:
     def __init__(self):
+        if parking:
+            parking.server.rest()
         self.objects = live_objects()
         self.processes = descendants()
         self.descriptors = descriptors()

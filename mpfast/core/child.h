@@ -103,25 +103,29 @@ static inline int child_supported(const char **what)
  * SIGURG because that is ignored by default: exec drops the handler but keeps the request. The request is the calling
  * thread's, and is dropped by the kernel when the process changes its user. */
 static volatile pid_t child_guarded, child_guarded_by; /* a fork inherits them and the handler, but not the request */
+static volatile int child_guarded_until = -1;          /* a pidfd: and only if this process is gone as well */
 
 static inline void child_on_parent_death(int signal)
 {
     int error = errno;
     (void)signal;
-    if (getpid() == child_guarded && getppid() != child_guarded_by)
+    int until = child_guarded_until;
+    if (getpid() == child_guarded && getppid() != child_guarded_by && (until < 0 || child_wait(until, POLLIN, 0) > 0))
         kill(getpid(), SIGKILL);
     errno = error;
 }
 
-/* This process ends when `parent`, its parent, is gone; at once if it is gone already. Nothing happens if the parent is
+/* This process ends when `parent`, its parent, is gone; at once if it is gone already. until: -1, or a pidfd: unless that
+ * process still lives then (a fork server is killed, and the process whose server it was is not). Nothing happens if the parent is
  * in another pid namespace, where its end cannot be told from its life. */
-static inline int child_guard(pid_t parent)
+static inline int child_guard(pid_t parent, int until)
 {
     struct sigaction action = {.sa_handler = child_on_parent_death, .sa_flags = SA_RESTART};
     if (getppid() == 0)
         return 0;
     child_guarded = getpid();
     child_guarded_by = parent;
+    child_guarded_until = until;
     if (sigaction(SIGURG, &action, NULL) < 0 || prctl(PR_SET_PDEATHSIG, SIGURG) < 0)
         return -errno;
     child_on_parent_death(SIGURG);

@@ -12,6 +12,6 @@ cdef extern from "core/child.h" nogil:
     int child_reap(int pid, bint block, int *code)
     int child_info(int pidfd, int *code)
     int child_supported(const char **what)
-    int child_guard(int parent)
+    int child_guard(int parent, int until)
     void child_hold_signals(sigset_t *before)
     void child_release_signals(const sigset_t *before)
