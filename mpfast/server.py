@@ -19,7 +19,7 @@ import sys
 from multiprocessing import forkserver, process, spawn, util
 from pickle import load
 
-from . import launch
+from . import handoff, launch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -142,13 +142,13 @@ class _Parked:
         """Says that we are ready, and waits for the message."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         me = os.pidfd_open(os.getpid())
-        launch.send(self._server.ctl.fileno(), _REPORT.pack(os.getpid(), 0), [me, theirs.fileno()])
+        handoff.send(self._server.ctl.fileno(), _REPORT.pack(os.getpid(), 0), [me, theirs.fileno()])
         os.close(me)
         theirs.close()
         self._server.ctl.close()
         with ours:
             try:
-                data, fds = launch.receive(ours.fileno())
+                data, fds = handoff.receive(ours.fileno())
             except EOFError:  # nobody will want us any more
                 os._exit(0)
         if data:

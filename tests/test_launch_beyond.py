@@ -21,12 +21,6 @@ import mpfast
 program, no_memory = test_launch_limits.program, test_launch_limits.no_memory
 
 
-@pytest.fixture(autouse=True)
-def our_own_launcher(request):
-    if "forkserver" in request.node.name:
-        pytest.skip("the fork server is multiprocessing's still")
-
-
 @pytest.fixture
 def mp():
     return mpfast

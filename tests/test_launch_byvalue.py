@@ -16,12 +16,6 @@ import mpfast
 CLOUDPICKLE = importlib.util.find_spec("cloudpickle") is not None
 
 
-@pytest.fixture(autouse=True)
-def our_own_launcher(request):
-    if "forkserver" in request.node.name:
-        pytest.skip("the fork server is multiprocessing's still")
-
-
 @pytest.fixture
 def mp():
     return mpfast

@@ -20,12 +20,6 @@ SPARE = 20  # descriptors and processes that a context may keep ready, more than
 FULL = int(os.environ.get("MPFAST_CTRL_C", "10000"))
 
 
-@pytest.fixture(autouse=True)
-def our_own_launcher(request):
-    if "forkserver" in request.node.name:
-        pytest.skip("the fork server is multiprocessing's still")
-
-
 def storm(method, rounds, whom, deadline):
     done = programs.run(STORM, "mpfast", method, rounds, whom, deadline=deadline)
     assert done.code == 0, done.err[-2000:]
