@@ -107,7 +107,7 @@ def count(cell: Cell, build: Build, tool: Tool, operations: int) -> int:
         arguments = [argument.format(out=out) for argument in tool.arguments]
         job = (sys.executable, os.path.join(ROOT, "bench", "operations.py"), cell.key, str(operations))
         command = ("setarch", "-R", tool.program, *arguments, *job)
-        unwritten = {**build.environment(), "PYTHONDONTWRITEBYTECODE": "1"}  # else the first run does more than the next
+        unwritten = {**build.environment(), "PYTHONDONTWRITEBYTECODE": "1"}  # else the first run does more
         try:
             done = subprocess.run(
                 command, env=unwritten, capture_output=True, text=True, timeout=DEADLINE, check=False
