@@ -5,6 +5,7 @@
 
 PYTHON ?= python3
 ARGS ?=
+WORKERS ?= 2# processes that run the tests; most of the time a test waits
 
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d%s" % (*sys.version_info[:2], sys.abiflags))' 2>/dev/null)
 VENV := build/venv-$(VERSION)
@@ -70,7 +71,7 @@ asv: build $(VENV)/.bench
 	@$(VENV)/bin/asv $(or $(ARGS),check --python=same)
 
 test: build $(VENV)/.test
-	@$(call pytest) $(ARGS)
+	@$(call pytest) -n $(WORKERS) $(ARGS)
 
 stress: build $(VENV)/.test
 	@$(call pytest) -m stress $(ARGS)

@@ -46,17 +46,21 @@ def run(floor: Floor, cpu: int, peer_cpu: int) -> float | None:
 
 @functools.cache
 def build() -> str | None:
-    """The program, compiled anew if its source is newer."""
+    return compiled(SOURCE, PROGRAM)
+
+
+def compiled(source: str, program: str) -> str | None:
+    """The program, compiled anew if its source is newer; None if there is no C compiler."""
     try:
-        if os.path.getmtime(PROGRAM) > os.path.getmtime(SOURCE):
-            return PROGRAM
+        if os.path.getmtime(program) > os.path.getmtime(source):
+            return program
     except FileNotFoundError:
-        os.makedirs(os.path.dirname(PROGRAM), exist_ok=True)
+        os.makedirs(os.path.dirname(program), exist_ok=True)
     compiler = shlex.split(os.environ.get("CC", "") or sysconfig.get_config_var("CC") or "cc")
-    target = f"{PROGRAM}.{os.getpid()}"
+    target = f"{program}.{os.getpid()}"
     try:
-        subprocess.run((*compiler, "-O2", "-o", target, SOURCE), capture_output=True, timeout=DEADLINE, check=True)
+        subprocess.run((*compiler, "-O2", "-o", target, source), capture_output=True, timeout=DEADLINE, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
-    os.replace(target, PROGRAM)
-    return PROGRAM
+    os.replace(target, program)
+    return program

@@ -107,9 +107,10 @@ def count(cell: Cell, build: Build, tool: Tool, operations: int) -> int:
         arguments = [argument.format(out=out) for argument in tool.arguments]
         job = (sys.executable, os.path.join(ROOT, "bench", "operations.py"), cell.key, str(operations))
         command = ("setarch", "-R", tool.program, *arguments, *job)
+        unwritten = {**build.environment(), "PYTHONDONTWRITEBYTECODE": "1"}  # else the first run does more
         try:
             done = subprocess.run(
-                command, env=build.environment(), capture_output=True, text=True, timeout=DEADLINE, check=False
+                command, env=unwritten, capture_output=True, text=True, timeout=DEADLINE, check=False
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise CountError(f"{tool.program}: {error}") from None

@@ -55,15 +55,6 @@ def burst(children: Children, count: int = BURST) -> float:
     return elapsed_since(begin)
 
 
-def burst_at_once(children: Children) -> float:
-    processes = [children.make(nothing) for _ in range(BURST)]
-    begin = perf_counter_ns()
-    children.start_all(processes)
-    for process in processes:
-        process.join()
-    return elapsed_since(begin)
-
-
 PRIMITIVE = "Process start"
 START = "process.start() returns"
 FIRST_LINE = "start() until the child's byte arrives"
@@ -92,16 +83,6 @@ PLAIN = (
         pattern="burst",
         units=SHORT_BURST,
         methods=("spawn",),
-    ),
-    Launch(
-        "start_many",
-        f"start_many({BURST})",
-        PRIMITIVE,
-        f"start_many() of {BURST}, in the stdlib a loop of start(), then join() (per process)",
-        burst_at_once,
-        pattern="burst",
-        units=BURST,
-        methods=("forkserver",),
     ),
 )
 

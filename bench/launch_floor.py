@@ -5,12 +5,11 @@ from __future__ import annotations
 
 import functools
 import os
-import shlex
 import subprocess
 import sys
-import sysconfig
 
 from . import ROOT
+from .floor import compiled
 from .placement import Place
 
 SOURCE = os.path.join(ROOT, "bench", "c", "launch.c")
@@ -32,7 +31,7 @@ def nanoseconds(pattern: str, method: str, place: Place, megabytes: int = 0) -> 
 
 @functools.cache
 def run(pattern: str, megabytes: int, cpus: frozenset[int], command: tuple[str, ...]) -> float | None:
-    program = build()
+    program = compiled(SOURCE, PROGRAM)
     if program is None:
         return None
     arguments = (pattern, megabytes, MILLISECONDS, ",".join(map(str, sorted(cpus))), *command)
@@ -40,21 +39,3 @@ def run(pattern: str, megabytes: int, cpus: frozenset[int], command: tuple[str, 
         (program, *map(str, arguments)), capture_output=True, text=True, timeout=DEADLINE, check=True
     )
     return float(done.stdout)
-
-
-@functools.cache
-def build() -> str | None:
-    """The program, compiled anew if its source is newer."""
-    try:
-        if os.path.getmtime(PROGRAM) > os.path.getmtime(SOURCE):
-            return PROGRAM
-    except FileNotFoundError:
-        os.makedirs(os.path.dirname(PROGRAM), exist_ok=True)
-    compiler = shlex.split(os.environ.get("CC", "") or sysconfig.get_config_var("CC") or "cc")
-    target = f"{PROGRAM}.{os.getpid()}"
-    try:
-        subprocess.run((*compiler, "-O2", "-o", target, SOURCE), capture_output=True, timeout=DEADLINE, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    os.replace(target, PROGRAM)
-    return PROGRAM

@@ -14,7 +14,7 @@ from . import ROOT, table, yardsticks
 from .alone import overhead_ns
 from .facts import Facts, gather
 from .impls import OURS
-from .plan import FULL, QUICK, SUITES, Effort, cells, exactly
+from .plan import FULL, QUICK, SUITES, Effort, cells, exactly, hurried
 from .progress import Progress
 from .recorded import recorded
 from .report import write_page
@@ -41,7 +41,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="locks|queues|connections|launch|TEXT",
         help="cells whose name contains this",
     )
-    add("--quick", action="store_true", help="less than a minute, with wider intervals")
+    add("--quick", action="store_true", help="less than a minute: fewer cells, wider intervals")
     add("--pairs", type=positive, metavar="N", help="exactly N pairs in every cell, whatever time that takes")
     add(
         "--aa",
@@ -85,7 +85,8 @@ def main(arguments: list[str] | None = None) -> int:
         return MEASURED
     if not options.aa and (problem := missing_mpfast()):
         command_line.error(f"there is no mpfast to measure: {problem}")
-    run = Run(chosen, effort(options), same=options.aa)
+    hurry = options.quick and not only
+    run = Run(hurried(chosen) if hurry else chosen, effort(options), same=options.aa)
     facts = gather(options.aa)
     facts.overhead_ns = overhead_ns()
     complete = work(run)
@@ -120,6 +121,8 @@ def work(run: Run) -> bool:
 def publish(run: Run, facts: Facts, options: argparse.Namespace, complete: bool) -> None:
     results = [run.results[cell.key] for cell in run.cells if cell.key in run.results]
     notes = remarks(run, results, complete)
+    if options.quick and not options.only:
+        notes.append("a quick run: the start method fork only, and no other packages")
     if options.json:
         write_json(options.json, as_json(results, facts, notes))
     out = sys.stderr if options.json == "-" else sys.stdout

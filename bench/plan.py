@@ -38,23 +38,28 @@ class Effort:
 FULL = Effort(
     2,
     {
-        "alone": Budget(0.22, 10, 60),
-        "duo": Budget(0.32, 6, 80),
-        "talk": Budget(0.25, 4, 60),
-        "crowd": Budget(0.3, 6, 80),
-        "launch": Budget(0.35, 3, 200),
+        "alone": Budget(0.12, 10, 60),
+        "duo": Budget(0.2, 6, 80),
+        "talk": Budget(0.15, 4, 60),
+        "crowd": Budget(0.2, 6, 80),
+        "launch": Budget(0.3, 3, 200),
     },
 )
 QUICK = Effort(
     1,
     {
-        "alone": Budget(0.12, 6, 20),
-        "duo": Budget(0.35, 6, 20),
-        "talk": Budget(0.12, 3, 20),
-        "crowd": Budget(0.35, 6, 20),
-        "launch": Budget(0.25, 1, 40),
+        "alone": Budget(0.06, 6, 20),
+        "duo": Budget(0.15, 6, 20),
+        "talk": Budget(0.1, 3, 20),
+        "crowd": Budget(0.15, 6, 20),
+        "launch": Budget(0.15, 1, 40),
     },
 )
+
+
+def hurried(chosen: Sequence[Cell]) -> list[Cell]:
+    """Those that a quick run measures of all cells: one start method, no other packages."""
+    return [cell for cell in chosen if cell.method == "fork" and not cell.scenario.rival]
 
 
 def exactly(pairs: int) -> Effort:

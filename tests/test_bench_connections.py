@@ -50,7 +50,7 @@ def test_a_run(tmp_path):
     assert len(measured) >= 3  # one may need a second CPU
     assert all(0 < cell["floor_ns"] < 100 * cell["stdlib_ns"] for cell in measured)
     assert "raw C" in done.stdout
-    assert "raw C" in (tmp_path / "index.html").read_text()
+    assert "the same in C" in (tmp_path / "index.html").read_text()
 
 
 @pytest.mark.parametrize("pattern", ["stream", "turns"])
