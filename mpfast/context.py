@@ -148,6 +148,34 @@ class Context(BaseContext):
         manager.start()
         return manager
 
+    def start_many(self, processes: Iterable[process.BaseProcess]) -> None:
+        """Starts the processes, which a fork server prepares for as one. Raises what start() does.
+
+        None is started if one of them cannot be, because it is closed or was started before; if a start fails, those
+        before it run.
+        """
+        from .many import start_many
+
+        start_many(processes)
+
+    def prewarm(self, n: int = 1) -> None:
+        """Has n processes of the start method forkserver wait from now on, for start() to be quick from the first one on.
+
+        Blocks until they do, while the fork server is started and loads the main module. Other methods have none.
+        """
+        from .many import prewarm
+
+        prewarm(self.get_context().get_start_method(), n)
+
+    def set_forkserver_preload(self, module_names: list[str], *, on_error: str = "ignore") -> None:  # type: ignore[override]
+        """Names the modules that the fork server loads when it starts: __main__, or others, or both.
+
+        on_error: "ignore" what cannot be loaded, "warn", or "fail": then starting a process raises EOFError.
+        """
+        from .many import set_forkserver_preload
+
+        set_forkserver_preload(module_names, on_error)
+
     def get_context(self, method: str | None = None) -> BaseContext:  # type: ignore[override]
         """Returns mpfast's context of that start method (None: this one)."""
         if method is None:
@@ -235,7 +263,7 @@ class ForkServerProcess(_Starts):
     @staticmethod
     def _Popen(process_obj: process.BaseProcess) -> Any:
         if _launch().available() is None:
-            from .parking import ForkServerPopen, why_not
+            from .forkserving import ForkServerPopen, why_not
 
             if why_not() is None:
                 return ForkServerPopen(process_obj)

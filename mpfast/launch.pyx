@@ -40,6 +40,7 @@ cdef extern from "<unistd.h>" nogil:
     int getpid()
     int pipe2(int *ends, int flags)
     void c_exit "_exit"(int code)
+    ssize_t c_read "read"(int fd, void *data, size_t size)
 
 cdef extern from "<signal.h>" nogil:
     const int SIGKILL
@@ -63,6 +64,7 @@ cdef extern from "<sys/mman.h>" nogil:
 
 cdef extern from "<fcntl.h>" nogil:
     const int O_CLOEXEC
+    const int O_NONBLOCK
 
 cdef tuple _VFORK = (True,) if sys.version_info < (3, 14) else ()
 cdef int _WNOHANG = os.WNOHANG
@@ -97,6 +99,18 @@ cdef int64_t _deadline(timeout) except -1:
         int(seconds)  # raises for what is not finite
         raise OverflowError("timeout is too large")
     return clock_deadline(seconds)
+
+
+cdef int failure_of(int fd) noexcept:
+    """What fork_exec() says of a program that could not be run: its errno, or 0. It says so before it returns."""
+    cdef char said[64]
+    cdef ssize_t n = c_read(fd, said, sizeof(said))
+    if n <= 0:
+        return 0
+    try:
+        return int((<bytes>said[:n]).split(b":")[1], 16) or EINVAL
+    except (IndexError, ValueError):
+        return EINVAL
 
 
 cdef class Child:
@@ -173,20 +187,27 @@ cdef class Child:
             c_close(fd)
 
     def _exec(self, process_obj, executable, command, keep):
-        """Starts a program as process_obj, with the descriptors `keep` (sorted). OSError."""
-        cdef int error
-        cdef int ends[2]  # fork_exec() wants them; and so there is a descriptor for the pidfd
-        if pipe2(ends, O_CLOEXEC) < 0:
+        """Starts a program as process_obj, or as nobody's, with the descriptors `keep`. OSError."""
+        cdef int error, code
+        cdef int ends[2]  # for the child to say why it cannot; and so there is a descriptor for the pidfd
+        if pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0:
             raise OSError(c_errno, os.strerror(c_errno))
         try:
             pid = _posixsubprocess.fork_exec(
-                command, [executable], True, keep, None, None, -1, -1, -1, -1, -1, -1, ends[0], ends[1],
+                command, [executable], True, tuple(sorted((*keep, ends[1]))), None, None, -1, -1, -1, -1, -1, -1, ends[0], ends[1],
                 False, False, -1, None, None, None, -1, None, *_VFORK)
         except:
             c_close(ends[0])
             c_close(ends[1])
             raise
         c_close(ends[1])
+        if process_obj is None:  # of others, as with multiprocessing, the exit code tells
+            error = failure_of(ends[0])
+            if error != 0:
+                c_close(ends[0])
+                while child_reap(pid, True, &code) == -EINTR:
+                    pass
+                raise OSError(error, os.strerror(error), executable)
         error = self.embrace(process_obj, pid, ends[0])
         if error != 0:
             raise OSError(error, os.strerror(error))
@@ -383,13 +404,18 @@ cdef _flush_streams():
             pass
 
 
-def start(process_obj):
-    """Starts a process: BaseProcess.start(), without asking each child by itself whether it lives."""
+cpdef check(process_obj):
+    """May this process be started? Raises what BaseProcess.start() does."""
     if process_obj._closed:
         process_obj._check_closed()
     assert process_obj._popen is None, "cannot start a process twice"
     assert process_obj._parent_pid == getpid(), "can only start a process object created by current process"
     assert not _process._current_process._config.get("daemon"), "daemonic processes are not allowed to have children"
+
+
+def start(process_obj):
+    """Starts a process: BaseProcess.start(), without asking each child by itself whether it lives."""
+    check(process_obj)
     cleanup(_process._children)
     popen = process_obj._Popen(process_obj)
     if process_obj._popen is None:  # Child.adopt() has done that, at the instant when the child began to exist
@@ -554,6 +580,17 @@ def cleanup(set children):
 def ended(int pidfd):
     """Has the process ended?"""
     return child_wait(pidfd, POLLIN, 0) > 0
+
+
+def open_child(int pid):
+    """Returns the pidfd of a child that nobody but the kernel reaps. ProcessLookupError: it has ended. OSError."""
+    cdef int pidfd = child_open(pid)
+    if pidfd >= 0 and child_is_ours(pidfd):
+        return pidfd
+    if pidfd >= 0:
+        c_close(pidfd)
+        pidfd = -ESRCH
+    raise OSError(-pidfd, os.strerror(-pidfd))
 
 
 def guard(int parent, int until=-1):

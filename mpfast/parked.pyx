@@ -3,16 +3,18 @@
 """The children that the fork server has ready: each waits on a socket of its own for the process that it is to be.
 
 What is done here is done without a bytecode in between, so a Ctrl-C comes before a child is handed its process or
-after there is a Process object for it, and never costs a descriptor. Safe to use from any thread.
+after there is a Process object for it, and never costs a descriptor or the count of what the server owes. A descriptor
+that the program closed behind our back, and that may be another file by now, is neither used nor closed. The caller
+sees to it that one thread at a time is in here.
 """
 
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.bytes cimport PyBytes_AS_STRING
-from libc.errno cimport EAGAIN, ECONNREFUSED, ECONNRESET, EINTR, EPIPE
-from libc.stdint cimport int32_t, int64_t, uint32_t
+from libc.errno cimport EAGAIN, EBADF, ECHILD, ECONNREFUSED, ECONNRESET, EINTR, EPIPE
+from libc.stdint cimport int32_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from mpfast.core.child cimport child_wait
-from mpfast.core.clock cimport clock_deadline
+from mpfast.core.clock cimport NEVER
 from mpfast.core.handoff cimport *
 from mpfast.launch cimport Child
 
@@ -27,19 +29,39 @@ cdef extern from "<poll.h>" nogil:
 cdef extern from "<sys/socket.h>" nogil:
     const int MSG_DONTWAIT
 
+cdef struct request:
+    int32_t n     # so many more children
+    int32_t idle  # the milliseconds after which one that is not needed ends; -1: it stays
+
 cdef struct report:
-    int32_t pid    # of a child that is ready; its pidfd and its socket come with it
+    int32_t pid    # of a child; its pidfd and its socket come with it
     int32_t error  # pid 0: why the server has no child for us
+
+cdef int STILLBORN = 16  # children in a row that end before they run, until that is an error
+
+
+cdef void close_ours(int fd, uint64_t mark) noexcept:
+    if handoff_mark(fd) == mark:
+        c_close(fd)
 
 
 cdef class Parked:
-    """Children that are ready, and the socket over which the server tells of them."""
-    cdef list waiting  # of (pid, pidfd, socket)
-    cdef readonly int asked  # how many the server was asked for and has not answered for
+    """The children of one fork server that are ready, and the socket over which it is asked for them.
 
-    def __cinit__(self):
+    server: that socket, which is closed with this.
+    """
+    cdef list waiting     # of (pid, pidfd, its mark, socket, its mark), those that stay first
+    cdef readonly int asked  # how many the server was asked for and has not answered for
+    cdef readonly bint heard  # of its first child
+    cdef int server
+    cdef uint64_t mark
+
+    def __cinit__(self, int server):
         self.waiting = []
         self.asked = 0
+        self.heard = False
+        self.server = server
+        self.mark = handoff_mark(server)
 
     def __dealloc__(self):
         self.close()
@@ -47,56 +69,76 @@ cdef class Parked:
     def __len__(self):
         return len(self.waiting)
 
-    def expect(self, int n):
-        """The server was asked for n more."""
-        self.asked += n
-
     @property
     def pids(self):
         """The processes that wait."""
-        return [pid for pid, _, _ in self.waiting]
+        return [pid for pid, *_ in self.waiting]
 
     @property
     def fds(self):
         """The descriptors that they cost."""
-        return [fd for _, *fds in self.waiting for fd in fds]
+        return [fd for _, pidfd, _, sock, _ in self.waiting for fd in (pidfd, sock)]
 
-    cpdef close(self, int keep=0):
+    cpdef release(self, int keep=0):
         """Lets all but so many go: they end."""
         while len(self.waiting) > keep:
-            _, pidfd, sock = self.waiting.pop()
-            c_close(pidfd)
-            c_close(sock)
+            _, pidfd, mark, sock, sock_mark = self.waiting.pop()
+            close_ours(pidfd, mark)
+            close_ours(sock, sock_mark)
 
-    def welcome(self, int ctl, double timeout):
-        """Takes in one child that the server reports, waiting for it so many seconds; False: there is none yet.
+    cpdef close(self):
+        """Lets the server go, and all that wait."""
+        self.release()
+        if self.server >= 0:
+            close_ours(self.server, self.mark)
+        self.server = -1
 
-        EOFError: the server has ended. OSError: what the server could not do.
+    def ask(self, int n, int idle):
+        """Asks the server for n more, which end after `idle` milliseconds (-1: never) if they are not needed.
+
+        Returns False if the server has more to do than it can note; what it owes is the same then. EOFError: it has ended.
+        """
+        cdef request wanted = request(n, idle)
+        cdef iovec part = iovec(&wanted, sizeof(wanted))
+        cdef int rc = -EBADF
+        if handoff_mark(self.server) == self.mark:
+            rc = handoff_send(self.server, &part, 1, NULL, 0, MSG_DONTWAIT)
+        if rc == -EAGAIN:
+            return False
+        if rc < 0:
+            raise EOFError("the fork server has ended")
+        self.asked += n
+        return True
+
+    def welcome(self, bint block):
+        """Takes in one child that the server reports. False: there is none yet, or a signal came while this waited.
+
+        EOFError: the server has ended. OSError: why it has no child for us, or why we cannot take it in.
         """
         cdef report said
-        cdef int rc
+        cdef int rc, server = self.server
         cdef int *fds = NULL
         cdef uint32_t n = 0
         cdef size_t got = 0
-        cdef int64_t deadline
-        if timeout > 0:
-            deadline = clock_deadline(timeout)
+        if block:
             with nogil:
-                rc = child_wait(ctl, POLLIN, deadline)
+                rc = child_wait(server, POLLIN, NEVER)
             if rc == -EINTR:
                 PyErr_CheckSignals()
-            if rc <= 0:
                 return False
-        rc = handoff_receive(ctl, &said, sizeof(said), &got, &fds, &n, MSG_DONTWAIT)
+        rc = -EBADF
+        if handoff_mark(server) == self.mark:
+            rc = handoff_receive(server, &said, sizeof(said), &got, &fds, &n, MSG_DONTWAIT)
         if rc == -EAGAIN or rc == -EINTR:
             return False
-        if rc == 0 or rc == -ECONNRESET:
+        if rc in (0, -ECONNRESET, -EPIPE, -EBADF):
             raise EOFError("the fork server has ended")
+        self.asked -= 1
         if rc < 0:
             raise OSError(-rc, os.strerror(-rc))
-        self.asked -= 1
         if got == sizeof(said) and said.pid > 0 and n == 2:
-            self.waiting.append((said.pid, fds[0], fds[1]))
+            self.heard = True
+            self.waiting.append((said.pid, fds[0], handoff_mark(fds[0]), fds[1], handoff_mark(fds[1])))
             free(fds)
             return True
         handoff_close(fds, n)
@@ -106,10 +148,9 @@ cdef class Parked:
     def hand_over(self, Child child, object process_obj, bytes data, fds):
         """Makes a child that waits run process_obj, which is `child`'s from then on. False: none waits.
 
-        One that has died while it waited is passed over. OSError.
+        One that has died while it waited is passed over. OSError; ECHILD if they all die.
         """
         cdef iovec part
-        cdef int rc = 0, pid, pidfd, sock
         cdef uint32_t i, n = len(fds)
         cdef int *numbers = <int *>calloc(n + 1, sizeof(int))
         if numbers == NULL:
@@ -119,16 +160,27 @@ cdef class Parked:
                 numbers[i] = fds[i]
             part.iov_base = PyBytes_AS_STRING(data)
             part.iov_len = len(data)
-            while self.waiting:
-                pid, pidfd, sock = self.waiting.pop()
-                rc = handoff_send(sock, &part, 1, numbers, n, 0)
-                c_close(sock)
-                if rc == 0:
-                    child.adopt(process_obj, pid, pidfd, False)
+            for _ in range(STILLBORN):
+                if not self.waiting:
+                    return False
+                if self.give(child, process_obj, &part, numbers, n):
                     return True
-                c_close(pidfd)
-                if rc not in (-EPIPE, -ECONNRESET, -ECONNREFUSED):
-                    raise OSError(-rc, os.strerror(-rc))
-            return False
         finally:
             free(numbers)
+        raise OSError(ECHILD, "the fork server's children end before they are handed a process")
+
+    cdef bint give(self, Child child, object process_obj, const iovec *part, const int *fds, uint32_t n) except -1:
+        """Hands the last one the process: True, or it has died."""
+        cdef int rc = -EBADF, pid, pidfd, sock
+        cdef uint64_t mark, sock_mark
+        pid, pidfd, mark, sock, sock_mark = self.waiting.pop()
+        if handoff_mark(pidfd) == mark and handoff_mark(sock) == sock_mark:
+            rc = handoff_send(sock, part, 1, fds, n, 0)
+        close_ours(sock, sock_mark)
+        if rc == 0:
+            child.adopt(process_obj, pid, pidfd, False)
+            return True
+        close_ours(pidfd, mark)
+        if rc not in (-EPIPE, -ECONNRESET, -ECONNREFUSED, -EBADF):
+            raise OSError(-rc, os.strerror(-rc))
+        return False

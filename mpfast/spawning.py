@@ -21,7 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["SpawnPopen", "tracker_fd", "usable"]
+__all__ = ["SpawnPopen", "standin", "tracker_fd", "usable"]
 
 # A child's sys.path is what its interpreter starts with until it knows its parent's. So it is told where this package
 # is, and has imported by then what this package imports from the standard library.
@@ -53,7 +53,7 @@ def tracker_fd() -> int | None:
     return resource_tracker.getfd()
 
 
-def _standin() -> str:
+def standin() -> str:
     """Where multiprocessing means mpfast, it does in the child too, before that imports its main module."""
     standin = sys.modules.get("mpfast.standin")
     return "import mpfast.standin; mpfast.standin.install()" if standin and standin.installed() else ""
@@ -82,11 +82,11 @@ class SpawnPopen(Child):
             keep = {self._data(), *map(int, self._fds)}
             if tracker is not None:
                 keep.add(tracker)
-            program = PROGRAM.format(place=PLACE, first=_standin(), data=self._data(), tracker=tracker)
+            program = PROGRAM.format(place=PLACE, first=standin(), data=self._data(), tracker=tracker)
             executable = spawn.get_executable()
             flags = util._args_from_interpreter_flags()  # type: ignore[attr-defined]
             command = [executable, *flags, "-c", program, "--multiprocessing-fork"]
-            self._exec(process_obj, executable, command, tuple(sorted(keep)))
+            self._exec(process_obj, executable, command, keep)
         finally:
             self._drop_data()
             if "_mpfast_reservations" in self.__dict__:

@@ -132,6 +132,8 @@ def test_few_processes(program):
     """What the server cannot do comes out of start() as the error that it got."""
     text = test_launch_limits.FEW_PROCESSES.replace("print(1 < len", "print(0 < len").replace("+ 6", "+ 12")
     text = text.replace("< 10", "< 20").replace("while tasks() > limit - 4", "while tasks() > limit - 2")
+    both = "for pid in {os.getpid(), *servants}:\n    resource.prlimit(pid, resource.RLIMIT_NPROC, (limit, limit))"
+    text = text.replace("resource.setrlimit(resource.RLIMIT_NPROC, (limit, limit))", both)
     done = program(text, *test_launch_limits.few_rights(), cwd="/")
     assert done.lines() == ["BlockingIOError EAGAIN", "True True {-9}", "set()"]
 

@@ -74,7 +74,7 @@ if __name__ == "__main__":
 def preload(tmp_path, modules, more=""):
     programs.write(tmp_path / "modules" / "loud.py", "print('loud', flush=True)")
     names = {"mp": "mpfast", "place": repr(str(tmp_path / "modules")), "modules": repr(modules), "more": more}
-    return programs.run(programs.write(tmp_path / "script.py", PRELOAD, **names))
+    return programs.run("-W", "default::ImportWarning", programs.write(tmp_path / "script.py", PRELOAD, **names))
 
 
 def test_preload(tmp_path):
@@ -101,7 +101,7 @@ def test_preload_of_nonsense():
         mpfast.set_forkserver_preload(["__main__"], on_error="nonsense")
 
 
-def test_a_server_without_a_name(program):
+def test_a_server_without_a_name(program, tmp_path):
     """Nothing in the file system, no socket with a name: no stranger can ask it for a process."""
     done = program("""
 import tempfile
@@ -111,7 +111,7 @@ before = names(), files()
 assert run(ctx) == 3
 print({name for name in names() - before[0] if "listener" in name or str(os.getpid()) in name})
 print({name for name in files() - before[1] if name.startswith("pymp")})
-""")
+""", TMPDIR=str(tmp_path))
     assert done.lines() == ["set()", "set()"]
 
 

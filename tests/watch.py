@@ -54,7 +54,7 @@ def descriptors():
     found = {}
     if parking:
         parking.server.rest()
-    waiting = parking.server._parked.fds if parking else []
+    waiting = parking.server.descriptors() if parking else []
     for fd in set(map(int, os.listdir("/proc/self/fd"))).difference(waiting):
         with contextlib.suppress(FileNotFoundError):
             found[int(fd)] = os.readlink(f"/proc/self/fd/{fd}")

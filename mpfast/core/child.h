@@ -26,12 +26,13 @@
 struct child_report {
     uint64_t mask;
     uint64_t cgroup;
-    uint32_t ids[11];
+    uint32_t ids[11]; /* pid, tgid, ppid and the users */
     int32_t status;
 };
 _Static_assert(sizeof(struct child_report) == 64, "the kernel knows the structure by its size");
 
 #define CHILD_GET_INFO _IOWR(0xFF, 11, struct child_report)
+#define CHILD_INFO_PID (UINT64_C(1) << 0)
 #define CHILD_INFO_EXIT (UINT64_C(1) << 3)
 
 static inline int child_open(pid_t pid)
@@ -83,6 +84,15 @@ static inline int child_info(int pidfd, int *code)
         return 0;
     *code = WIFSIGNALED(report.status) ? -WTERMSIG(report.status) : WEXITSTATUS(report.status);
     return 1;
+}
+
+/* Is the process of this pidfd a child of ours that lives? Told from Linux 6.13 on. A pid that was opened after its process was
+ * reaped may be another's. */
+static inline bool child_is_ours(int pidfd)
+{
+    struct child_report report = {.mask = CHILD_INFO_PID};
+    return ioctl(pidfd, CHILD_GET_INFO, &report) == 0 && report.mask & CHILD_INFO_PID &&
+           report.ids[2] == (uint32_t)getpid();
 }
 
 /* 0, or what the kernel refuses of the above; *what names it. */

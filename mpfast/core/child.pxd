@@ -11,6 +11,7 @@ cdef extern from "core/child.h" nogil:
     int child_wait(int pidfd, short events, int64_t deadline)
     int child_reap(int pid, bint block, int *code)
     int child_info(int pidfd, int *code)
+    bint child_is_ours(int pidfd)
     int child_supported(const char **what)
     int child_guard(int parent, int until)
     void child_hold_signals(sigset_t *before)

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -93,6 +94,15 @@ static inline uint32_t handoff_fds_of(struct msghdr *message, int *fds, uint32_t
         }
     }
     return found;
+}
+
+/* What tells a descriptor's file from another one that has its number later; 0: it is closed. */
+static inline uint64_t handoff_mark(int fd)
+{
+    struct stat found;
+    if (fd < 0 || fstat(fd, &found) < 0)
+        return 0;
+    return (uint64_t)found.st_ino ^ (uint64_t)found.st_dev << 48;
 }
 
 /* One message: its length, 0 at the end of file, or -errno. -EMFILE: this process has no room for the descriptors, and

@@ -20,12 +20,6 @@ import pytest
 from harness import PATIENCE, until
 
 
-@pytest.fixture(autouse=True)
-def our_own_launcher(request):
-    if "parked" in request.node.name or "server" in request.node.name:
-        pytest.skip("the fork server is multiprocessing's still")
-
-
 PROGRAM = Path(killing.__file__)
 ROUNDS = int(os.environ.get("MPFAST_LAUNCH_KILLS", "1000"))
 

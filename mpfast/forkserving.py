@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: MIT
+"""The start method forkserver: a server that has the main module loaded, and children of it that are ready to run.
+
+A start is one message to a child that waits; its pid and its sentinel are known already, so nobody is waited for.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from multiprocessing import reduction, util
+from multiprocessing.context import set_spawning_popen
+from multiprocessing.popen_forkserver import _DupFd
+from multiprocessing.process import BaseProcess
+
+from .byvalue import dump
+from .launch import Child
+from .parking import server
+from .spawning import tracker_fd, usable
+
+__all__ = ["ForkServerPopen", "why_not"]
+
+INLINE = 100_000  # bytes that go with the message; what is longer goes in a memory file
+
+
+def why_not() -> str | None:
+    """Why children come from multiprocessing's fork server here; None: they come from mpfast's."""
+    try:
+        release = tuple(map(int, os.uname().release.split("-")[0].split(".")[:2]))
+    except ValueError:
+        release = (0,)
+    if release < (6, 15):
+        return "the exit status of a process that is no child of ours: Linux 6.15 tells it"
+    if not usable():
+        return "set_executable()"
+    return None
+
+
+class ForkServerPopen(Child):
+    """Starts a child from the fork server."""
+
+    method = "forkserver"
+    DupFd = _DupFd
+    _mpfast_launcher = True
+
+    def __init__(self, process_obj: BaseProcess) -> None:
+        util._flush_std_streams()  # type: ignore[attr-defined]
+        self._fds: list[int] = []
+        self._launch(process_obj)
+
+    def duplicate_for_child(self, fd: int) -> int:
+        self._fds.append(fd)
+        return len(self._fds) - 1
+
+    def _status_elsewhere(self, block: bool) -> int:
+        """The server was killed, and who inherited the child has not reaped it: its status is still to be read."""
+        try:
+            with open(f"/proc/{self.pid}/stat", "rb") as file:
+                fields = file.read().rpartition(b")")[2].split()
+            return os.waitstatus_to_exitcode(int(fields[49])) if fields[0] == b"Z" else 255
+        except (OSError, IndexError, ValueError):
+            return 255
+
+    def _launch(self, process_obj: BaseProcess) -> None:
+        try:
+            data = self._message(process_obj)
+            fds = [int(fd) for fd in self._fds]
+            if len(data) > INLINE:
+                with open(self._data(), "wb", closefd=False) as file:
+                    file.write(data)
+                fds.append(self._data())
+                data = b""
+            server.hand_over(self, process_obj, data, fds)
+        finally:
+            self._drop_data()
+            if "_mpfast_reservations" in self.__dict__:
+                from .family import close_reservations
+
+                close_reservations(self)
+
+    def _message(self, process_obj: BaseProcess) -> bytes:
+        file = io.BytesIO()
+        set_spawning_popen(self)  # type: ignore[arg-type]
+        try:
+            changes = server.changes()
+            tracker = tracker_fd()
+            if tracker is not None:
+                changes["tracker"] = self.duplicate_for_child(tracker)
+            reduction.dump(changes, file)
+            dump(process_obj, file)
+        finally:
+            set_spawning_popen(None)
+        return file.getvalue()

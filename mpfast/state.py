@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: MIT
+"""What a child of the fork server takes over from its parent: gathered in the parent, taken over in the child.
+
+The server was made earlier, so a child is told what has changed since.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from multiprocessing import spawn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+__all__ = ["MAIN", "become", "gather", "main_module"]
+
+MAIN = ("init_main_from_name", "init_main_from_path")
+
+
+def gather() -> dict[str, Any]:
+    """This process's state: search path, arguments, directory, environment, log level, key, signal mask and CPUs."""
+    state: dict[str, Any] = spawn.get_preparation_data("")  # type: ignore[attr-defined]
+    for name in ("name", *MAIN):
+        state.pop(name, None)
+    state["authkey"] = bytes(state["authkey"])
+    state["dir"] = os.getcwd()
+    state["environ"] = dict(os.environ._data)  # type: ignore[attr-defined]  # os.environ decodes each of them
+    state["mask"] = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    state["affinity"] = os.sched_getaffinity(0)
+    return state
+
+
+def main_module() -> dict[str, Any]:
+    """How the main module is imported: by its name or its path; empty if it cannot be."""
+    preparation: dict[str, Any] = spawn.get_preparation_data("")  # type: ignore[attr-defined]
+    return {name: preparation[name] for name in MAIN if name in preparation}
+
+
+def become(state: dict[str, Any]) -> None:
+    """Takes over all of it, or what of it has changed. The signal mask is for the caller to set, when it is ready."""
+    environ = state.get("environ")
+    if environ is not None:
+        for name in os.environb.keys() - environ.keys():
+            del os.environb[name]
+        os.environb.update(environ)
+    if "affinity" in state:
+        os.sched_setaffinity(0, state["affinity"])
+    spawn.prepare({name: value for name, value in state.items() if name not in ("environ", "affinity", "mask")})
