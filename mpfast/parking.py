@@ -187,19 +187,23 @@ class _Server:
         """Asks for those that are to wait for the next start: more while there is a hurry, which the server forgets."""
         if self._target > self._ready and time.monotonic() - self._hurry > IDLE:
             self._target = self._ready
-        self._order(parked, self._target)
+        try:
+            self._order(parked, self._target)
+        except (EOFError, OSError):  # the next start() is told
+            pass
 
     def _order(self, parked: Parked, n: int) -> None:
         """There shall be n that wait, or are on their way."""
         there = len(parked) + parked.asked
-        lasting = self._ready - there
+        lasting = min(max(self._ready - there, 0), n - there)
         try:
-            if lasting > 0 and not parked.ask(min(lasting, n - there), -1):
+            if lasting > 0 and not parked.ask(lasting, -1):
                 return
             if n - there > max(lasting, 0):
                 parked.ask(n - there - max(lasting, 0), int(IDLE * 1000))
-        except EOFError:  # the next start() finds out
-            pass
+        except EOFError:
+            if parked.heard:
+                self._replace()
 
     def expect(self, n: int) -> None:
         """So many processes are about to be started."""

@@ -47,6 +47,13 @@ def kill(pid):
         os.kill(pid, signal.SIGKILL)
 
 
+def kill_and_wait(pids):
+    """Until they are dead: what is handed to one that is about to die is lost with it, as with any process."""
+    for pid in pids:
+        kill(pid)
+    until(lambda: not any(map(alive, pids)), "they are dead")
+
+
 def server():
     """The fork server: this process's child that is neither one of its processes nor the resource tracker."""
     own = {process.pid for process in multiprocessing.active_children()}
@@ -106,7 +113,7 @@ def one_parked(program):
     found = []
     for _ in range(5):
         victims = until(parked, "there is a parked child")
-        kill(min(victims))
+        kill_and_wait([min(victims)])
         found += [program.run(4), program.run(5)]
     return found
 
@@ -114,8 +121,7 @@ def one_parked(program):
 def all_parked(program):
     found = []
     for _ in range(5):
-        for victim in until(parked, "there is a parked child"):
-            kill(victim)
+        kill_and_wait(until(parked, "there is a parked child"))
         found += [program.run(4), program.run(5)]
     return found
 
@@ -227,7 +233,7 @@ def anybody(program, rounds):
         victim = random.choice(candidates)
         time.sleep(random.uniform(0, 0.004))
         if victim is not None and (victim == server() or victim in parked() or alive(victim)):
-            kill(victim)
+            kill_and_wait([victim])
             kills += 1
         for process in processes:
             process.join(PATIENCE)
