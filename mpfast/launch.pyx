@@ -246,6 +246,10 @@ cdef class Child:
         """The exit code of a child that ended, and of which the kernel does not tell it; None: nobody knows yet."""
         return None if self.ours else 255
 
+    def _status_of_zombie(self):
+        """The exit code of a child that ended, and that nobody has reaped yet; None: it is not to be known."""
+        return None
+
     cdef int collect(self, bint block) except -1:
         """Learns the exit code of a child that has ended; block: waits for its end."""
         cdef int rc, code = 0, pid = self.pid
@@ -278,14 +282,17 @@ cdef class Child:
 
     cdef int collect_info(self) except -1:
         """Asks the kernel for the exit code, waiting until the child is reaped; 0: it does not tell."""
-        cdef int rc, code = 0, fd = self.pidfd
+        cdef int rc, code = 0, fd = self.pidfd, turns = 0
         cdef int64_t deadline = clock_now() + REAPING
         while True:
             rc = child_info(fd, &code)
             if rc == 1:
                 self.returncode = code
-            if rc != 0 or clock_now() >= deadline:
-                return rc == 1
+            elif rc == 0 and turns > 0:  # whoever is to reap it takes their time
+                self.returncode = self._status_of_zombie()
+            if rc != 0 or self.returncode is not None or clock_now() >= deadline:
+                return self.returncode is not None
+            turns += 1
             with nogil:
                 rc = child_wait(fd, 0, clock_now() + MILLISECOND)
             if rc == -EINTR:
