@@ -55,10 +55,21 @@ def burst(children: Children, count: int = BURST) -> float:
     return elapsed_since(begin)
 
 
+def many(children: Children) -> float:
+    processes = [children.make(nothing) for _ in range(BURST)]
+    begin = perf_counter_ns()
+    children.start_all(processes)
+    for process in processes:
+        process.join()
+    return elapsed_since(begin)
+
+
 PRIMITIVE = "Process start"
 START = "process.start() returns"
 FIRST_LINE = "start() until the child's byte arrives"
 START_JOIN = "start(); join()"
+ALL = f"{BURST} times start(), then join() (per process)"
+MANY = f"start_many() of {BURST}, or {BURST} times start(), then join() (per process)"
 
 PLAIN = (
     Launch("start", "start", PRIMITIVE, START, start, pattern="start"),
@@ -68,11 +79,21 @@ PLAIN = (
         "burst",
         f"burst of {BURST}",
         PRIMITIVE,
-        f"{BURST} times start(), then join() (per process)",
+        ALL,
         burst,
         pattern="burst",
         units=BURST,
         methods=("fork", "forkserver"),
+    ),
+    Launch(
+        "many",
+        f"start_many of {BURST}",
+        PRIMITIVE,
+        MANY,
+        many,
+        pattern="burst",
+        units=BURST,
+        methods=("forkserver",),
     ),
     Launch(
         "short_burst",
@@ -91,8 +112,10 @@ def with_main(key: str, title: str, main: Main) -> tuple[Launch, ...]:
     """The same where the children's main module takes longer to import, or is found by name."""
     few: dict[str, Any] = {"main": main, "methods": ("forkserver",), "places": ("two_cpus",)}
     return (
+        Launch(f"start_{key}", f"start, {title}", PRIMITIVE, START, start, **few),
         Launch(f"first_line_{key}", f"first line, {title}", PRIMITIVE, FIRST_LINE, start_to_first_line, **few),
         Launch(f"start_join_{key}", f"start and join, {title}", PRIMITIVE, START_JOIN, start_and_join, **few),
+        Launch(f"burst_{key}", f"burst of {BURST}, {title}", PRIMITIVE, ALL, burst, units=BURST, **few),
     )
 
 

@@ -71,7 +71,7 @@ class Children:
 class Main:
     """The main module that children import."""
 
-    name: str = "mpfb_main"
+    name: str = "mpfb_script"
     module: bool = False  # as by python -m
     needs: str = ""  # a package
 

@@ -123,7 +123,8 @@ cdef class Child:
         self.data = -1
 
     def __dealloc__(self):
-        self._drop_data()
+        if self.data >= 0:
+            c_close(self.data)
         if self.pidfd >= 0:
             c_close(self.pidfd)
 
@@ -461,7 +462,7 @@ cdef _live(process_obj, int parent, sigset_t *before):
 
 cdef _close_input():
     """The terminal is the main process's. As with multiprocessing, descriptor 0 stays what it was."""
-    if sys.stdin is None:
+    if sys.stdin is None or type(sys.stdin) is NoInput and "file" not in sys.stdin.__dict__:
         return
     try:
         sys.stdin.close()
@@ -481,6 +482,9 @@ cdef _parent_of(process_obj):
     return parent
 
 
+cdef bint rehearsing = False  # nothing that a process does once may be done
+
+
 cdef _enter(process_obj, parent_sentinel):
     """This process becomes the one that process_obj stands for."""
     method = process_obj._start_method
@@ -497,6 +501,8 @@ cdef _enter(process_obj, parent_sentinel):
         _process._parent_process = _process._ParentProcess(
             process_obj._parent_name, process_obj._parent_pid, parent_sentinel)
     threading.main_thread()._set_native_id()
+    if rehearsing:
+        return
     if _util._afterfork_registry.data or type(process_obj)._after_fork is not _after_fork:
         process_obj._after_fork()
     else:
@@ -504,6 +510,9 @@ cdef _enter(process_obj, parent_sentinel):
 
 
 cdef _run(process_obj):
+    if rehearsing:
+        process_obj.run()
+        return
     _util.info("child process calling self.run()")
     if _ATEXIT:
         process_obj.run()
@@ -544,10 +553,27 @@ def bootstrap(process_obj, parent_sentinel=None):
         sys.stderr.write(f"Process {process_obj.name}:\n")
         traceback.print_exc()
     finally:
-        threading._shutdown()
-        _util.info("process exiting with exitcode %d" % code)
+        if not rehearsing:
+            threading._shutdown()
+            _util.info("process exiting with exitcode %d" % code)
         _flush_streams()
     return code
+
+
+def rehearse(process_obj, int parent_sentinel):
+    """Takes the steps of a process that does nothing, for a child that will be another process later.
+
+    Most of a short process's time goes to pages that are touched for the first time: so they are there when it counts.
+    """
+    global rehearsing
+    before = _process._current_process, _process._parent_process, _process._children, _process._process_counter
+    rehearsing = True
+    try:
+        process_obj._bootstrap(parent_sentinel=parent_sentinel)
+    finally:
+        rehearsing = False
+        (_process._current_process, _process._parent_process,
+         _process._children, _process._process_counter) = before
 
 
 def cleanup(set children):

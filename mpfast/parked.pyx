@@ -32,6 +32,7 @@ cdef extern from "<sys/socket.h>" nogil:
 cdef struct request:
     int32_t n     # so many more children
     int32_t idle  # the milliseconds after which one that is not needed ends; -1: it stays
+    int32_t pause  # milliseconds for which this can wait, if nothing else is asked
 
 cdef struct report:
     int32_t pid    # of a child; its pidfd and its socket come with it
@@ -93,12 +94,14 @@ cdef class Parked:
             close_ours(self.server, self.mark)
         self.server = -1
 
-    def ask(self, int n, int idle):
+    def ask(self, int n, int idle, int pause):
         """Asks the server for n more, which end after `idle` milliseconds (-1: never) if they are not needed.
+
+        pause: milliseconds for which that can wait, if nothing else is asked.
 
         Returns False if the server has more to do than it can note; what it owes is the same then. EOFError: it has ended.
         """
-        cdef request wanted = request(n, idle)
+        cdef request wanted = request(n, idle, pause)
         cdef iovec part = iovec(&wanted, sizeof(wanted))
         cdef int rc = -EBADF
         if handoff_mark(self.server) == self.mark:

@@ -36,6 +36,7 @@ main({socket}, {data}, {parent})
 """
 READY = 2  # children that wait when nobody is in a hurry
 MOST = max(READY, min(os.cpu_count() or 1, 8))
+PAUSE = 2  # milliseconds that a child has for itself where there is one CPU, before the server makes the next one
 IDLE = 10.0  # seconds until children that were for times of hurry end, and no more than READY are kept
 
 
@@ -56,6 +57,7 @@ class _Server:
         self._parked: Parked | None = None
         self._state: dict[str, Any] = {}  # ours when it was started
         self._preloads = False
+        self._cpus: set[int] = set()
         self._ready = READY
         self._target = READY
         self._hurry = 0.0  # when there was no child to be had
@@ -147,12 +149,13 @@ class _Server:
         with self._lock:
             self._ensure()
             now = state.gather()
+            self._cpus = now["affinity"]
             return {name: value for name, value in now.items() if self._state.get(name) != value}
 
     def hand_over(self, child: Child, process_obj: BaseProcess, data: bytes, fds: list[int]) -> None:
         """Gives the process to a child that waits for one. EOFError: there is no server to be had. OSError."""
         with self._lock:
-            parked = self._parked or self._ensure()
+            parked = self._ensure() if self._parked is None else self._parked
             while not parked.hand_over(child, process_obj, data, fds):
                 if not self._gather(parked):
                     parked = self._wait(parked)
@@ -175,7 +178,7 @@ class _Server:
         self._hurry = time.monotonic()
         try:
             if parked.asked <= 0:
-                parked.ask(1, -1)
+                parked.ask(1, -1, 0)
             parked.welcome(True)
         except EOFError:
             self._replace()
@@ -188,19 +191,19 @@ class _Server:
         if self._target > self._ready and time.monotonic() - self._hurry > IDLE:
             self._target = self._ready
         try:
-            self._order(parked, self._target)
+            self._order(parked, self._target, PAUSE if len(self._cpus) == 1 else 0)
         except (EOFError, OSError):  # the next start() is told
             pass
 
-    def _order(self, parked: Parked, n: int) -> None:
+    def _order(self, parked: Parked, n: int, pause: int = 0) -> None:
         """There shall be n that wait, or are on their way."""
         there = len(parked) + parked.asked
         lasting = min(max(self._ready - there, 0), n - there)
         try:
-            if lasting > 0 and not parked.ask(lasting, -1):
+            if lasting > 0 and not parked.ask(lasting, -1, pause):
                 return
             if n - there > max(lasting, 0):
-                parked.ask(n - there - max(lasting, 0), int(IDLE * 1000))
+                parked.ask(n - there - max(lasting, 0), int(IDLE * 1000), pause)
         except EOFError:
             if parked.heard:
                 self._replace()

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import errno
 import gc
+import io
 import os
 import select
 import signal
 import socket
 import struct
 import sys
-from multiprocessing import process, spawn, util
+from multiprocessing import process, reduction, spawn, util
+from multiprocessing.context import set_spawning_popen
 from pickle import load
 
 from . import handoff, launch, state
@@ -27,7 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-_REQUEST = struct.Struct("=ii")  # parked.pyx's request and report
+MORE = ("mpfast.connection", "mpfast.synchronize", "mpfast.queues")
+_REQUEST = struct.Struct("=iii")  # parked.pyx's request and report
 _REPORT = struct.Struct("=ii")
 
 
@@ -38,6 +41,7 @@ class _Server:
         self.interrupt = signal.getsignal(signal.SIGINT)
         self.mask = orders["state"]["mask"]
         self.main: dict[str, Any] = orders["main"]  # empty: children need not load it
+        self.rehearsal = _rehearsal()
 
     def load(self, orders: dict[str, Any]) -> None:
         """Loads what the children will want."""
@@ -66,18 +70,30 @@ class _Server:
 
     def serve(self) -> None:
         """Forks as many children as it is asked for, until the process whose server it is lets go of it."""
-        while True:
-            try:
-                asked = self.ctl.recv(64)
-            except ConnectionResetError:
-                asked = b""
-            if not asked:
-                break
-            n, idle = _REQUEST.unpack(asked[4:])  # before it, the number of descriptors: none
+        first = True
+        while asked := self._asked():
+            n, idle, pause = _REQUEST.unpack(asked[4:])  # before it, the number of descriptors: none
+            if pause > 0:
+                self._pause(pause)
             for _ in range(n):
                 self.fork(idle)
+            if first:
+                first = False
+                _load_more()
         self.ctl.close()
         self.linger()
+
+    def _asked(self) -> bytes:
+        try:
+            return self.ctl.recv(64)
+        except ConnectionResetError:
+            return b""
+
+    def _pause(self, milliseconds: int) -> None:
+        """Lets those run for whom there is but one CPU; until somebody is in a hurry, and asks again."""
+        poll = select.poll()
+        poll.register(self.ctl, select.POLLIN)
+        poll.poll(milliseconds)
 
     def fork(self, idle: int) -> None:
         """Makes one more child, and sends the other side what it needs to hand it a process; or why there is none."""
@@ -97,7 +113,7 @@ class _Server:
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                 theirs.close()
                 self.ctl.close()
-                Standby(ours, idle, self.parent, self.interrupt, self.mask, self.main).live()
+                Standby(ours, idle, self.parent, self.interrupt, self.mask, self.main, self.rehearsal).live()
             try:
                 pidfd = launch.open_child(pid)
             except ProcessLookupError:
@@ -117,6 +133,28 @@ class _Server:
                 os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
                 return
+
+
+def _rehearsal() -> bytes:
+    """A message as forkserving.py sends it, with a process that does nothing."""
+    from .context import ForkServerProcess
+
+    process_obj: Any = ForkServerProcess(target=int)
+    file = io.BytesIO()
+    set_spawning_popen(process_obj)  # nothing asks it for anything
+    try:
+        reduction.dump({}, file)
+        reduction.dump(process_obj, file)
+    finally:
+        set_spawning_popen(None)  # type: ignore[arg-type]
+    return file.getvalue()
+
+
+def _load_more() -> None:
+    """What any child may be given, so that each need not import it; while nobody waits for us."""
+    for name in MORE:
+        _load(name, "ignore")
+    gc.freeze()
 
 
 def _load(name: str, on_error: str) -> None:
@@ -140,8 +178,11 @@ def main(ctl: int, data: int, parent: int) -> None:
     os.set_inheritable(ctl, False)
     with open(data, "rb") as file:
         orders = load(file)
-    server = _Server(ctl, parent, orders)
-    if os.getppid() != parent:
+    try:
+        server = _Server(ctl, parent, orders)
+    except ProcessLookupError:
+        return
+    if os.getppid() != parent:  # the pid is somebody else's by now
         return
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, server.mask)

@@ -27,11 +27,19 @@ _ATEXIT = sys.version_info >= (3, 13)  # children run what was registered with a
 class Standby:
     """sock: where the process comes from; idle: the milliseconds it is waited for, -1: as long as it takes; parent: a pidfd.
 
-    interrupt, mask: what becomes of SIGINT, and the signal mask; main: how to load the main module, if it is not loaded.
+    interrupt, mask: what becomes of SIGINT, and the signal mask; main: how to load the main module, if it is not loaded;
+    rehearsal: a message with a process that does nothing.
     """
 
     def __init__(
-        self, sock: socket.socket, idle: int, parent: int, interrupt: Any, mask: set[int], main: dict[str, Any]
+        self,
+        sock: socket.socket,
+        idle: int,
+        parent: int,
+        interrupt: Any,
+        mask: set[int],
+        main: dict[str, Any],
+        rehearsal: bytes,
     ) -> None:
         self.sock = sock
         self.idle = idle
@@ -40,6 +48,7 @@ class Standby:
         self.interrupt = interrupt
         self.mask = mask
         self.main = main
+        self.rehearsal = rehearsal
 
     def live(self) -> NoReturn:
         """The whole life of the child, which must not return to the server's code."""
@@ -60,15 +69,25 @@ class Standby:
             finally:
                 os._exit(code if isinstance(code, int) else 1)
 
+    def _rehearse(self) -> None:
+        """The steps of _run(), with a process that does nothing: most of their time goes to pages touched first."""
+        with io.BytesIO(self.rehearsal) as file:
+            file.seek(0)
+            state.become(load(file))
+            launch.rehearse(load(file), self.parent)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_SETMASK, self.mask)
+
     def _wait(self) -> tuple[io.BufferedIOBase, list[int]]:
         """The message and its descriptors; ends the process if there is to be none."""
         flags = 0
-        if self.idle >= 0:
-            poll = select.poll()
-            poll.register(self.sock, select.POLLIN)
-            if not poll.poll(self.idle):
-                self.sock.shutdown(socket.SHUT_RD)  # from here on a sender gets EPIPE; what was sent is still there
-                flags = socket.MSG_DONTWAIT
+        poll = select.poll()
+        poll.register(self.sock, select.POLLIN)
+        if not poll.poll(0):
+            self._rehearse()
+        if self.idle >= 0 and not poll.poll(self.idle):
+            self.sock.shutdown(socket.SHUT_RD)  # from here on a sender gets EPIPE; what was sent is still there
+            flags = socket.MSG_DONTWAIT
         with self.sock as sock:
             try:
                 data, fds = handoff.receive(sock.fileno(), 1 << 17, flags)

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A main module with an import that takes its time."""
+"""The same with an import that takes its time."""
 
+import mpfb_child  # noqa: F401
 import numpy  # noqa: F401

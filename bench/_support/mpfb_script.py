@@ -1,0 +1,4 @@
+# SPDX-License-Identifier: MIT
+"""The main module of a small program: it imports what its processes are to run."""
+
+import mpfb_child  # noqa: F401
