@@ -135,9 +135,14 @@ def check_dead_server(done):
 def check_refusal(done, culprit):
     """The child ended with 1, or start() raised; the last error of standard error, or its note, names the culprit."""
     assert (done.code, done.out) in ((0, "exit code 1\n"), (1, "")), done
-    last = done.err.strip().splitlines()[-2:]
-    assert re.search(culprit, last[-1]), done.err
-    assert any(re.match(r"(AttributeError|FileNotFoundError|_pickle\.PicklingError)", line) for line in last), done.err
+    assert re.search(culprit, last_error(done.err)), done.err
+
+
+def last_error(text):
+    """Its line and its notes, of which Python 3.14 adds some of its own."""
+    found = re.findall(r"^(?:AttributeError|FileNotFoundError|_pickle\.PicklingError)[^\n]*(?:\n[^\n]+)*", text, re.M)
+    assert found, text
+    return found[-1]
 
 
 @pytest.mark.parametrize("kind", [*IMPORTABLE, *NOT_IMPORTABLE])
@@ -341,8 +346,7 @@ def test_a_function_of_the_prompt(prompt, method):
     if method == "fork" or "code 0" in said:
         assert said == "target 1\ncode 0\n"
     else:
-        assert "target" in said.splitlines()[-2] + said.splitlines()[-1], said
-        assert re.search(r"^(code 1|.*Error: .*|.* cannot be sent to the child)$", said.splitlines()[-1])
+        assert "target" in last_error(said), said
 
 
 def test_ctrl_c_at_the_prompt(prompt):
