@@ -160,6 +160,7 @@ STATUS = [
     ("status", "status", " && (p.revents & POLLIN)", ""),
     ("status", "status", "(seals & STATUS_SEALS) != STATUS_SEALS", "0"),
     ("status", "status", " || (uint64_t)st.st_size != STATUS_SIZE", ""),
+    ("status_kills", "status", " || backstop == STATUS_LONGEST)", ")"),
     ("status_kills", "status", "deadline - now > backstop ? now + backstop : deadline", "deadline"),
     (
         "status_kills",

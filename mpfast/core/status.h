@@ -260,7 +260,8 @@ static inline bool status_ended(int pidfd)
 
 /* Until the server has said how the child ended, or has ended itself (server: its pidfd, or -1): then what the child said
  * must do. STATUS_UNKNOWN: the deadline has passed, or nobody will ever say; -ESRCH: nobody wants to know, or no longer;
- * -EINTR: serve signals and call again. The slot stays as it is. */
+ * -EINTR: serve signals and call again; also now and then without a signal, as one may come right before the sleep. The
+ * slot stays as it is. */
 static inline int status_wait(const struct status_table *t, uint64_t token, int64_t deadline, int server, int *code)
 {
     bool ended = false;
@@ -280,7 +281,8 @@ static inline int status_wait(const struct status_table *t, uint64_t token, int6
         if (now >= deadline)
             return STATUS_UNKNOWN;
         int64_t until = deadline - now > backstop ? now + backstop : deadline;
-        if (futex_wait(status_futex(t, token), (uint32_t)word, until) == -EINTR)
+        int rc = futex_wait(status_futex(t, token), (uint32_t)word, until);
+        if (rc == -EINTR || backstop == STATUS_LONGEST)
             return -EINTR;
         backstop = backstop * 2 < STATUS_LONGEST ? backstop * 2 : STATUS_LONGEST;
     }
