@@ -123,8 +123,8 @@ cdef class Table:
         its word and its end.
 
         Returns (exit code, whether it is certain); None: nobody has told in time, or nobody will; or the child is not
-        wanted, or was dropped by another thread. It may be asked again, until drop(). Signals are handled; what a
-        handler raises is raised.
+        wanted, or was dropped by another thread. It may be asked again until drop(), so a KeyboardInterrupt between
+        the two loses nothing. Signals are handled; what a handler raises is raised.
         """
         cdef int code = 0
         cdef int known = self.wait(token, clock_deadline(timeout), other, &code)
