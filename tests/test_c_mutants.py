@@ -141,9 +141,38 @@ TABLE = [  # of participants and slots, and what only a kill shows
     ("kills_table", "slots", "store_relaxed(note, (uint64_t)slot + 1);", ""),
     ("kills_table", "reap", "STEP();\n    slot_drop(f, index, slot);", "STEP();"),
 ]
+STATUS = [
+    ("status", "status", " && status_generation(word) == token / STATUS_SLOTS", ""),
+    ("status", "status", "return status_state(word) != STATUS_FREE && ", "return "),
+    ("status", "status", "% STATUS_GENERATION_MASK + 1", "+ 1"),
+    ("status", "status", "cas_relaxed(at, &word, next)", "(store_relaxed(at, next), true)"),
+    ("status", "status", "cas_relaxed(at, &word, next)", "(cas_relaxed(at, &word, next), true)"),
+    ("status", "status", "    futex_wake(status_futex(t, token), INT_MAX);\n", "        return;\n"),
+    ("status", "status", "futex_wake(status_futex(t, token), INT_MAX)", "futex_wake(status_futex(t, token), 1)"),
+    ("status", "status", "status_state(before) == STATUS_WANTED || ", ""),
+    ("status", "status", " || status_state(before) == STATUS_SAID)", ")"),
+    ("status", "status", "code & 0xff", "code"),
+    ("status", "status", "if (status_state(word) == STATUS_PARKED)", "if (0)"),
+    ("status", "status", "return status_state(word) == STATUS_EXITED ? word : ", "return "),
+    ("status", "status", "return status_with(word, STATUS_PARKED, 0);", "return word;"),
+    ("status", "status", "bool ended = false;\n    for", "bool ended = true;\n    for"),
+    ("status", "status", "ended = status_ended(server);", "ended = false;"),
+    ("status", "status", " && (p.revents & POLLIN)", ""),
+    ("status", "status", "(seals & STATUS_SEALS) != STATUS_SEALS", "0"),
+    ("status", "status", " || (uint64_t)st.st_size != STATUS_SIZE", ""),
+    ("status_kills", "status", " || backstop == STATUS_LONGEST)", ")"),
+    ("status_kills", "status", "deadline - now > backstop ? now + backstop : deadline", "deadline"),
+    (
+        "status_kills",
+        "status",
+        "if (status_state(word) == STATUS_EXITED)\n        return status_make(",
+        "if (0)\n        return status_make(",
+    ),
+    ("status_kills", "status", "continue; /* once more", "return STATUS_UNKNOWN; /* once more"),
+]
 MUTANTS = [
     *(Mutant(*row, "tsan") for row in ORDERS),
-    *(Mutant(*row, "plain") for row in (*LOGIC, *QUEUE, *TABLE)),
+    *(Mutant(*row, "plain") for row in (*LOGIC, *QUEUE, *TABLE, *STATUS)),
 ]
 
 

@@ -20,7 +20,7 @@ CORE = [
     *("eventcount", "queue_layout", "queue_map", "queue_page", "queue_put", "queue_take", "queue_block", "queue_trim"),
     *("queue_memory", "queue_hold", "queue_reap"),
     *("handle", "reap", "membership", "fork", "queue_bell", "queue"),
-    *("hugemem", "framing", "turn", "wire", "child", "handoff"),
+    *("hugemem", "framing", "turn", "wire", "child", "handoff", "status"),
 ]
 
 # The layer of a module; what is not named here is layer 2 if it is Cython or C and layer 3 if it is Python.
