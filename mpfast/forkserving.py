@@ -25,15 +25,7 @@ INLINE = 100_000  # bytes that go with the message; what is longer goes in a mem
 
 def why_not() -> str | None:
     """Why children come from multiprocessing's fork server here; None: they come from mpfast's."""
-    try:
-        release = tuple(map(int, os.uname().release.split("-")[0].split(".")[:2]))
-    except ValueError:
-        release = (0,)
-    if release < (6, 15):
-        return "the exit status of a process that is no child of ours: Linux 6.15 tells it"
-    if not usable():
-        return "set_executable()"
-    return None
+    return None if usable() else "set_executable()"
 
 
 class ForkServerPopen(Child):
@@ -62,6 +54,28 @@ class ForkServerPopen(Child):
             return os.waitstatus_to_exitcode(int(fields[49])) if fields[0] == b"Z" else None
         except (OSError, IndexError, ValueError):
             return None
+
+    def _status_elsewhere(self, block: bool) -> int | None:
+        """What the server, or else the child, wrote into the table; without one, the kernel has had its time to tell."""
+        while self.token:
+            known = self.source.result(self.token)
+            if known is not None:
+                return known
+            if self.source.ended():
+                break
+            if not block:
+                return None
+        code = self._status_of_zombie()
+        return 255 if code is None else code
+
+    def close(self) -> None:
+        if self.token:
+            self.source.drop(self.token)
+        super().close()
+
+    def __del__(self) -> None:
+        if self.token:
+            self.close()
 
     def _launch(self, process_obj: BaseProcess) -> None:
         try:

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What the launchers share: the base of their Popen classes."""
 
-from libc.stdint cimport int64_t
-
+from libc.stdint cimport int64_t, uint64_t
 
 
 cdef class Child:
@@ -11,6 +10,8 @@ cdef class Child:
     cdef int pidfd                 # -1: closed
     cdef int data                  # a memory file for the child, as long as the launch lasts; -1: none
     cdef bint ours                 # a child of this process, which reaps it
+    cdef readonly uint64_t token   # in its server's status table; 0: the kernel tells
+    cdef readonly object source    # with a token: who knows its exit code
     cdef object __weakref__
 
     cdef void adopt(self, object process_obj, int pid, int pidfd, bint ours) noexcept

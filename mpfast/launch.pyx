@@ -276,7 +276,7 @@ cdef class Child:
         """The same for a child that somebody else reaps, or has reaped."""
         if self.pidfd < 0 or not self.ended(NEVER if block else 0):
             return 0
-        rc = self.collect_info()
+        rc = self.collect_info() if self.token == 0 else 0
         if rc == 0 and self.returncode is None:
             self.returncode = self._status_elsewhere(block)
         return self.returncode is not None

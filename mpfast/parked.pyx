@@ -17,6 +17,7 @@ from mpfast.core.child cimport child_wait
 from mpfast.core.clock cimport NEVER
 from mpfast.core.handoff cimport *
 from mpfast.launch cimport Child
+from mpfast.status cimport Table
 
 import os
 
@@ -37,6 +38,7 @@ cdef struct request:
 cdef struct report:
     int32_t pid    # of a child; its pidfd and its socket come with it
     int32_t error  # pid 0: why the server has no child for us
+    uint64_t token  # the child's in the status table, if there is one
 
 cdef int STILLBORN = 16  # children in a row that end before they run, until that is an error
 
@@ -49,18 +51,22 @@ cdef void close_ours(int fd, uint64_t mark) noexcept:
 cdef class Parked:
     """The children of one fork server that are ready, and the socket over which it is asked for them.
 
-    server: that socket, which is closed with this.
+    server: that socket, which is closed with this. source: where the ends of the children are told, with a table; or None.
     """
-    cdef list waiting     # of (pid, pidfd, its mark, socket, its mark), those that stay first
+    cdef list waiting     # of (pid, pidfd, its mark, socket, its mark, token), those that stay first
+    cdef object source
+    cdef Table table
     cdef readonly int asked  # how many the server was asked for and has not answered for
     cdef readonly bint heard  # of its first child
     cdef int server
     cdef uint64_t mark
 
-    def __cinit__(self, int server):
+    def __cinit__(self, int server, source=None):
         self.waiting = []
         self.asked = 0
         self.heard = False
+        self.source = source
+        self.table = None if source is None else source.table
         self.server = server
         self.mark = handoff_mark(server)
 
@@ -78,12 +84,12 @@ cdef class Parked:
     @property
     def fds(self):
         """The descriptors that they cost."""
-        return [fd for _, pidfd, _, sock, _ in self.waiting for fd in (pidfd, sock)]
+        return [fd for _, pidfd, _, sock, _, _ in self.waiting for fd in (pidfd, sock)]
 
     cpdef release(self, int keep=0):
         """Lets all but so many go: they end."""
         while len(self.waiting) > keep:
-            _, pidfd, mark, sock, sock_mark = self.waiting.pop()
+            _, pidfd, mark, sock, sock_mark, _ = self.waiting.pop()
             close_ours(pidfd, mark)
             close_ours(sock, sock_mark)
 
@@ -141,7 +147,7 @@ cdef class Parked:
             raise OSError(-rc, os.strerror(-rc))
         if got == sizeof(said) and said.pid > 0 and n == 2:
             self.heard = True
-            self.waiting.append((said.pid, fds[0], handoff_mark(fds[0]), fds[1], handoff_mark(fds[1])))
+            self.waiting.append((said.pid, fds[0], handoff_mark(fds[0]), fds[1], handoff_mark(fds[1]), said.token))
             free(fds)
             return True
         handoff_close(fds, n)
@@ -175,14 +181,19 @@ cdef class Parked:
     cdef bint give(self, Child child, object process_obj, const iovec *part, const int *fds, uint32_t n) except -1:
         """Hands the last one the process: True, or it has died."""
         cdef int rc = -EBADF, pid, pidfd, sock
-        cdef uint64_t mark, sock_mark
-        pid, pidfd, mark, sock, sock_mark = self.waiting.pop()
+        cdef uint64_t mark, sock_mark, token
+        pid, pidfd, mark, sock, sock_mark, token = self.waiting.pop()
         if handoff_mark(pidfd) == mark and handoff_mark(sock) == sock_mark:
-            rc = handoff_send(sock, part, 1, fds, n, 0)
+            rc = -EPIPE
+            if self.table is None or self.table.want(token):
+                rc = handoff_send(sock, part, 1, fds, n, 0)
         close_ours(sock, sock_mark)
         if rc == 0:
+            child.token, child.source = token, self.source
             child.adopt(process_obj, pid, pidfd, False)
             return True
+        if self.table is not None:
+            self.table.drop(token)
         close_ours(pidfd, mark)
         if rc not in (-EPIPE, -ECONNRESET, -ECONNREFUSED, -EBADF):
             raise OSError(-rc, os.strerror(-rc))

@@ -17,6 +17,7 @@ from pickle import dumps
 from . import state
 from .launch import Child
 from .parked import Parked
+from .reaping import Source, kernel_tells
 from .spawning import PLACE, standin
 
 TYPE_CHECKING = False
@@ -56,6 +57,7 @@ class _Server:
         self._ended: list[Child] = []  # servers before it, until they are reaped
         self._parked: Parked | None = None
         self._state: dict[str, Any] = {}  # ours when it was started
+        self._source: Source | None = None
         self._preloads = False
         self._cpus: set[int] = set()
         self._ready = READY
@@ -96,12 +98,16 @@ class _Server:
     def _start(self, preload: bool) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            self._parked = Parked(ours.detach())
-            self._process = child = Child()
+            child = Child()
+            self._source = None if kernel_tells() else Source(child)
+            self._parked = Parked(ours.detach(), self._source)
+            self._process = child
             self._whose, self._state, self._preloads = _whose(), state.gather(), preload
             mask = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT,))  # until the server ignores it
             try:
                 self._exec(child, theirs.fileno())
+                if self._source is not None:
+                    self._source.table.release()
             except BaseException:
                 self._drop()
                 raise
@@ -116,7 +122,8 @@ class _Server:
         executable: Any = spawn.get_executable()
         program = PROGRAM.format(place=PLACE, first=standin(), socket=theirs, data=child._data(), parent=os.getpid())
         flags = util._args_from_interpreter_flags()  # type: ignore[attr-defined]
-        child._exec(None, executable, [executable, *flags, "-c", program], (theirs, child._data()))
+        keep = [theirs, child._data(), *([] if self._source is None else [self._source.table.fileno()])]
+        child._exec(None, executable, [executable, *flags, "-c", program], keep)
 
     def _orders(self) -> dict[str, Any]:
         """What the server is to load, and to be."""
@@ -125,6 +132,7 @@ class _Server:
         ours = [m for m in sys.modules if m.startswith(("multiprocessing.", "mpfast.")) and not m.endswith("__main__")]
         return {
             "state": self._state,
+            "table": None if self._source is None else self._source.table.fileno(),
             "main": state.main_module(),
             "preload_main": self._preloads and "__main__" in modules,
             "preload": [module for module in modules if module != "__main__"] if self._preloads else [],

@@ -20,7 +20,8 @@ from multiprocessing import process, reduction, spawn, util
 from multiprocessing.context import set_spawning_popen
 from pickle import load
 
-from . import handoff, launch, state
+from . import handoff, state
+from .reaping import KernelReaps, ServerReaps
 from .standby import Standby
 
 TYPE_CHECKING = False
@@ -31,7 +32,7 @@ __all__ = ["main"]
 
 MORE = ("mpfast.connection", "mpfast.synchronize", "mpfast.queues")
 _REQUEST = struct.Struct("=iii")  # parked.pyx's request and report
-_REPORT = struct.Struct("=ii")
+_REPORT = struct.Struct("=iiQ")
 
 
 class _Server:
@@ -42,6 +43,7 @@ class _Server:
         self.mask = orders["state"]["mask"]
         self.main: dict[str, Any] = orders["main"]  # empty: children need not load it
         self.rehearsal = _rehearsal()
+        self.reaps = _reaps(orders["table"])
 
     def load(self, orders: dict[str, Any]) -> None:
         """Loads what the children will want."""
@@ -70,6 +72,7 @@ class _Server:
 
     def serve(self) -> None:
         """Forks as many children as it is asked for, until the process whose server it is lets go of it."""
+        self.reaps.begin()
         first = True
         while asked := self._asked():
             n, idle, pause = _REQUEST.unpack(asked[4:])  # before it, the number of descriptors: none
@@ -84,6 +87,11 @@ class _Server:
         self.linger()
 
     def _asked(self) -> bytes:
+        """The next request; empty if there will be none. Meanwhile those that have ended are reaped."""
+        if self.reaps.wake >= 0:
+            poll = _poll(self.ctl.fileno(), self.reaps.wake)
+            while all(fd == self.reaps.wake for fd, _ in poll.poll()):
+                self.reaps.reap()
         try:
             return self.ctl.recv(64)
         except ConnectionResetError:
@@ -91,9 +99,7 @@ class _Server:
 
     def _pause(self, milliseconds: int) -> None:
         """Lets those run for whom there is but one CPU; until somebody is in a hurry, and asks again."""
-        poll = select.poll()
-        poll.register(self.ctl, select.POLLIN)
-        poll.poll(milliseconds)
+        _poll(self.ctl.fileno()).poll(milliseconds)
 
     def fork(self, idle: int) -> None:
         """Makes one more child, and sends the other side what it needs to hand it a process; or why there is none."""
@@ -103,36 +109,56 @@ class _Server:
         except (BrokenPipeError, ConnectionResetError):  # nobody wants them any more, as we shall hear
             pass
         except OSError as e:
-            handoff.send(self.ctl.fileno(), _REPORT.pack(0, e.errno or errno.EAGAIN))
+            handoff.send(self.ctl.fileno(), _REPORT.pack(0, e.errno or errno.EAGAIN, 0))
 
     def _fork(self, idle: int) -> bool:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with ours, theirs:
-            pid = os.fork()
+            self.reaps.prepare()
+            try:
+                pid = os.fork()
+            except OSError:
+                self.reaps.failed()
+                raise
             if pid == 0:
-                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                 theirs.close()
                 self.ctl.close()
-                Standby(ours, idle, self.parent, self.interrupt, self.mask, self.main, self.rehearsal).live()
+                self.reaps.in_child()
+                Standby(self, ours, idle).live()
             try:
-                pidfd = launch.open_child(pid)
+                pidfd = self.reaps.open(pid)
             except ProcessLookupError:
                 return False
             try:
-                handoff.send(self.ctl.fileno(), _REPORT.pack(pid, 0), [pidfd, theirs.fileno()])
+                handoff.send(self.ctl.fileno(), _REPORT.pack(pid, 0, self.reaps.token), [pidfd, theirs.fileno()])
             finally:
                 os.close(pidfd)
         return True
 
     def linger(self) -> None:
         """Daemons end when this process does, so it stays until the parent's end, or until there are no children."""
-        poll = select.poll()
-        poll.register(self.parent, select.POLLIN)
-        while not poll.poll(500):
-            try:
-                os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
+        fds = [self.parent] if self.reaps.wake < 0 else [self.parent, self.reaps.wake]
+        poll = _poll(*fds)
+        while self.parent not in (fd for fd, _ in poll.poll(500)):
+            if not self.reaps.reap():
                 return
+
+
+def _poll(*fds: int) -> select.poll:
+    poll = select.poll()
+    for fd in fds:
+        poll.register(fd, select.POLLIN)
+    return poll
+
+
+def _reaps(table: int | None) -> KernelReaps | ServerReaps:
+    if table is None:
+        return KernelReaps()
+    from .status import Table
+
+    reaps = ServerReaps(Table(table))
+    os.close(table)
+    return reaps
 
 
 def _rehearsal() -> bytes:
@@ -188,7 +214,6 @@ def main(ctl: int, data: int, parent: int) -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, server.mask)
     state.become(orders["state"])
     server.load(orders)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps the children, and tells the parent of their end
     gc.freeze()
     gc.enable()
     server.serve()

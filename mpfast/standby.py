@@ -19,36 +19,22 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
+    from .server import _Server
+
 __all__ = ["Standby"]
 
 _ATEXIT = sys.version_info >= (3, 13)  # children run what was registered with atexit in them
 
 
 class Standby:
-    """sock: where the process comes from; idle: the milliseconds it is waited for, -1: as long as it takes; parent: a pidfd.
+    """server: who has forked us; sock: where the process comes from; idle: the milliseconds it is waited for, -1: any."""
 
-    interrupt, mask: what becomes of SIGINT, and the signal mask; main: how to load the main module, if it is not loaded;
-    rehearsal: a message with a process that does nothing.
-    """
-
-    def __init__(
-        self,
-        sock: socket.socket,
-        idle: int,
-        parent: int,
-        interrupt: Any,
-        mask: set[int],
-        main: dict[str, Any],
-        rehearsal: bytes,
-    ) -> None:
+    def __init__(self, server: _Server, sock: socket.socket, idle: int) -> None:
         self.sock = sock
         self.idle = idle
-        self.parent = parent
-        self.server = os.getppid()
-        self.interrupt = interrupt
-        self.mask = mask
-        self.main = main
-        self.rehearsal = rehearsal
+        self.server = server
+        self.pid = os.getppid()  # the server's
+        self.mask = server.mask
 
     def live(self) -> NoReturn:
         """The whole life of the child, which must not return to the server's code."""
@@ -67,14 +53,16 @@ class Standby:
                 if _ATEXIT:
                     atexit._run_exitfuncs()
             finally:
-                os._exit(code if isinstance(code, int) else 1)
+                code = code if isinstance(code, int) else 1
+                self.server.reaps.said(code)
+                os._exit(code)
 
     def _rehearse(self) -> None:
         """The steps of _run(), with a process that does nothing: most of their time goes to pages touched first."""
-        with io.BytesIO(self.rehearsal) as file:
+        with io.BytesIO(self.server.rehearsal) as file:
             file.seek(0)
             state.become(load(file))
-            launch.rehearse(load(file), self.parent)
+            launch.rehearse(load(file), self.server.parent)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_SETMASK, self.mask)
 
@@ -109,10 +97,10 @@ class Standby:
         finally:
             del current._inheriting
         if process_obj.daemon:
-            launch.guard(self.server, self.parent)
-        signal.signal(signal.SIGINT, self.interrupt)
+            launch.guard(self.pid, self.server.parent)
+        signal.signal(signal.SIGINT, self.server.interrupt)
         signal.pthread_sigmask(signal.SIG_SETMASK, self.mask)
-        return process_obj._bootstrap(parent_sentinel=self.parent)  # type: ignore[no-any-return]
+        return process_obj._bootstrap(parent_sentinel=self.server.parent)  # type: ignore[no-any-return]
 
     def _become(self, changes: dict[str, Any]) -> None:
         """Takes over what has changed in the parent since the server started."""
@@ -124,4 +112,4 @@ class Standby:
 
             ours: Any = resource_tracker._resource_tracker  # type: ignore[attr-defined]
             ours._fd = forkserver.get_inherited_fds()[tracker]  # type: ignore[attr-defined]
-        spawn.prepare(self.main)
+        spawn.prepare(self.server.main)

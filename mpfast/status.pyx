@@ -64,10 +64,17 @@ cdef class Table:
             c_close(self.fd)
 
     def fileno(self):
-        """The descriptor to hand to the server. ValueError: the table was made by another process, and this has none."""
+        """The descriptor to hand to the server. ValueError: there is none."""
         if self.fd < 0:
-            raise ValueError("a status table that was mapped has no descriptor of its own")
+            raise ValueError("this status table has no descriptor of its own")
         return self.fd
+
+    def release(self):
+        """The server has it: closes the descriptor. The table stays."""
+        cdef int fd = self.fd
+        self.fd = -1
+        if fd >= 0:
+            c_close(fd)
 
     def take(self):
         """The server, before it forks: a slot for the child. Returns its token, which is never 0. OSError: ENOSPC."""

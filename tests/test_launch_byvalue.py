@@ -84,4 +84,4 @@ def test_a_function_of_a_command(method):
         assert done == (0, "target 1\nexit code 0\n", "")
     else:
         assert done.code == 1
-        assert "target" in done.err.strip().splitlines()[-1]
+        assert "Can't pickle <function target" in done.err.rpartition("PicklingError: ")[2]

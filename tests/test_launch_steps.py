@@ -31,7 +31,7 @@ def library(tmp_path_factory):
     return path
 
 
-def kill_at(library, place, role, moment):
+def kill_at(library, place, role, moment, tells="kernel"):
     """Was there such a moment, and what did the program say?"""
     done = place / f"{role}-{moment}"
     preload = " ".join([*os.environ.get("LD_PRELOAD", "").split(), str(library)])  # a sanitizer's comes first
@@ -41,6 +41,7 @@ def kill_at(library, place, role, moment):
         MPFAST_STEP_ROLE=role,
         MPFAST_STEP=str(moment),
         MPFAST_STEP_DONE=str(done),
+        MPFAST_LAUNCH="table" if tells == "table" else "",
     )
     return done.exists(), said
 
@@ -70,10 +71,10 @@ def child(said):
 OUTCOMES = {"user": user, "server": server, "child": child}
 
 
-def sweep(library, place, role, moments):
+def sweep(library, place, role, moments, tells="kernel"):
     count = 0
     for moment in moments:
-        killed, said = kill_at(library, place, role, moment)
+        killed, said = kill_at(library, place, role, moment, tells)
         if not killed:
             assert said.code == 0, said
             return count
@@ -82,16 +83,19 @@ def sweep(library, place, role, moments):
     return count
 
 
+@pytest.mark.parametrize("tells", ["kernel", "table"])
 @pytest.mark.parametrize("role", OUTCOMES)
-def test_killed_at_some_steps(library, tmp_path, role):
-    assert sweep(library, tmp_path, role, range(0, MOST, STRIDE[role])) > 2
+def test_killed_at_some_steps(library, tmp_path, role, tells):
+    """tells: how the exit codes are known, by the kernel or, as on older ones, by the status table."""
+    assert sweep(library, tmp_path, role, range(0, MOST, STRIDE[role]), tells) > 2
 
 
 @pytest.mark.stress
 @pytest.mark.timeout(1200)
+@pytest.mark.parametrize("tells", ["kernel", "table"])
 @pytest.mark.parametrize("role", OUTCOMES)
-def test_killed_at_every_step(library, tmp_path, role, capsys):
-    count = sweep(library, tmp_path, role, range(MOST))
+def test_killed_at_every_step(library, tmp_path, role, tells, capsys):
+    count = sweep(library, tmp_path, role, range(MOST), tells)
     with capsys.disabled():
-        print(f"{role}: killed at {count} moments", end=" ", flush=True)
+        print(f"{role}, {tells}: killed at {count} moments", end=" ", flush=True)
     assert 5 < count < MOST
