@@ -159,7 +159,7 @@ class Context(BaseContext):
         start_many(processes)
 
     def prewarm(self, n: int = 1) -> None:
-        """Has n processes of the start method forkserver wait from now on, for start() to be quick from the first one on.
+        """Has n processes of the start method forkserver wait from now on, so that also the first start() is quick.
 
         Blocks until they do, while the fork server is started and loads the main module. Other methods have none.
         """
@@ -167,7 +167,7 @@ class Context(BaseContext):
 
         prewarm(self.get_context().get_start_method(), n)
 
-    def set_forkserver_preload(self, module_names: list[str], *, on_error: str = "ignore") -> None:  # type: ignore[override]
+    def set_forkserver_preload(self, module_names: list[str], *, on_error: str = "ignore") -> None:
         """Names the modules that the fork server loads when it starts: __main__, or others, or both.
 
         on_error: "ignore" what cannot be loaded, "warn", or "fail": then starting a process raises EOFError.

@@ -211,7 +211,8 @@ def launching() -> str:
     reason = importlib.import_module("mpfast.launch").available()
     if reason is not None:
         raise OSError(reason)
-    return "by mpfast itself"
+    by = "the kernel" if importlib.import_module("mpfast.reaping").kernel_tells() else "a table, before Linux 6.15"
+    return f"by mpfast itself; the exit codes of the fork server's children come by {by}"
 
 
 def extensions() -> str:

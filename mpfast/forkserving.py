@@ -56,9 +56,9 @@ class ForkServerPopen(Child):
             return None
 
     def _status_elsewhere(self, block: bool) -> int | None:
-        """What the server, or else the child, wrote into the table; without one, the kernel has had its time to tell."""
+        """What the server or else the child wrote into the table; without one, the kernel has had its time to tell."""
         while self.token:
-            known = self.source.result(self.token)
+            known: int | None = self.source.result(self.token)
             if known is not None:
                 return known
             if self.source.ended():

@@ -127,7 +127,7 @@ class _Server:
 
     def _orders(self) -> dict[str, Any]:
         """What the server is to load, and to be."""
-        settings: Any = forkserver._forkserver  # type: ignore[attr-defined]
+        settings: Any = forkserver._forkserver
         modules = list(settings._preload_modules)
         ours = [m for m in sys.modules if m.startswith(("multiprocessing.", "mpfast.")) and not m.endswith("__main__")]
         return {
@@ -142,12 +142,14 @@ class _Server:
 
     def _replace(self) -> None:
         """The server has ended. One that never had a child may have been ended by what it loaded."""
-        assert self._process is not None and self._parked is not None
+        assert self._process is not None
+        assert self._parked is not None
         heard, preloads = self._parked.heard, self._preloads
         code = self._process.wait(1)
         self._drop()
         if not heard and (self.on_error == "fail" or not preloads):
-            raise EOFError(f"the fork server ended before it had a child (exit code {code}); its standard error says why")
+            why = "its standard error says why"
+            raise EOFError(f"the fork server ended before it had a child (exit code {code}); {why}")
         self._start(preload=heard or not preloads)  # else the children load it, and say what is wrong
 
     # Its children
@@ -201,7 +203,7 @@ class _Server:
         try:
             self._order(parked, self._target, PAUSE if len(self._cpus) == 1 else 0)
         except (EOFError, OSError):  # the next start() is told
-            pass
+            return
 
     def _order(self, parked: Parked, n: int, pause: int = 0) -> None:
         """There shall be n that wait, or are on their way."""
@@ -222,7 +224,10 @@ class _Server:
             self._order(self._ensure(), n)
 
     def prewarm(self, n: int) -> None:
-        """Starts the server if there is none, waits until n children wait, and keeps so many ready from now on. OSError."""
+        """Starts the server if there is none, and waits until n children wait; so many are kept ready from now on.
+
+        OSError; EOFError: there is no server to be had.
+        """
         with self._lock:
             self._ready = max(READY, n)
             parked = self._ensure()

@@ -32,7 +32,7 @@ def kernel_tells() -> bool:
 
 
 class Source:
-    """Where the process whose server it is learns of the children's ends, if the kernel does not tell. One for each server."""
+    """Where the process whose server it is learns of the children's ends, if the kernel does not tell; one a server."""
 
     def __init__(self, server: launch.Child) -> None:
         from .status import Table
@@ -71,7 +71,7 @@ class KernelReaps:
 
     def open(self, pid: int) -> int:
         """The child's pidfd. ProcessLookupError: it has ended already."""
-        return launch.open_child(pid)  # type: ignore[no-any-return]
+        return launch.open_child(pid)
 
     def in_child(self) -> None:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The fork server: it loads what its children would have to load, and forks some that wait for a process to be.
 
-It has one thread and does nothing but fork. It ends with the process whose server it is. (That process's side: parking.py;
-the children's: standby.py.)
+It has one thread and does nothing but fork. It ends with the process whose server it is. (That process's side:
+parking.py; the children's: standby.py.)
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import select
 import signal
 import socket
 import struct
-import sys
 from multiprocessing import process, reduction, spawn, util
 from multiprocessing.context import set_spawning_popen
 from pickle import load
@@ -172,7 +171,7 @@ def _rehearsal() -> bytes:
         reduction.dump({}, file)
         reduction.dump(process_obj, file)
     finally:
-        set_spawning_popen(None)  # type: ignore[arg-type]
+        set_spawning_popen(None)
     return file.getvalue()
 
 

@@ -27,7 +27,10 @@ _ATEXIT = sys.version_info >= (3, 13)  # children run what was registered with a
 
 
 class Standby:
-    """server: who has forked us; sock: where the process comes from; idle: the milliseconds it is waited for, -1: any."""
+    """server: who has forked us; sock: where the process comes from.
+
+    idle: the milliseconds for which it is waited for, -1: as long as it takes.
+    """
 
     def __init__(self, server: _Server, sock: socket.socket, idle: int) -> None:
         self.sock = sock
@@ -43,7 +46,7 @@ class Standby:
             data, forkserver._forkserver._inherited_fds = self._wait()  # type: ignore[attr-defined]
             if _ATEXIT:
                 atexit._clear()
-                atexit.register(util._exit_function)
+                atexit.register(util._exit_function)  # type: ignore[attr-defined]
             code = self._run(data)
         except Exception:
             sys.excepthook(*sys.exc_info())
@@ -110,6 +113,7 @@ class Standby:
         if tracker is not None:
             from multiprocessing import resource_tracker
 
-            ours: Any = resource_tracker._resource_tracker  # type: ignore[attr-defined]
-            ours._fd = forkserver.get_inherited_fds()[tracker]  # type: ignore[attr-defined]
+            ours: Any = resource_tracker._resource_tracker
+            fds = forkserver.get_inherited_fds() or []
+            ours._fd = fds[tracker]
         spawn.prepare(self.server.main)

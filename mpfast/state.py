@@ -21,7 +21,7 @@ MAIN = ("init_main_from_name", "init_main_from_path")
 
 def gather() -> dict[str, Any]:
     """This process's state: search path, arguments, directory, environment, log level, key, signal mask and CPUs."""
-    state: dict[str, Any] = spawn.get_preparation_data("")  # type: ignore[attr-defined]
+    state: dict[str, Any] = spawn.get_preparation_data("")
     for name in ("name", *MAIN):
         state.pop(name, None)
     state["authkey"] = bytes(state["authkey"])
@@ -34,7 +34,7 @@ def gather() -> dict[str, Any]:
 
 def main_module() -> dict[str, Any]:
     """How the main module is imported: by its name or its path; empty if it cannot be."""
-    preparation: dict[str, Any] = spawn.get_preparation_data("")  # type: ignore[attr-defined]
+    preparation: dict[str, Any] = spawn.get_preparation_data("")
     return {name: preparation[name] for name in MAIN if name in preparation}
 
 

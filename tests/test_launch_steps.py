@@ -27,7 +27,8 @@ def library(tmp_path_factory):
     if shutil.which(compiler[0]) is None:
         pytest.skip("no C compiler")
     path = tmp_path_factory.mktemp("preload") / "step.so"
-    subprocess.run([*compiler, "-std=gnu11", "-D_GNU_SOURCE", "-shared", "-fPIC", "-O1", "-o", path, SOURCE, "-ldl"], check=True)
+    flags = ("-std=gnu11", "-D_GNU_SOURCE", "-shared", "-fPIC", "-O1")
+    subprocess.run([*compiler, *flags, "-o", path, SOURCE, "-ldl"], check=True)
     return path
 
 
