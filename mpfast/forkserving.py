@@ -10,13 +10,16 @@ import io
 import os
 from multiprocessing import reduction, util
 from multiprocessing.context import set_spawning_popen
-from multiprocessing.popen_forkserver import _DupFd
 from multiprocessing.process import BaseProcess
 
 from .byvalue import dump
 from .launch import Child
 from .parking import server
 from .spawning import tracker_fd, usable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from multiprocessing.popen_forkserver import _DupFd
 
 __all__ = ["ForkServerPopen", "why_not"]
 
@@ -32,13 +35,19 @@ class ForkServerPopen(Child):
     """Starts a child from the fork server."""
 
     method = "forkserver"
-    DupFd = _DupFd
     _mpfast_launcher = True
 
     def __init__(self, process_obj: BaseProcess) -> None:
         util._flush_std_streams()  # type: ignore[attr-defined]
         self._fds: list[int] = []
         self._launch(process_obj)
+
+    @staticmethod
+    def DupFd(index: int) -> _DupFd:
+        """multiprocessing's own, which is loaded when a descriptor is sent: the first start() is not to wait for it."""
+        from multiprocessing.popen_forkserver import _DupFd
+
+        return _DupFd(index)
 
     def duplicate_for_child(self, fd: int) -> int:
         self._fds.append(fd)

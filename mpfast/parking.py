@@ -11,7 +11,7 @@ import socket
 import sys
 import threading
 import time
-from multiprocessing import forkserver, spawn, util
+from multiprocessing import spawn, util
 from pickle import dumps
 
 from . import state
@@ -35,6 +35,9 @@ sys.path.insert(0, {place!r})
 from mpfast.server import main
 main({socket}, {data}, {parent})
 """
+# What the server loads when it has made its first child: for children of children, and what a child may be given.
+LAUNCHERS = tuple("mpfast." + name for name in "parking parked forkserving spawning byvalue many status".split())
+COMMON = ("mpfast.connection", "mpfast.synchronize", "mpfast.queues")
 READY = 2  # children that wait when nobody is in a hurry
 MOST = max(READY, min(os.cpu_count() or 1, 8))
 PAUSE = 2  # milliseconds that a child has for itself where there is one CPU, before the server makes the next one
@@ -127,8 +130,8 @@ class _Server:
 
     def _orders(self) -> dict[str, Any]:
         """What the server is to load, and to be."""
-        settings: Any = forkserver._forkserver
-        modules = list(settings._preload_modules)
+        settings: Any = sys.modules.get("multiprocessing.forkserver")
+        modules = ["__main__"] if settings is None else list(settings._forkserver._preload_modules)
         ours = [m for m in sys.modules if m.startswith(("multiprocessing.", "mpfast.")) and not m.endswith("__main__")]
         return {
             "state": self._state,
@@ -137,7 +140,8 @@ class _Server:
             "preload_main": self._preloads and "__main__" in modules,
             "preload": [module for module in modules if module != "__main__"] if self._preloads else [],
             "on_error": self.on_error,
-            "modules": ["mpfast.context", "mpfast.launch", *ours],
+            "modules": [module for module in ours if module not in LAUNCHERS],
+            "later": (*LAUNCHERS, *COMMON),
         }
 
     def _replace(self) -> None:

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-MORE = ("mpfast.connection", "mpfast.synchronize", "mpfast.queues")
 _REQUEST = struct.Struct("=iii")  # parked.pyx's request and report
 _REPORT = struct.Struct("=iiQ")
 
@@ -41,6 +40,7 @@ class _Server:
         self.interrupt = signal.getsignal(signal.SIGINT)
         self.mask = orders["state"]["mask"]
         self.main: dict[str, Any] = orders["main"]  # empty: children need not load it
+        self.later: tuple[str, ...] = orders["later"]
         self.rehearsal = _rehearsal()
         self.reaps = _reaps(orders["table"])
 
@@ -81,9 +81,15 @@ class _Server:
                 self.fork(idle)
             if first:
                 first = False
-                _load_more()
+                self._load_later()
         self.ctl.close()
         self.linger()
+
+    def _load_later(self) -> None:
+        """What any child may want, so that each need not import it; while nobody waits for us."""
+        for name in self.later:
+            _load(name, "ignore")
+        gc.freeze()
 
     def _asked(self) -> bytes:
         """The next request; empty if there will be none. Meanwhile those that have ended are reaped."""
@@ -173,13 +179,6 @@ def _rehearsal() -> bytes:
     finally:
         set_spawning_popen(None)
     return file.getvalue()
-
-
-def _load_more() -> None:
-    """What any child may be given, so that each need not import it; while nobody waits for us."""
-    for name in MORE:
-        _load(name, "ignore")
-    gc.freeze()
 
 
 def _load(name: str, on_error: str) -> None:
