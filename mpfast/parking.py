@@ -36,8 +36,8 @@ from mpfast.server import main
 main({socket}, {data}, {parent})
 """
 # What the server loads when it has made its first child: for children of children, and what a child may be given.
-LAUNCHERS = tuple("mpfast." + name for name in "parking parked forkserving spawning byvalue many status".split())
-COMMON = ("mpfast.connection", "mpfast.synchronize", "mpfast.queues")
+LAUNCHERS = ("parking", "parked", "forkserving", "spawning", "byvalue", "many", "status")
+COMMON = ("connection", "synchronize", "queues")
 READY = 2  # children that wait when nobody is in a hurry
 MOST = max(READY, min(os.cpu_count() or 1, 8))
 PAUSE = 2  # milliseconds that a child has for itself where there is one CPU, before the server makes the next one
@@ -133,6 +133,7 @@ class _Server:
         settings: Any = sys.modules.get("multiprocessing.forkserver")
         modules = ["__main__"] if settings is None else list(settings._forkserver._preload_modules)
         ours = [m for m in sys.modules if m.startswith(("multiprocessing.", "mpfast.")) and not m.endswith("__main__")]
+        launchers = [f"mpfast.{name}" for name in LAUNCHERS]
         return {
             "state": self._state,
             "table": None if self._source is None else self._source.table.fileno(),
@@ -140,8 +141,8 @@ class _Server:
             "preload_main": self._preloads and "__main__" in modules,
             "preload": [module for module in modules if module != "__main__"] if self._preloads else [],
             "on_error": self.on_error,
-            "modules": [module for module in ours if module not in LAUNCHERS],
-            "later": (*LAUNCHERS, *COMMON),
+            "modules": [module for module in ours if module not in launchers],
+            "later": [*launchers, *(f"mpfast.{name}" for name in COMMON)],
         }
 
     def _replace(self) -> None:

@@ -40,7 +40,7 @@ class _Server:
         self.interrupt = signal.getsignal(signal.SIGINT)
         self.mask = orders["state"]["mask"]
         self.main: dict[str, Any] = orders["main"]  # empty: children need not load it
-        self.later: tuple[str, ...] = orders["later"]
+        self.later: list[str] = orders["later"]
         self.rehearsal = _rehearsal()
         self.reaps = _reaps(orders["table"])
 
