@@ -8,30 +8,26 @@ Ctrl-C never leaves a child without its Process object. Safe to use from any thr
 """
 
 from cpython.exc cimport PyErr_CheckSignals
-from cpython.object cimport PyObject
 from libc.errno cimport EBADF, ECHILD, EINTR, EINVAL, EMFILE, ESRCH, errno as c_errno
 from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free
 from mpfast.core.child cimport *
 from mpfast.core.clock cimport MILLISECOND, NEVER, SECOND, clock_deadline, clock_now
+from mpfast.life cimport flush_streams, live
 
 import _posixsubprocess
-import atexit
-import itertools
 import os
 import signal
 import sys
-import threading
-from multiprocessing import context as _context, process as _process, util as _util
+from multiprocessing import process as _process
 
-from .bootstrap import NoInput, _ParentProcess
+from .life import bootstrap, rehearse  # noqa: F401
 
 cdef extern from "Python.h":
     void PyOS_BeforeFork()
     void PyOS_AfterFork_Parent()
     void PyOS_AfterFork_Child()
     int PySys_Audit(const char *event, const char *format) except -1
-    PyObject *PySys_GetObject(const char *name)
     int PyObject_GenericSetAttr(object o, object name, object value) except -1
 
 cdef extern from "<unistd.h>" nogil:
@@ -39,7 +35,6 @@ cdef extern from "<unistd.h>" nogil:
     int c_close "close"(int fd)
     int getpid()
     int pipe2(int *ends, int flags)
-    void c_exit "_exit"(int code)
     ssize_t c_read "read"(int fd, void *data, size_t size)
 
 cdef extern from "<signal.h>" nogil:
@@ -163,7 +158,7 @@ cdef class Child:
             c_close(room)
             if intent is not None:
                 intent.preserve_fd = False
-            _live(process_obj, parent, &before)
+            live(process_obj, parent, &before)
         PyOS_AfterFork_Parent()
         if pid > 0:
             error = self.embrace(process_obj, pid, room)
@@ -370,7 +365,7 @@ cdef class ForkPopen(Child):
     method = "fork"
 
     def __init__(self, process_obj):
-        _flush_streams()
+        flush_streams()
         if _WARNS:
             _warn_of_threads()
         tracker = _modules.get("multiprocessing.resource_tracker")
@@ -400,18 +395,6 @@ cdef _warn_of_threads():
                       "use of fork() may lead to deadlocks in the child.", DeprecationWarning, stacklevel=2)
 
 
-cdef _flush_streams():
-    cdef PyObject *stream
-    cdef const char **name = ["stdout", "stderr"]
-    for i in range(2):
-        stream = PySys_GetObject(name[i])
-        try:
-            if stream != NULL:
-                (<object>stream).flush()
-        except (AttributeError, ValueError):
-            pass
-
-
 cpdef check(process_obj):
     """May this process be started? Raises what BaseProcess.start() does."""
     if process_obj._closed:
@@ -432,148 +415,6 @@ def start(process_obj):
         _process._children.add(process_obj)
     # What the target refers to is the child's now; it may even refer to this object.
     del process_obj._target, process_obj._args, process_obj._kwargs
-
-
-# A child's own part. A forked child pays 2 to 3 microseconds for each page that it writes to first, and that is most of
-# what the life of a short one costs: so this is C where it can be, and nothing is made that the child may not need.
-
-cdef _after_fork = _process.BaseProcess._after_fork
-cdef bint _ATEXIT = sys.version_info >= (3, 13)  # children run what was registered with atexit in them
-
-
-cdef _live(process_obj, int parent, sigset_t *before):
-    """The whole life of a forked child. Does not return, or its copy of its parent's stack would go on."""
-    code = 1
-    try:
-        try:
-            child_release_signals(before)
-            if process_obj._config.get("daemon"):
-                child_guard(parent, -1)
-            if _ATEXIT:
-                atexit._clear()
-                atexit.register(_util._exit_function)
-            code = process_obj._bootstrap(parent_sentinel=None)
-        finally:
-            if _ATEXIT:
-                atexit._run_exitfuncs()
-    finally:
-        c_exit(code if isinstance(code, int) else 1)
-
-
-cdef _close_input():
-    """The terminal is the main process's. As with multiprocessing, descriptor 0 stays what it was."""
-    if sys.stdin is None or type(sys.stdin) is NoInput and "file" not in sys.stdin.__dict__:
-        return
-    try:
-        sys.stdin.close()
-    except (OSError, ValueError):
-        pass
-    sys.stdin = NoInput()
-
-
-cdef _blank_parent = _ParentProcess("", 0)  # made here, so that the child need not run the Python that makes one
-
-
-cdef _parent_of(process_obj):
-    parent = _ParentProcess.__new__(_ParentProcess)
-    parent.__dict__.update(_blank_parent.__dict__)
-    parent._name = process_obj._parent_name
-    parent._pid = process_obj._parent_pid
-    return parent
-
-
-cdef bint rehearsing = False  # nothing that a process does once may be done
-
-
-cdef _enter(process_obj, parent_sentinel):
-    """This process becomes the one that process_obj stands for."""
-    method = process_obj._start_method
-    if method is not None:
-        _context._force_start_method(method)
-    _process._process_counter = itertools.count(1)
-    _process._children = set()
-    _close_input()
-    old_process = _process._current_process  # finalized after the hooks, not before
-    _process._current_process = process_obj
-    if parent_sentinel is None:
-        _process._parent_process = _parent_of(process_obj)
-    else:
-        _process._parent_process = _process._ParentProcess(
-            process_obj._parent_name, process_obj._parent_pid, parent_sentinel)
-    threading.main_thread()._set_native_id()
-    if rehearsing:
-        return
-    if _util._afterfork_registry.data or type(process_obj)._after_fork is not _after_fork:
-        process_obj._after_fork()
-    else:
-        _util._finalizer_registry.clear()  # which is all that it would do
-
-
-cdef _run(process_obj):
-    if rehearsing:
-        process_obj.run()
-        return
-    _util.info("child process calling self.run()")
-    if _ATEXIT:
-        process_obj.run()
-        return
-    try:
-        process_obj.run()
-    finally:
-        if _util._finalizer_registry or _process._children or _util._logger is not None:
-            _util._exit_function()
-        else:
-            _util._exiting = True  # which is all that it would do
-
-
-cdef _code_of(exception):
-    """What multiprocessing makes of SystemExit."""
-    if exception.code is None:
-        return 0
-    if isinstance(exception.code, int):
-        return exception.code
-    sys.stderr.write(f"{exception.code}\n")
-    return 1
-
-
-def bootstrap(process_obj, parent_sentinel=None):
-    """Runs the process: multiprocessing's steps, in its order. Returns its exit code.
-
-    parent_sentinel: what becomes readable when the parent ends; None: a pidfd, opened when it is used.
-    """
-    code = 1
-    try:
-        _enter(process_obj, parent_sentinel)
-        _run(process_obj)
-        code = 0
-    except SystemExit as e:
-        code = _code_of(e)
-    except:
-        import traceback
-        sys.stderr.write(f"Process {process_obj.name}:\n")
-        traceback.print_exc()
-    finally:
-        if not rehearsing:
-            threading._shutdown()
-            _util.info("process exiting with exitcode %d" % code)
-        _flush_streams()
-    return code
-
-
-def rehearse(process_obj, int parent_sentinel):
-    """Takes the steps of a process that does nothing, for a child that will be another process later.
-
-    Most of a short process's time goes to pages that are touched for the first time: so they are there when it counts.
-    """
-    global rehearsing
-    before = _process._current_process, _process._parent_process, _process._children, _process._process_counter
-    rehearsing = True
-    try:
-        process_obj._bootstrap(parent_sentinel=parent_sentinel)
-    finally:
-        rehearsing = False
-        (_process._current_process, _process._parent_process,
-         _process._children, _process._process_counter) = before
 
 
 def cleanup(set children):
