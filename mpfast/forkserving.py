@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import io
 import os
-from multiprocessing import reduction, util
+from multiprocessing import util
 from multiprocessing.context import set_spawning_popen
 from multiprocessing.process import BaseProcess
+from pickle import dumps
 
 from .byvalue import dump
 from .launch import Child
@@ -111,7 +112,7 @@ class ForkServerPopen(Child):
             tracker = tracker_fd()
             if tracker is not None:
                 changes["tracker"] = self.duplicate_for_child(tracker)
-            reduction.dump(changes, file)
+            file.write(dumps(changes))
             dump(process_obj, file)
         finally:
             set_spawning_popen(None)

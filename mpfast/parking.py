@@ -37,10 +37,10 @@ main({socket}, {data}, {parent})
 """
 # What the server loads when it has made its first child: for children of children, and what a child may be given.
 LAUNCHERS = ("parking", "parked", "forkserving", "spawning", "byvalue", "many", "status")
-COMMON = ("connection", "synchronize", "queues")
+COMMON = ("mpfast.connection", "mpfast.synchronize", "mpfast.queues", "multiprocessing.popen_forkserver")
 READY = 2  # children that wait when nobody is in a hurry
 MOST = max(READY, min(os.cpu_count() or 1, 8))
-PAUSE = 2  # milliseconds that a child has for itself where there is one CPU, before the server makes the next one
+PAUSE = 1  # milliseconds that a child has for itself where there is one CPU, before the server makes the next one
 IDLE = 10.0  # seconds until children that were for times of hurry end, and no more than READY are kept
 
 
@@ -142,7 +142,7 @@ class _Server:
             "preload": [module for module in modules if module != "__main__"] if self._preloads else [],
             "on_error": self.on_error,
             "modules": [module for module in ours if module not in launchers],
-            "later": [*launchers, *(f"mpfast.{name}" for name in COMMON)],
+            "later": [*launchers, *COMMON],
         }
 
     def _replace(self) -> None:
@@ -192,8 +192,7 @@ class _Server:
         self._target = min(max(self._target + 1, self._ready), max(MOST, self._ready))
         self._hurry = time.monotonic()
         try:
-            if parked.asked <= 0:
-                parked.ask(1, -1, 0)
+            parked.ask(1 if parked.asked <= 0 else 0, -1, 0)  # which also ends the server's pause
             parked.welcome(True)
         except EOFError:
             self._replace()

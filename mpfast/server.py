@@ -17,7 +17,7 @@ import socket
 import struct
 from multiprocessing import process, reduction, spawn, util
 from multiprocessing.context import set_spawning_popen
-from pickle import load
+from pickle import dumps, load
 
 from . import handoff, state
 from .reaping import KernelReaps, ServerReaps
@@ -103,7 +103,7 @@ class _Server:
             return b""
 
     def _pause(self, milliseconds: int) -> None:
-        """Lets those run for whom there is but one CPU; until somebody is in a hurry, and asks again."""
+        """Where there is one CPU, fork() would keep it from the child that was just started. Until the next request."""
         _poll(self.ctl.fileno()).poll(milliseconds)
 
     def fork(self, idle: int) -> None:
@@ -174,7 +174,7 @@ def _rehearsal() -> bytes:
     file = io.BytesIO()
     set_spawning_popen(process_obj)  # nothing asks it for anything
     try:
-        reduction.dump({}, file)
+        file.write(dumps({}))
         reduction.dump(process_obj, file)
     finally:
         set_spawning_popen(None)
