@@ -31,7 +31,7 @@ def program(arguments: list[str]) -> None:
         if kind == "-m":
             _run_module(rest[0], rest[1:])
         elif kind == "-c":
-            _run_code(compile(rest[0], "<string>", "exec"), ["-c", *rest[1:]], "")
+            _run_code(_command(rest[0]), ["-c", *rest[1:]], "")
         elif kind == "-":
             _run_code(compile(sys.stdin.read(), "<stdin>", "exec"), arguments, "", __file__="<stdin>")
         else:
@@ -41,6 +41,20 @@ def program(arguments: list[str]) -> None:
     except BaseException:
         sys.excepthook = _without_us(sys.excepthook)
         raise
+
+
+def _command(text: str) -> Any:
+    """The code of a -c, whose lines tracebacks show since 3.13, and whose indentation does not matter since 3.14."""
+    if sys.version_info >= (3, 14) and text[:1].isspace():
+        from textwrap import dedent
+
+        text = dedent(text)
+    code = compile(text, "<string>", "exec")
+    if sys.version_info >= (3, 13):
+        import linecache
+
+        linecache._register_code(code if sys.version_info >= (3, 14) else "<string>", text, "<string>")
+    return code
 
 
 def _run_module(name: str, arguments: list[str]) -> None:

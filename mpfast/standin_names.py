@@ -27,7 +27,12 @@ def replace(module: ModuleType, names: Iterable[str], source: str) -> None:
         if isinstance(cls := vars(module)[name], type):
             _stdlib.keep(cls)
     properties = {name: _property(name, source) for name in names}
-    module.__class__ = type("ModuleType", (ModuleType,), properties)
+    module.__class__ = type("ModuleType", (ModuleType,), {**properties, "__getattribute__": _get})
+
+
+def _get(module: Any, name: str) -> Any:
+    """In Python, because 3.14 makes loops look into the module themselves (LOAD_ATTR_MODULE) and pass over properties."""
+    return ModuleType.__getattribute__(module, name)
 
 
 def _property(name: str, source: str) -> property:

@@ -126,7 +126,8 @@ def test_endings(tmp_path, ending):
     """Status and traceback, to the letter."""
     program = script(tmp_path, f"def outer():\n    {ending}\nouter()\n" if "=" not in ending else ending)
     assert run(program) == run(program, plain=True)
-    assert run("-c", ending) == run("-c", ending, plain=True)
+    for text in (ending, f"\n  def outer():\n      {ending}\n  outer()"):
+        assert run("-c", text) == run("-c", text, plain=True)
 
 
 def test_a_hook_of_the_programs_own(tmp_path):
@@ -208,6 +209,22 @@ def test_names_bound_before(tmp_path):
         """,
     )
     assert out == "True True True True False\nTrue True mpfast.context\nTrue\n"
+
+
+def test_names_in_a_loop(tmp_path):
+    """The interpreter takes shorter ways to the names of a module that is looked up often."""
+    text = """
+        import mpfast, multiprocessing.connection, multiprocessing.queues, multiprocessing.synchronize
+        mpfast.install()
+        found = set()
+        for _ in range(1000):
+            found.add(multiprocessing.queues.Queue)
+            found.add(multiprocessing.synchronize.Lock)
+            found.add(multiprocessing.connection.Connection)
+        print(len(found))
+    """
+    status, out, err = run(script(tmp_path, text), plain=True)
+    assert (status, out, err) == (0, "3\n", "")
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -2,8 +2,8 @@
 """CPython's own tests of multiprocessing, of this interpreter, with mpfast standing in for it: `make conformance`.
 
 What does not pass is tried again, and then without mpfast: what fails there too says nothing about mpfast. What remains
-must be in expected.txt, with a reason. Exit status: 0 if that is so and everything there was needed, 1 if not, 2 if the
-interpreter has no tests.
+must be in expected.txt, with a reason. --both runs everything without mpfast as well and compares the time and the
+warnings. Exit status: 0 if nothing is lost, left over or warned of, 1 if not, 2 if the interpreter has no tests.
 """
 
 import collections
@@ -142,6 +142,10 @@ def group_is_there(group):
     return True
 
 
+def last_line(text):
+    return (text.strip().splitlines() or ["it said nothing"])[-1]
+
+
 def tail(log):
     return log.read_text(errors="replace")[-6000:]
 
@@ -158,9 +162,9 @@ def expectations():
     return [tuple(line.split("  ", 1)) for line in lines if line and not line.startswith("#")]
 
 
-def check(folder, module, expected, used):
+def check(part, expected, used):
     """Runs a part; returns how many passed, and what is wrong."""
-    results = Part(folder, module).run()
+    folder, module, results = part.folder, part.module, part.run()
     bad = [name for name, (status, _) in results.items() if status not in ("pass", "skip")]
     wrong = []
     for name in bad:
@@ -170,7 +174,7 @@ def check(folder, module, expected, used):
             continue
         again = Part(folder, module).run(name).get(name, ("notrun", ""))
         if again[0] == "pass":
-            print(f"flaky: {module}.{name} passed the second time")
+            print(f"flaky: {module}.{name} passed the second time, by itself: {last_line(results[name][1])}")
             continue
         plain = Part(folder, module, plain=True).run(name).get(name, ("notrun", ""))
         if plain[0] == "pass":
@@ -186,29 +190,64 @@ def shared_files():
     return {*os.listdir("/dev/shm")}
 
 
+def timed(part):
+    """Runs all of a part; returns the seconds that it took."""
+    begin = time.monotonic()
+    part.run()
+    return time.monotonic() - begin
+
+
+def warnings(part):
+    """What the tests said at their end of processes, threads and files that were left over, without the numbers."""
+    lines = part.log.read_text(errors="replace").splitlines()
+    return collections.Counter(re.sub(r"\d+|0x\w+", "N", line) for line in lines if line.startswith("Warning -- "))
+
+
+class Times:
+    """Seconds with mpfast and without, of the parts that ran both ways."""
+
+    def __init__(self):
+        self.ours, self.plain, self.warned = 0.0, 0.0, []
+
+    def compare(self, part):
+        """Runs all of it without mpfast; what to print about it. The part has run, and nothing of it again yet."""
+        plain = Part(part.folder, part.module, plain=True)
+        seconds = timed(plain)
+        self.plain += seconds
+        self.warned += [f"{part.module}: {text}" for text in warnings(part) - warnings(plain)]
+        return f", {seconds:4.0f} s without mpfast"
+
+
 def main():
     folder = Path(tempfile.mkdtemp(prefix="conformance-"))
     found, missing = modules(folder)
-    if only := sys.argv[1:]:
+    only = [word for word in sys.argv[1:] if word != "--both"]
+    both = "--both" in sys.argv[1:]
+    if only:
         found = [module for module in found if any(text in module for text in only)]
     for name in missing:
         print(f"{sys.executable} has no {name} (Debian has it in libpython3-testsuite): not run")
     if not found:
         return 2
-    expected, used, wrong = expectations(), set(), []
-    begin, before = time.monotonic(), shared_files()
+    expected, used, wrong, times = expectations(), set(), [], Times()
+    before = shared_files()
     for module in found:
-        start = time.monotonic()
-        passed, skipped, failed, bad = check(folder, module, expected, used)
+        part = Part(folder, module)
+        seconds = timed(part)
+        times.ours += seconds
+        beside = times.compare(part) if both else ""
+        passed, skipped, failed, bad = check(part, expected, used)
         say("")
-        seconds = time.monotonic() - start
-        print(f"{module:46} {passed:4} passed {skipped:4} skipped {failed:3} not, {seconds:4.0f} s", flush=True)
+        print(f"{module:46} {passed:4} passed {skipped:4} skipped {failed:3} not, {seconds:4.0f} s{beside}", flush=True)
         wrong += bad
     left = shared_files() - before
     report(wrong, left, [entry for entry in expected if entry not in used and not only], folder)
-    print(f"{time.monotonic() - begin:.0f} s; {len(wrong)} lost")
+    for text in times.warned:
+        print(f"warned of with mpfast only: {text}")
+    beside = f", {times.plain:.0f} s without mpfast" if both else ""
+    print(f"{times.ours:.0f} s{beside}; {len(wrong)} lost")
     shutil.rmtree(folder)
-    return 1 if wrong or left else 0
+    return 1 if wrong or left or times.warned else 0
 
 
 def report(wrong, left, unused, folder):
