@@ -31,7 +31,7 @@ def replace(module: ModuleType, names: Iterable[str], source: str) -> None:
 
 
 def _get(module: Any, name: str) -> Any:
-    """In Python, because 3.14 makes loops look into the module themselves (LOAD_ATTR_MODULE) and pass over properties."""
+    """In Python, because 3.14 makes loops look into the module's dict (LOAD_ATTR_MODULE), past the properties."""
     return ModuleType.__getattribute__(module, name)
 
 

@@ -11,7 +11,6 @@ import importlib.util
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -219,7 +218,12 @@ class Times:
 
 
 def main():
-    folder = Path(tempfile.mkdtemp(prefix="conformance-"))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the tests' processes are in sessions of their own
+    with tempfile.TemporaryDirectory(prefix="conformance-", ignore_cleanup_errors=True) as folder:
+        return run(Path(folder))
+
+
+def run(folder):
     found, missing = modules(folder)
     only = [word for word in sys.argv[1:] if word != "--both"]
     both = "--both" in sys.argv[1:]
@@ -246,7 +250,6 @@ def main():
         print(f"warned of with mpfast only: {text}")
     beside = f", {times.plain:.0f} s without mpfast" if both else ""
     print(f"{times.ours:.0f} s{beside}; {len(wrong)} lost")
-    shutil.rmtree(folder)
     return 1 if wrong or left or times.warned else 0
 
 
