@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from . import connections, launch, locks, queues
+from . import connections, launch, locks, pools, queues
 from .scenario import Cell, Scenario
 
 SUITES: dict[str, tuple[Scenario, ...]] = {
@@ -15,6 +15,7 @@ SUITES: dict[str, tuple[Scenario, ...]] = {
     "queues": queues.SCENARIOS,
     "connections": connections.SCENARIOS,
     "launch": launch.SCENARIOS,
+    "pools": pools.SCENARIOS,
 }
 
 

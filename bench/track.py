@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from . import connections, launch, queues
+from . import connections, launch, pools, queues
 from .deadline import Limits
 from .errors import Skipped
 from .impls import START_METHODS
@@ -50,6 +50,8 @@ def track_duo(scenario: str, method: str, placement: str) -> dict[str, Any]:
 
 def track_queue(scenario: str, method: str, placement: str) -> dict[str, Any]:
     return shares("queues", scenario, method, placement)
+
+
 def track_connections(scenario: str, method: str, placement: str) -> dict[str, Any]:
     return shares("connections", scenario, method, placement)
 
@@ -60,6 +62,10 @@ def track_look(scenario: str, method: str) -> dict[str, Any]:
 
 def track_launch(scenario: str, method: str) -> dict[str, Any]:
     return shares("launch", scenario, method, "one_cpu")
+
+
+def track_pool(scenario: str, method: str, placement: str) -> dict[str, Any]:
+    return shares("pools", scenario, method, placement)
 
 
 def tell_asv(benchmark: Callable[..., Any], **params: Sequence[str]) -> None:
@@ -94,3 +100,4 @@ tell_asv(
     scenario=[key for key in keys(launch.PLAIN) if key in ("start", "first_line", "start_join")],
     method=list(START_METHODS),
 )
+tell_asv(track_pool, scenario=keys(pools.SCENARIOS), method=["fork"], placement=list(PLACEMENTS))

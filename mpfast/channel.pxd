@@ -31,4 +31,3 @@ cdef class Channel(Handle):
     cdef int shutdown(self, bint immediate) except -1
     cdef stats(self)
     cdef int fileno(self) except -1
-    cdef int settle(self) except -1

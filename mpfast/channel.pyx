@@ -183,7 +183,7 @@ cdef class Channel(Handle):
         if rc == -EAGAIN:
             rc = self.take_slowly(&item, deadline)
         if self.watched and queue_empty(self.view):
-            self.settle()
+            queue_settle(self.view)
         if rc == 0:
             return self.load(&item)
         if rc == -EAGAIN:
@@ -267,18 +267,8 @@ cdef class Channel(Handle):
         if bell < 0:
             self.fails(bell, "cannot have an event loop woken by")
         self.watched = True
-        self.settle()
+        queue_settle(self.view)
         return bell
-
-    cdef int settle(self) except -1:
-        """Makes that descriptor readable if there is something, and else not, until the next item."""
-        if queue_empty(self.view):
-            queue_silence(self.view)
-            if queue_arm(self.view, False):
-                queue_ring(self.view)
-        else:
-            queue_ring(self.view)
-        return 0
 
 
 cdef inline int put(queue *q, const queue_item *item) noexcept:

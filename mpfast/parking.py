@@ -241,6 +241,14 @@ class _Server:
                 parked = self._wait(parked)
                 self._order(parked, n)
 
+    def stop(self) -> None:
+        """Ends the server and the children that wait, and waits for it; the next start() begins another one."""
+        with self._lock:
+            process = self._process
+            self._drop()
+            if process is not None:
+                process.wait()
+
     # For tests and tools
 
     def processes(self) -> set[int]:

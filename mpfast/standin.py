@@ -67,6 +67,7 @@ def install() -> None:
     if managers := sys.modules.get("multiprocessing.managers"):
         _lead_managers(managers)
     _finder.when_imported("multiprocessing.util", _reach_children)
+    _finder.when_imported("multiprocessing.forkserver", _stop_both)
 
 
 def _share_contexts() -> None:
@@ -128,3 +129,16 @@ def _reach_children(util: Any) -> None:
         return start(path, changed, passfds)
 
     util.spawnv_passfds = spawnv_passfds
+
+
+def _stop_both(forkserver: Any) -> None:
+    """Who stops the fork server, by a private method, to begin a fresh one means that which has the children."""
+    theirs = forkserver._forkserver
+    stop = theirs._stop
+
+    def _stop() -> None:
+        stop()
+        if parking := sys.modules.get("mpfast.parking"):
+            parking.server.stop()
+
+    theirs._stop = _stop

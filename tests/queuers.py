@@ -5,6 +5,7 @@ import importlib
 import os
 import pickle
 import signal
+import time
 from multiprocessing.connection import wait
 
 from jobs import Box, square
@@ -89,6 +90,13 @@ def look_again():
 def echo(there, back, count):
     for _ in range(count):
         back.put(there.get())
+
+
+def put_when_empty(queue, n):
+    for i in range(n):
+        while not queue.empty():
+            time.sleep(0)
+        queue.put(i)
 
 
 def wait_for_reader(queue):

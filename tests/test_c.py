@@ -51,8 +51,12 @@ def build(source: Path, target: Path, flags: list[str]) -> subprocess.CompletedP
     if shutil.which(compiler[0]) is None:
         pytest.fail(f"no C compiler: {compiler[0]}")
     target.parent.mkdir(parents=True, exist_ok=True)
-    command = [*compiler, *FLAGS, *flags, f"-I{ROOT / 'mpfast'}", str(source), "-o", str(target)]
-    return subprocess.run(command, capture_output=True, text=True, env=environment())
+    own = target.with_name(f"{target.name}.{os.getpid()}")  # another worker may be running what is there
+    command = [*compiler, *FLAGS, *flags, f"-I{ROOT / 'mpfast'}", str(source), "-o", str(own)]
+    built = subprocess.run(command, capture_output=True, text=True, env=environment())
+    if built.returncode == 0:
+        own.replace(target)
+    return built
 
 
 def run(command: list[str], deadline: int, stress: bool = False) -> subprocess.CompletedProcess[str]:

@@ -99,9 +99,13 @@ QUEUE = [
     ("queue_faults_memory", "queue_memory", "if (!trimmed)\n            queue_trim(q);", ""),
     ("queue_faults_memory", "queue", "putting && load_relaxed(&q->header->shutdown)", "0"),
 ]
+BELL = [  # who rings late
+    ("queue_races", "queue_bell", "bell_calm(q);\n        queue_silence", "queue_silence"),
+    ("queue_races", "queue_bell", "!queue_empty(q); /* pairs", "true; /* pairs"),
+]
 TABLE = [  # of participants and slots, and what only a kill shows
     ("family", "family", "return (seals & FAMILY_SEALS) == FAMILY_SEALS ? 0 : -EPERM;", "return 0;"),
-    ("family", "family", "if ((uint64_t)st.st_size != FAMILY_SIZE)\n        return -EBADMSG;", ""),
+    ("family", "family", "if ((uint64_t)st.st_size != FAMILY_FILE)\n        return -EBADMSG;", ""),
     ("participant", "participant", "return byte_free(f, index) && proc_is_ours()", "return 0 && proc_is_ours()"),
     ("participant", "participant", "return byte_free(f, index);\n    return here", "return true;\n    return here"),
     ("slots", "slots", "ref_set(f, identity_index(me), slot);\n    uint64_t claimed", "uint64_t claimed"),
@@ -172,7 +176,7 @@ STATUS = [
 ]
 MUTANTS = [
     *(Mutant(*row, "tsan") for row in ORDERS),
-    *(Mutant(*row, "plain") for row in (*LOGIC, *QUEUE, *TABLE, *STATUS)),
+    *(Mutant(*row, "plain") for row in (*LOGIC, *QUEUE, *BELL, *TABLE, *STATUS)),
 ]
 
 

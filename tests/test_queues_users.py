@@ -66,6 +66,21 @@ class TestWait:
         assert wait([q._reader], PATIENCE) == [q._reader]
         assert q.get() == 2
 
+    def test_readable_means_an_item(self, make, start):
+        """Also when the one before was taken without waiting for it, and so recv() does not block."""
+        q, rounds = make(), 1000
+        child = start(q)
+        child.begin(queuers.put_when_empty, q, rounds)
+        got = []
+        while len(got) < rounds:
+            if wait([q._reader], PATIENCE if len(got) % 2 else 0):
+                assert not q.empty()
+                got.append(q._reader.recv())
+            elif not q.empty():
+                got.append(q.get())
+        assert got == list(range(rounds))
+        child.result()
+
     def test_in_a_child(self, make, start):
         q = make()
         child = start(q)

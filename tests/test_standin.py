@@ -320,6 +320,27 @@ def test_executor_and_pool(tmp_path, method):
     assert run(program) == (0, "[3, 2, 1]\n[3, 2, 1]\n[1, 2] AcquirerProxy\n", "")
 
 
+def test_a_fresh_fork_server(tmp_path):
+    """Who stops it by its private method, as tests do, has the next child load the new list."""
+    (tmp_path / "a_module.py").write_text("")
+    text = """
+        import multiprocessing, multiprocessing.forkserver, sys
+
+        def show():
+            print("a_module" in sys.modules, flush=True)
+
+        if __name__ == "__main__":
+            context = multiprocessing.get_context("forkserver")
+            for _ in range(2):
+                process = context.Process(target=show)
+                process.start()
+                process.join()
+                multiprocessing.forkserver._forkserver._stop()
+                context.set_forkserver_preload(["a_module"])
+    """
+    assert run(script(tmp_path, text), cwd=tmp_path) == (0, "False\nTrue\n", "")
+
+
 def test_isolated_interpreters(tmp_path):
     """PYTHONPATH does not reach them, and they find mpfast all the same."""
     folder = Path(__import__("mpfast").__file__).parent.parent

@@ -52,5 +52,5 @@ cdef extern from "core/queue.h" nogil:
     void queue_stats(queue *q, queue_stats_t *s)
     int queue_bell(queue *q)
     bint queue_arm(queue *q, bint space)
-    void queue_ring(queue *q)
+    void queue_settle(queue *q)
     void queue_silence(queue *q)

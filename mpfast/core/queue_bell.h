@@ -7,7 +7,12 @@
  * costs no descriptor anywhere.
  *
  * `armed` is odd while somebody wants to be told. A watcher arms, then looks once more at the queue; whoever changes the
- * queue looks at `armed` afterwards. The ringer disarms only what it has seen, so that who arms meanwhile is told, too. */
+ * queue looks at `armed` afterwards. The ringer disarms only what it has seen, so that who arms meanwhile is told, too.
+ *
+ * Whoever finds the descriptor readable may count on an item, as with a pipe that items go through. So nobody rings for
+ * an item that is gone: the ringer is counted, then looks whether there is one, and the watcher that has found the
+ * queue empty waits until nobody rings before it makes the descriptor silent. Either the ringer sees the queue empty,
+ * or the watcher sees the ringer. (One that was stopped there for longer than BELL_PATIENCE may ring for nothing.) */
 #ifndef MPFAST_QUEUE_BELL_H
 #define MPFAST_QUEUE_BELL_H
 
@@ -15,6 +20,7 @@
 #include "queue_take.h"
 
 enum bell_end { BELL_ITEMS, BELL_SPACE };
+enum { BELL_PATIENCE = 100 * 1000 * 1000 }; /* ns; ringing takes some 20,000 */
 
 /* A descriptor of another process's pipe, or -1. */
 static inline int watcher_open(pid_t pid, uint32_t fd, uint64_t inode)
@@ -48,21 +54,47 @@ static inline void watcher_ring(const struct family *f, const struct watcher *w)
     close(pipe);
 }
 
-static inline void bell_ring(const struct queue *q, shared32 *armed)
+/* Rooms may be rung for although they are taken: who waits for one only tries. */
+static inline bool bell_wanted(const struct queue *q, enum bell_end end)
 {
+    return end == BELL_SPACE || load_seq(&q->header->shutdown) || !queue_empty(q); /* pairs with queue_shutdown */
+}
+
+static inline void bell_ring(const struct queue *q, enum bell_end end)
+{
+    shared32 *armed = &q->header->armed[end];
     uint32_t seen = load_seq(armed); /* pairs with queue_arm */
     if (!(seen & 1))
         return;
-    for (int i = 0; i < QUEUE_WATCHERS; i++)
-        watcher_ring(q->family, &q->header->watchers[i]);
-    cas_relaxed(armed, &seen, seen + 1); /* whoever is killed before leaves it to the next one to ring */
+    add_seq(&q->header->ringing, 1u); /* pairs with bell_calm */
+    if (bell_wanted(q, end)) {
+        for (int i = 0; i < QUEUE_WATCHERS; i++)
+            watcher_ring(q->family, &q->header->watchers[i]);
+        cas_relaxed(armed, &seen, seen + 1); /* whoever is killed before leaves it to the next one to ring */
+    }
+    sub_release(&q->header->ringing, 1u); /* pairs with bell_calm */
 }
 
 /* After an item was put, or room was made. */
 static inline void bell_answer(const struct queue *q, enum bell_end end)
 {
     if (unlikely(load_seq(&q->header->armed[end]) & 1)) /* pairs with queue_arm */
-        bell_ring(q, &q->header->armed[end]);
+        bell_ring(q, end);
+}
+
+/* Waits for those who ring, who may have seen an item that is taken now. Those who never end are not waited for twice. */
+static inline void bell_calm(struct queue *q)
+{
+    int64_t begin = 0;
+    uint32_t n;
+    while ((n = load_seq(&q->header->ringing)) > q->bell_lost) { /* pairs with bell_ring */
+        int64_t now = clock_now();
+        begin = begin == 0 ? now : begin;
+        if (now - begin > BELL_PATIENCE)
+            break;
+        sched_yield();
+    }
+    q->bell_lost = n;
 }
 
 static inline int watcher_take(const struct queue *q, uint32_t fd, uint64_t inode)
@@ -159,6 +191,18 @@ static inline void queue_silence(struct queue *q)
     char bytes[512];
     while (q->bell[0] >= 0 && read(q->bell[0], bytes, sizeof bytes) > 0)
         ;
+}
+
+/* Makes the own descriptor readable if there is an item, and else silent until the next one. */
+static inline void queue_settle(struct queue *q)
+{
+    if (queue_empty(q)) {
+        bell_calm(q);
+        queue_silence(q);
+        if (!queue_arm(q, false))
+            return;
+    }
+    queue_ring(q);
 }
 
 #endif

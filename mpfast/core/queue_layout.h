@@ -142,6 +142,7 @@ struct queue_header {
     shared32 freed;                /* for memory, */
     shared32 joined;               /* for all items to be done with */
     shared32 armed[2];             /* odd: a watcher wants to be told of an item, of room */
+    shared32 ringing;              /* how many are about to tell them */
     OWN_LINES shared64 tail;       /* all tickets below it are filled; perhaps others */
     OWN_LINES shared64 head;       /* all tickets below it are taken; perhaps others */
     OWN_LINES struct spin putters; /* where those who put run: for those who wait for items */
