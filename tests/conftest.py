@@ -33,6 +33,13 @@ def pytest_configure(config):
     config.stash[TERMINAL] = watch.terminal(config)
 
 
+def pytest_collection_modifyitems(items):
+    if "libasan" in Path("/proc/self/maps").read_text():
+        for item in items:
+            if item.get_closest_marker("not_asan"):
+                item.add_marker(pytest.mark.skip(reason="AddressSanitizer has memory and faults of its own"))
+
+
 def pytest_unconfigure(config):
     sys.modules["__main__"] = config.stash[MAIN]
     os.close(config.stash[TERMINAL])

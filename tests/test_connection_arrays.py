@@ -145,6 +145,7 @@ def test_to_a_child(ctx, start):
     assert child.result() == "done"
 
 
+@pytest.mark.not_asan
 def test_memory_comes_back(connection):
     """A hundred large arrays one after the other need the room of a few."""
     pair = connection.Pipe()

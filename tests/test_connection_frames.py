@@ -210,6 +210,7 @@ ANNOUNCED = {
 }
 
 
+@pytest.mark.not_asan
 @pytest.mark.parametrize("what", ANNOUNCED)
 def test_more_announced_than_comes(receive, what):
     """It is waited for while the peer is there, without memory for it; its end is an error at once."""

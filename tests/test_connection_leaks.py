@@ -12,6 +12,7 @@ import watch
 import workers
 from harness import Thread
 
+pytestmark = pytest.mark.not_asan
 MIB = 1 << 20
 
 

@@ -155,6 +155,7 @@ def test_verdict(found, status, compared, slower):
     json.dumps([c.as_json() for c in (*found.first, *found.counted)])
 
 
+@pytest.mark.not_asan
 def test_counts(builds):
     """A system call more is seen, however little time it takes; the same code counts the same."""
     tools = [tool for tool in guard.TOOLS if tool.there]

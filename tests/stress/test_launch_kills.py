@@ -61,6 +61,7 @@ def test_the_server_is_killed_in_a_burst():
     assert outcome("the_server_in_a_burst") == [9]
 
 
+@pytest.mark.not_asan
 @pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
 def test_children_are_killed(method):
     assert outcome("its_children", method) == [-signal.SIGKILL, -signal.SIGTERM, -signal.SIGSEGV]
