@@ -23,7 +23,7 @@ if not __package__:  # run as a script: its own folder is no place to import fro
     sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from bench import ROOT, asv, databranch
-from bench.assets import AssetError, fetch
+from bench.assets import OF_ASV, AssetError, fetch
 from bench.databranch import BranchError
 
 PUBLISHED, NOT_PUBLISHED = 0, 2
@@ -83,7 +83,7 @@ def make(repository: Path, out: Path, page: Path) -> None:
         raise PublishError("nothing is recorded yet: make history RANGE=HEAD^!")
     if out.exists() and any(out.iterdir()) and not (out / "regressions.json").exists():
         raise PublishError(f"{out} has other things in it, which would be lost")
-    vendor = fetch()
+    vendor = fetch(OF_ASV)
     publish(repository, results, out)
     shutil.copytree(vendor, out / "vendor", ignore=shutil.ignore_patterns(".*"))
     index = out / "index.html"

@@ -1,25 +1,24 @@
 # SPDX-License-Identifier: MIT
-"""Distributions as strips of dots on a logarithmic axis: small SVG pictures that stretch to any width."""
+"""What the plots of the page show, as data beside it; plots.js draws that with Observable Plot."""
 
 from __future__ import annotations
 
+import html
+import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+from . import assets
+from .stats import Interval
 from .templates import Html, joined
 
-WIDTH = 1000  # of every picture's own coordinates; its CSS decides how wide that is on the screen
+SCRIPT = Path(__file__).with_name("plots.js")
+LIBRARY = ("d3/dist/d3.min.js", "@observablehq/plot/dist/plot.umd.min.js")
 MOST_DOTS = 120
-LANES = 7
-ROUNDNESS = (
-    (1,),
-    (2, 5),
-    (1.5, 3, 7),
-    (1.2, 4, 6, 8),
-    (1.1, 1.3, 1.4, 1.6, 1.7, 1.8, 1.9, 2.5, 9),
-)  # best first
-APART = 0.3  # of the axis
+STRIP, DOUBLE_STRIP, HISTORY, TICKS = 24, 46, 30, 18  # heights
 
 
 @dataclass(frozen=True)
@@ -39,64 +38,55 @@ class Axis:
         margin = max((high / low) ** 0.04, 1.02)
         return cls(low / margin, high * margin)
 
-    def share(self, value: float) -> float:
-        """Where a value lies between the ends, from 0 to 1."""
-        where = math.log(value / self.low) / math.log(self.high / self.low)
-        return min(1.0, max(0.0, where))
-
-    def x(self, value: float) -> int:
-        return round(WIDTH * self.share(value))
-
-    def ticks(self) -> list[float]:
-        """Round numbers along the axis, so far apart that their labels do not touch."""
-        chosen: list[float] = []
-        for tick in (tick for digits in ROUNDNESS for tick in self._round_numbers(digits)):
-            if all(abs(self.share(tick) - self.share(other)) >= APART for other in chosen):
-                chosen.append(tick)
-        return sorted(chosen)
-
-    def _round_numbers(self, digits: Sequence[float]) -> list[float]:
-        powers = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
-        return [d * 10.0**p for p in powers for d in digits if self.low <= d * 10.0**p <= self.high]
+    def has(self, value: float) -> bool:
+        return self.low <= value <= self.high
 
 
-def labels(axis: Axis, text: Callable[[float], str]) -> Html:
-    """The axis' numbers, as HTML so that they keep their size."""
-    return joined(f'<span style="left:{100 * axis.share(t):.1f}%">{text(t)}</span>' for t in axis.ticks())
+def dots(
+    color: str | Sequence[str], values: Sequence[float], median: float | None = None, interval: Interval | None = None
+) -> dict[str, Any]:
+    """One row of a strip: values, and marks in it. A color, of all or of each, is a variable of the page's style."""
+    colors = [color] * len(values) if isinstance(color, str) else color
+    shown = sorted(zip(values, colors, strict=True))[:: len(values) // MOST_DOTS + 1]
+    row: dict[str, Any] = {"values": short([value for value, _ in shown])}
+    row["color"] = color if isinstance(color, str) else [of_it for _, of_it in shown]
+    if median is not None:
+        row["median"] = median
+    if interval is not None:
+        row["interval"] = [end for end in interval[:2] if math.isfinite(end)]
+    return row
 
 
-def grid(axis: Axis, height: int, unity: bool) -> str:
-    lines = "".join(f"M{axis.x(tick)} 0v{height}" for tick in axis.ticks())
-    one = f'<path class="one" d="M{axis.x(1)} 0v{height}"/>' if unity else ""
-    return f'<path class="grid" d="{lines}"/>{one}'
+def strip(label: str, axis: Axis, rows: Sequence[dict[str, Any]], **lines: float) -> Html:
+    """Rows of dots; lines are `unity` and `floor`, which is left out where it would be beyond an end."""
+    seen = {name: x for name, x in lines.items() if axis.has(x)}
+    height = STRIP if len(rows) == 1 else DOUBLE_STRIP
+    return _element(label, height, kind="strip", domain=short([axis.low, axis.high]), rows=list(rows), **seen)
 
 
-def dots(axis: Axis, values: Sequence[float], top: int, name: str) -> str:
-    """A dot a value, spread over a few lanes so that neighbours do not hide each other."""
-    shown = sorted(values)[:: len(values) // MOST_DOTS + 1]
-    path = "".join(f"M{axis.x(value)} {top + 3 * (index * 3 % LANES)}h0" for index, value in enumerate(shown))
-    return f'<path class="dots {name}" d="{path}"/>'
+def ticks(axis: Axis, unit: str) -> Html:
+    """The numbers of an axis; unit is "x" or "ns"."""
+    return _element("", TICKS, kind="ticks", domain=short([axis.low, axis.high]), unit=unit)
 
 
-def mark(axis: Axis, value: float, top: int, height: int) -> str:
-    return f'<path class="median" d="M{axis.x(value)} {top}v{height}"/>'
-
-
-def dashed(axis: Axis, value: float, height: int) -> str:
-    """A line, unless it would be beyond an end."""
-    return f'<path class="floor" d="M{axis.x(value)} 0v{height}"/>' if axis.low <= value <= axis.high else ""
-
-
-def course(axis: Axis, values: Sequence[float], height: int) -> str:
+def course(label: str, values: Sequence[float]) -> Html:
     """A line through values that follow each other, the last one marked; the axis is upright."""
-    step = WIDTH / max(1, len(values) - 1)
-    ends = [(round(i * step), round((1 - axis.share(value)) * height)) for i, value in enumerate(values)]
-    line = "L".join(f"{x} {y}" for x, y in ends)
-    return f'<path class="course" d="M{line}"/><path class="dots pairs" d="M{ends[-1][0]} {ends[-1][1]}h0"/>'
+    axis = Axis.around(values, 1)
+    return _element(label, HISTORY, kind="course", domain=short([axis.low, axis.high]), values=short(values))
 
 
-def picture(height: int, content: str, label: str) -> Html:
-    return Html(
-        f'<svg viewBox="0 0 {WIDTH} {height}" preserveAspectRatio="none" style="height:{height}px" '
-        f'role="img" aria-label="{label}">{content}</svg>'
-    )
+def short(values: Sequence[float]) -> list[float]:
+    return [float(f"{value:.4g}") for value in values]
+
+
+def _element(label: str, height: int, **data: Any) -> Html:
+    said = f'role="img" aria-label="{html.escape(label)}"' if label else 'aria-hidden="true"'
+    text = html.escape(json.dumps({"height": height, **data}, separators=(",", ":")))
+    return Html(f'<div class="drawn" {said} style="height:{height}px" data-plot="{text}"></div>')
+
+
+def scripts() -> Html:
+    """The library, and what uses it, as elements of the page. AssetError: it cannot be had."""
+    folder = assets.fetch(assets.OF_PAGE)
+    texts = [(folder / name).read_text() for name in LIBRARY] + [SCRIPT.read_text()]
+    return joined(f"<script>{text}</script>\n" for text in texts)

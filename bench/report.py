@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import median
 
 from . import plots, table, yardsticks
+from .assets import AssetError
 from .facts import Facts
 from .impls import OURS, START_METHODS, label
 from .overview import anchor, headline, payload_map, shade
@@ -18,10 +19,9 @@ from .recorded import Recorded
 from .results import ALIKE, Result
 from .scenario import Scenario
 from .templates import Html, Templates, joined
-from .units import PLACEMENT_NAMES, duration, round_duration, round_times, span, three_digits, times
+from .units import PLACEMENT_NAMES, duration, span, three_digits, times
 
 TEMPLATE = Path(__file__).with_name("report.html.in")
-STRIP, DOUBLE_STRIP, HISTORY = 24, 46, 30
 
 
 def write_page(
@@ -33,7 +33,11 @@ def write_page(
 ) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     page = folder / "index.html"
-    page.write_text(Page(results, facts, notes, recorded or Recorded()).render())
+    try:
+        scripts = plots.scripts()
+    except AssetError as error:
+        scripts, notes = Html(""), [*notes, f"This page has its numbers, but no plots. {error}"]
+    page.write_text(Page(results, facts, notes, recorded or Recorded()).render(scripts))
     return page
 
 
@@ -46,7 +50,7 @@ class Page:
         self._measured = [result for result in results if result.status == "ok"]
         self._templates = Templates(TEMPLATE)
 
-    def render(self) -> str:
+    def render(self, scripts: Html) -> str:
         facts = self._facts
         return self._templates.fill(
             "page",
@@ -67,6 +71,7 @@ class Page:
             heat=self._heat(),
             scenarios=joined(self._scenario(list(results)) for _, results in by_scenario(self._results)),
             facts=self._facts_list(),
+            scripts=scripts,
         )
 
     # The top: five seconds
@@ -92,14 +97,12 @@ class Page:
         axis = Axis.around([result.ratio for result in self._measured], 1)
         names = list(dict.fromkeys(result.cell.scenario.primitive for result in self._measured))
         lines = joined(self._primitive(name, axis) for name in names)
-        return joined([lines, self._templates.fill("primitive_axis", ticks=plots.labels(axis, round_times))])
+        return joined([lines, self._templates.fill("primitive_axis", ticks=plots.ticks(axis, "x"))])
 
     def _primitive(self, name: str, axis: Axis) -> Html:
         of_it = [result for result in self._measured if result.cell.scenario.primitive == name]
         ratios = [result.ratio for result in of_it]
-        strip = plots.grid(axis, STRIP, unity=True)
-        for verdict in ("faster", "same", "unclear", "slower"):
-            strip += plots.dots(axis, [r.ratio for r in of_it if r.verdict == verdict], 2, verdict)
+        verdicts = ["same" if result.verdict == "unclear" else result.verdict for result in of_it]
         lowest, highest = times(min(ratios)), times(max(ratios))
         return self._templates.fill(
             "primitive",
@@ -107,7 +110,7 @@ class Page:
             middle=times(median(ratios)),
             side="slower" if median(ratios) < 1 - ALIKE else "",
             range=lowest if lowest == highest else f"{lowest} to {highest}",
-            plot=plots.picture(STRIP, strip, f"{name}: {lowest} to {highest}"),
+            plot=plots.strip(f"{name}: {lowest} to {highest}", axis, [plots.dots(verdicts, ratios)], unity=1),
         )
 
     def _places(self, verdict: str, otherwise: str) -> Html:
@@ -179,8 +182,8 @@ class Page:
             operation=scenario.operation,
             ours=label(OURS, self._facts.same),
             rows=joined(self._cell(result, ratios, all_times) for result in measured),
-            ratio_ticks=plots.labels(ratios, round_times),
-            time_ticks=plots.labels(all_times, round_duration),
+            ratio_ticks=plots.ticks(ratios, "x"),
+            time_ticks=plots.ticks(all_times, "ns"),
         )
 
     def _cell(self, result: Result, ratios: Axis, all_times: Axis) -> Html:
@@ -223,12 +226,12 @@ class Page:
         points = self._recorded.of(cell.scenario.key, cell.method, cell.placement)
         if not points:
             return Html("")
-        axis = Axis.around([point.ratio for point in points], 1)
         first, last = points[0], points[-1]
         text = f"{times(first.ratio)} at {first.commit[:8]}, {times(last.ratio)} at {last.commit[:8]}"
         said = f"{len(points)} commits: {text}" if len(points) > 1 else f"one commit: {text.partition(',')[0]}"
-        plot = plots.course(axis, [point.ratio for point in points], HISTORY)
-        return self._templates.fill("history", hint=said, plot=plots.picture(HISTORY, plot, said))
+        return self._templates.fill(
+            "history", hint=said, plot=plots.course(said, [point.ratio for point in points])
+        )
 
     def _facts_list(self) -> Html:
         facts = self._facts
@@ -280,25 +283,12 @@ def place_ratio(result: Result) -> str:
 
 
 def ratio_strip(result: Result, axis: Axis) -> Html:
-    low, high, _ = result.interval
-    bar = f'<path class="interval" d="M{axis.x(low)} 12H{axis.x(high)}"/>'
-    content = (
-        plots.grid(axis, STRIP, unity=True)
-        + plots.dots(axis, result.ratios, 3, "pairs")
-        + bar
-        + plots.mark(axis, result.ratio, 2, 20)
-    )
-    return plots.picture(STRIP, content, f"ratios around {times(result.ratio)}")
+    row = plots.dots("ours", result.ratios, result.ratio, result.interval)
+    return plots.strip(f"ratios around {times(result.ratio)}", axis, [row], unity=1)
 
 
 def times_strip(result: Result, axis: Axis, floor: float) -> Html:
     base, ours = zip(*result.pairs, strict=True)
-    content = (
-        plots.grid(axis, DOUBLE_STRIP, unity=False)
-        + plots.dashed(axis, floor, DOUBLE_STRIP)
-        + plots.dots(axis, base, 2, "base")
-        + plots.mark(axis, result.base_ns, 1, 20)
-        + plots.dots(axis, ours, 25, "ours")
-        + plots.mark(axis, result.ours_ns, 24, 20)
-    )
-    return plots.picture(DOUBLE_STRIP, content, f"{duration(result.base_ns)} and {duration(result.ours_ns)}")
+    rows = [plots.dots("base", base, result.base_ns), plots.dots("ours", ours, result.ours_ns)]
+    said = f"{duration(result.base_ns)} and {duration(result.ours_ns)}"
+    return plots.strip(said, axis, rows, floor=floor)

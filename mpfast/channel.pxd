@@ -13,6 +13,7 @@ cdef class Channel(Handle):
     cdef queue *view     # NULL until the first use
     cdef bint zero_copy
     cdef bint watched    # somebody has asked for the descriptor of _reader
+    cdef int taking      # threads that wait for an item
 
     cdef queue *q(self) except NULL
     cdef int fails(self, int rc, str doing) except -1
@@ -25,6 +26,7 @@ cdef class Channel(Handle):
     cdef int commit_slowly(self, const queue_item *item, int64_t deadline) except? -1
     cdef take(self, int64_t deadline)
     cdef int take_slowly(self, queue_item *item, int64_t deadline) except? -1
+    cdef int take_aside(self, queue_item *item, waiting *w) except? -1
     cdef object load(self, queue_item *item)
     cdef bint poll(self, int64_t deadline) except -1
     cdef int join(self) except -1

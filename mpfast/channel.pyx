@@ -19,6 +19,7 @@ from mpfast.payload cimport *
 from mpfast.pickling cimport Pickling, done
 
 import errno
+from threading import get_ident, main_thread
 
 from .errors import CorruptedQueueError, fail
 
@@ -29,6 +30,9 @@ except ImportError:  # before 3.13
     class ShutDown(Exception):
         """put() or get() was called after shutdown()."""
 
+
+cdef extern from "sched.h" nogil:
+    int sched_yield()
 
 cdef enum:
     FORKED = 2
@@ -182,8 +186,8 @@ cdef class Channel(Handle):
         cdef int rc = queue_take(self.q(), &item)
         if rc == -EAGAIN:
             rc = self.take_slowly(&item, deadline)
-        if self.watched and queue_empty(self.view):
-            queue_settle(self.view)
+        if self.watched:
+            queue_settle_if_empty(self.view)
         if rc == 0:
             return self.load(&item)
         if rc == -EAGAIN:
@@ -197,11 +201,32 @@ cdef class Channel(Handle):
         if deadline == 0:
             return rc
         waiting_begin(&w, deadline, BACKSTOP_IDLE)
+        self.taking += 1
         try:
+            if get_ident() != main_thread().ident:
+                return self.take_aside(item, &w)
             while (rc := queue_take(self.view, item)) == -EAGAIN and in_time:
                 in_time = self.pause(QUEUE_ITEMS, &w)
         finally:
+            self.taking -= 1
             waiting_end(&w)
+        return rc
+
+    cdef int take_aside(self, queue_item *item, waiting *w) except? -1:
+        """In a thread that no signal can make raise: takes before it has the interpreter's lock again.
+
+        So the descriptor is silent as soon as the item is taken, whoever has that lock: as a pipe is, of which a read()
+        that is waiting takes. Another thread that waits for the descriptor would find it readable again and again.
+        """
+        cdef int rc = -EAGAIN, waited = 0
+        while rc == -EAGAIN and waited != -ETIMEDOUT:
+            with nogil:
+                waited = queue_wait(self.view, QUEUE_ITEMS, w, &self.history)
+                rc = queue_take(self.view, item)
+                if rc == 0 and self.watched:
+                    queue_settle_if_empty(self.view)
+            if waited < 0 and waited != -ETIMEDOUT and waited != -EINTR:
+                self.fails(waited, "cannot wait for")
         return rc
 
     cdef object load(self, queue_item *item):
@@ -263,10 +288,13 @@ cdef class Channel(Handle):
 
     cdef int fileno(self) except -1:
         """A descriptor that is readable while there are items."""
-        bell = queue_bell(self.q())
+        bell = queue_bell(self.q(), False)
         if bell < 0:
             self.fails(bell, "cannot have an event loop woken by")
         self.watched = True
+        if self.taking and not queue_empty(self.view):
+            with nogil:
+                sched_yield()  # to the thread that waits for this very item
         queue_settle(self.view)
         return bell
 
@@ -305,7 +333,7 @@ cdef class Bell:
 
     def fileno(self):
         """The descriptor that becomes readable."""
-        bell = queue_bell(self.channel.q())
+        bell = queue_bell(self.channel.q(), True)
         if bell < 0:
             self.channel.fails(bell, "cannot have an event loop woken by")
         return bell

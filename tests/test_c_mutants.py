@@ -100,8 +100,9 @@ QUEUE = [
     ("queue_faults_memory", "queue", "putting && load_relaxed(&q->header->shutdown)", "0"),
 ]
 BELL = [  # who rings late
-    ("queue_races", "queue_bell", "bell_calm(q);\n        queue_silence", "queue_silence"),
-    ("queue_races", "queue_bell", "!queue_empty(q); /* pairs", "true; /* pairs"),
+    ("queue_races", "queue_bell", "bell_calm(q);\n    queue_silence", "queue_silence"),
+    ("queue_races", "queue_bell", "|| !queue_empty(q); /* pairs", "|| true; /* pairs"),
+    ("queue_races", "queue_bell", "load_seq(&q->header->ringing) == 0 &&", ""),
 ]
 TABLE = [  # of participants and slots, and what only a kill shows
     ("family", "family", "return (seals & FAMILY_SEALS) == FAMILY_SEALS ? 0 : -EPERM;", "return 0;"),

@@ -259,15 +259,15 @@ def test_range_is_oldest_first_and_can_be_thinned(repository, commits):
 def test_asset_that_is_not_what_was_pinned_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(assets, "download", lambda package: b"something else")
     with pytest.raises(assets.AssetError, match=r"jquery 3.3.1 has sha512 .* is pinned"):
-        assets.fetch(tmp_path)
-    assert not assets.cached(tmp_path)
+        assets.fetch(assets.OF_ASV, tmp_path)
+    assert not assets.cached(assets.OF_ASV, tmp_path)
 
 
 def test_without_network_the_message_says_what_is_missing(tmp_path, monkeypatch):
     monkeypatch.setattr(assets.shutil, "which", lambda name: None)
     monkeypatch.setattr(assets, "REGISTRY", "http://127.0.0.1:9")  # nobody listens
     with pytest.raises(assets.AssetError, match=r"jquery 3.3.1 cannot be fetched from the npm registry: .*refused"):
-        assets.fetch(tmp_path)
+        assets.fetch(assets.OF_ASV, tmp_path)
 
 
 def test_dashboard_of_nothing_says_so(repository, commits, tmp_path, capsys):
@@ -281,7 +281,7 @@ def pages(repository, recorded, tmp_path, monkeypatch):
     """A dashboard of the made-up history, with a page beside it."""
     if not Path(asv.command()).exists():
         pytest.skip("asv is not installed: make asv")
-    if not assets.cached():
+    if not assets.cached(assets.OF_ASV):
         pytest.skip("asv's assets are not there: make dashboard fetches them")
     monkeypatch.setattr(asv, "FOLDER", repository / "build" / "asv")
     machine = facts.gather(same=True)
@@ -363,7 +363,7 @@ def test_pages_in_a_browser(pages, commits, tmp_path):
         "index.html#/regressions": f"view.document.body.innerText.includes('{commits[SLOW][:8]}')",
         graph: "painted(view) > 2000",
         "bench/index.html": "view.document.querySelector('a[href=\"../index.html\"]') && "
-        f"view.document.querySelector('#with_lock-fork-one_cpu svg[aria-label^=\"{COMMITS} commits\"]')",
+        f"view.document.querySelector('#with_lock-fork-one_cpu [aria-label^=\"{COMMITS} commits\"]')",
     }
     asked = [{"address": address, "condition": condition} for address, condition in visits.items()]
     found, failed = browser.visit(pages, asked, tmp_path)

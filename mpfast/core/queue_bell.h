@@ -69,7 +69,8 @@ static inline void bell_ring(const struct queue *q, enum bell_end end)
     add_seq(&q->header->ringing, 1u); /* pairs with bell_calm */
     if (bell_wanted(q, end)) {
         for (int i = 0; i < QUEUE_WATCHERS; i++)
-            watcher_ring(q->family, &q->header->watchers[i]);
+            if (end == BELL_ITEMS || load_relaxed(&q->header->watchers[i].space))
+                watcher_ring(q->family, &q->header->watchers[i]);
         cas_relaxed(armed, &seen, seen + 1); /* whoever is killed before leaves it to the next one to ring */
     }
     sub_release(&q->header->ringing, 1u); /* pairs with bell_calm */
@@ -106,22 +107,30 @@ static inline int watcher_take(const struct queue *q, uint32_t fd, uint64_t inod
         if (!cas_acqrel(&w->identity, &nobody, me)) /* pairs with reap_watchers and watcher_leave */
             continue;
         store_relaxed(&w->fd, fd);
+        store_relaxed(&w->space, 0);
         store_release(&w->inode, inode); /* pairs with watcher_ring */
         return 0;
     }
     return -EUSERS;
 }
 
-static inline void watcher_leave(const struct queue *q, uint32_t fd)
+static inline struct watcher *watcher_find(const struct queue *q, uint32_t fd)
 {
     for (int i = 0; i < QUEUE_WATCHERS; i++) {
         struct watcher *w = &q->header->watchers[i];
-        if (load_relaxed(&w->identity) != family_me(q->family) || load_relaxed(&w->fd) != fd)
-            continue;
-        store_relaxed(&w->inode, 0);
-        store_release(&w->identity, 0); /* pairs with watcher_take */
-        return;
+        if (load_relaxed(&w->identity) == family_me(q->family) && load_relaxed(&w->fd) == fd)
+            return w;
     }
+    return NULL;
+}
+
+static inline void watcher_leave(const struct queue *q, uint32_t fd)
+{
+    struct watcher *w = watcher_find(q, fd);
+    if (w == NULL)
+        return;
+    store_relaxed(&w->inode, 0);
+    store_release(&w->identity, 0); /* pairs with watcher_take */
 }
 
 static inline int bell_make(struct queue *q)
@@ -131,6 +140,8 @@ static inline int bell_make(struct queue *q)
         q->bell[0] = q->bell[1] = -1;
         return -errno;
     }
+    q->bell_armed = 0;
+    q->bell_space = false;
     int rc = fstat(q->bell[0], &st) < 0 ? -errno : watcher_take(q, (uint32_t)q->bell[0], (uint64_t)st.st_ino);
     if (rc == 0)
         return 0;
@@ -153,8 +164,17 @@ static inline void bell_close(struct queue *q)
     q->bell[0] = q->bell[1] = -1;
 }
 
+/* For event loops. What waits for items only is not rung for room. */
+static inline void bell_wants_space(struct queue *q)
+{
+    struct watcher *w = watcher_find(q, (uint32_t)q->bell[0]);
+    q->bell_space = true;
+    if (w != NULL)
+        store_relaxed(&w->space, 1);
+}
+
 /* The descriptor of this process and view, made at the first call. -EUSERS: too many processes watch this queue. */
-static inline int queue_bell(struct queue *q)
+static inline int queue_bell(struct queue *q, bool space)
 {
     pthread_mutex_lock(&q->family->mutex);
     if (q->bell_owner != family_me(q->family))
@@ -162,25 +182,40 @@ static inline int queue_bell(struct queue *q)
     q->bell_owner = family_me(q->family);
     int rc = q->bell[0] >= 0 ? 0 : bell_make(q);
     int fd = rc < 0 ? rc : q->bell[0];
+    if (rc == 0 && space && !q->bell_space)
+        bell_wants_space(q);
     pthread_mutex_unlock(&q->family->mutex);
     return fd;
 }
 
-/* Wants the bell to be rung. True: there is an item (or room) already. */
-static inline bool queue_arm(struct queue *q, bool space)
+static inline uint32_t bell_arm(const struct queue *q, enum bell_end end)
 {
-    shared32 *armed = &q->header->armed[space ? BELL_SPACE : BELL_ITEMS];
+    shared32 *armed = &q->header->armed[end];
     uint32_t seen = load_relaxed(armed);
     while (!cas_seq(armed, &seen, (seen + 2) | 1)) /* pairs with bell_answer */
         ;
+    return (seen + 2) | 1;
+}
+
+static inline bool bell_due(const struct queue *q, enum bell_end end)
+{
     if (load_seq(&q->header->shutdown)) /* pairs with queue_shutdown */
         return true;
-    return space ? !queue_full(q) : !queue_empty(q);
+    return end == BELL_SPACE ? !queue_full(q) : !queue_empty(q);
+}
+
+/* Wants the bell to be rung. True: there is an item (or room) already. */
+static inline bool queue_arm(const struct queue *q, bool space)
+{
+    enum bell_end end = space ? BELL_SPACE : BELL_ITEMS;
+    bell_arm(q, end);
+    return bell_due(q, end);
 }
 
 /* Makes the own descriptor readable. */
 static inline void queue_ring(struct queue *q)
 {
+    q->bell_armed = 0;
     if (q->bell[1] >= 0)
         (void)!write(q->bell[1], "", 1);
 }
@@ -189,20 +224,47 @@ static inline void queue_ring(struct queue *q)
 static inline void queue_silence(struct queue *q)
 {
     char bytes[512];
-    while (q->bell[0] >= 0 && read(q->bell[0], bytes, sizeof bytes) > 0)
+    while (q->bell[0] >= 0 && read(q->bell[0], bytes, sizeof bytes) == sizeof bytes)
         ;
 }
 
-/* Makes the own descriptor readable if there is an item, and else silent until the next one. */
+/* Armed, and nobody has rung since for an item that is gone: who is not counted any more has disarmed before, and who is
+ * not counted yet will find the queue empty, or another item. */
+static inline bool bell_is_silent(const struct queue *q)
+{
+    return q->bell_armed != 0 && !q->bell_space && load_seq(&q->header->ringing) == 0 && /* pairs with bell_ring */
+           load_seq(&q->header->armed[BELL_ITEMS]) == q->bell_armed;                     /* pairs with bell_ring */
+}
+
+/* The queue is empty: silent, until the next item. */
+static inline void bell_rest(struct queue *q)
+{
+    if (bell_is_silent(q))
+        return;
+    bell_calm(q);
+    queue_silence(q);
+    q->bell_armed = bell_arm(q, BELL_ITEMS);
+    if (bell_due(q, BELL_ITEMS))
+        queue_ring(q);
+}
+
+/* Makes the own descriptor readable if there is an item, and else silent until the next one. One thread at a time: what
+ * one has found must still be so when it rings. */
 static inline void queue_settle(struct queue *q)
 {
-    if (queue_empty(q)) {
-        bell_calm(q);
-        queue_silence(q);
-        if (!queue_arm(q, false))
-            return;
-    }
-    queue_ring(q);
+    pthread_mutex_lock(&q->family->mutex);
+    if (queue_empty(q))
+        bell_rest(q);
+    else
+        queue_ring(q);
+    pthread_mutex_unlock(&q->family->mutex);
+}
+
+/* After a take. */
+static inline void queue_settle_if_empty(struct queue *q)
+{
+    if (queue_empty(q))
+        queue_settle(q);
 }
 
 #endif

@@ -128,6 +128,7 @@ struct watcher {
     shared32 identity; /* 0: free */
     shared32 fd;       /* of the pipe, in that process */
     shared64 inode;    /* of the pipe; 0: not ready */
+    shared32 space;    /* wants to be told of room as well */
 };
 
 #define OWN_LINES _Alignas(2 * CACHE_LINE) /* adjacent lines are fetched in pairs */

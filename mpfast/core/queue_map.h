@@ -50,6 +50,8 @@ struct queue {
     size_t pinned, pins_size;
     int bell[2];         /* the ends of the pipe; -1: not made. Guarded by family->mutex */
     uint32_t bell_owner; /* the identity that made it */
+    uint32_t bell_armed; /* `armed` when the bell was made silent; 0: it may be readable */
+    bool bell_space;     /* it is rung for room as well */
     uint32_t bell_lost;  /* so many of those who ring were killed or stopped meanwhile */
     struct queue *next;  /* in family->queues */
 };

@@ -252,7 +252,7 @@ static void bells(void)
 {
     struct queue *q = queue_new(2);
     struct queue_item item;
-    int fd = queue_bell(q);
+    int fd = queue_bell(q, true);
     EXPECT(fd >= 0);
     struct pollfd p = {.fd = fd, .events = POLLIN};
     EXPECT(!queue_arm(q, false));

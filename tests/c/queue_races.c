@@ -340,7 +340,7 @@ static void bells(void)
     struct queue *q = queue_view(family, slot);
     struct user u;
     struct queue_item item;
-    struct pollfd p = {.fd = queue_bell(q), .events = POLLIN};
+    struct pollfd p = {.fd = queue_bell(q, false), .events = POLLIN};
     EXPECT(p.fd >= 0);
     queue_settle(q);
     user_start(&u, family, 0, true, rings_for);
