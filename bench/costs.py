@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What mpfast costs a program before it does anything: its start, its imports and its first process.
 
-Fresh interpreters in pairs, one after the other on one CPU, with the bytecode there; which goes first changes each round.
+Fresh interpreters in pairs, one after the other on one CPU, with the bytecode there; who goes first changes each round.
 """
 
 from __future__ import annotations
