@@ -102,7 +102,7 @@ def lines(pairs: dict[Cost, list[tuple[float, float]]]) -> Iterator[str]:
         low, high, _ = interval_of_median(compared)
         ours, theirs = (median(side) / 1e6 for side in zip(*samples, strict=True))
         sign, unit = ("+", " ms") if cost.differs else ("", "x")
-        verdict = "within" if median(compared) <= cost.limit else "ABOVE"
+        verdict = "within" if high <= cost.limit else "ABOVE" if low > cost.limit else "not clearly within"
         yield (
             f"{cost.title:36}{ours:7.2f} ms{theirs:7.2f} ms   {median(compared):{sign}.2f}{unit} "
             f"({low:.2f} to {high:.2f}), {verdict} {cost.limit:g}{unit}"
