@@ -17,12 +17,13 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 pytest = MPFAST_EXPECT_DIR="$(CURDIR)$(1)/mpfast" PYTHONPATH="$(CURDIR)$(1)" $(VENV)/bin/pytest
 
 .NOTPARALLEL:
-.PHONY: help build bench gate gate-tools history dashboard core asv test stress conformance lint format sanitize debug clean
+.PHONY: help build bench costs gate gate-tools history dashboard core asv test stress conformance lint format sanitize debug clean
 
 C_SOURCES = $(wildcard mpfast/*.h mpfast/core/*.h tests/c/*.[ch] bench/c/*.c)
 
 help:
 	@echo "make bench      how much faster than multiprocessing: a table and build/bench/index.html"
+	@echo "make costs      what mpfast adds to a program's start, its imports and its first process"
 	@echo "make gate       is HEAD slower than BASE=<commit>?"
 	@echo "make history    measure the commits RANGE=A..B with asv; the results go to the branch bench-data"
 	@echo "make dashboard  the recorded history and the page of the last make bench, served on 127.0.0.1"
@@ -41,6 +42,9 @@ help:
 bench: build
 	@$(MAKE) --no-print-directory $(VENV)/.peers || echo "what needs numpy or faster-fifo will be skipped"
 	@PYTHONPATH="$(CURDIR)" $(PY) bench/run.py $(ARGS)
+
+costs: build
+	@PYTHONPATH="$(CURDIR)" $(PY) -m bench.costs $(ARGS)
 
 # Did this change make anything slower? BASE=<commit> is what HEAD=<commit> is compared with. .ci/gate has the exit status.
 HEAD ?= HEAD

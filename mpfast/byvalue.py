@@ -56,7 +56,7 @@ def _no_main(obj: object, file: IO[bytes]) -> None:
 def _cloudpickle() -> Dump | None:
     """A dump() that uses cloudpickle, with multiprocessing's reducers before its own; None: it is not installed."""
     try:
-        import cloudpickle  # type: ignore[import-not-found,unused-ignore]
+        import cloudpickle  # type: ignore[import-not-found,import-untyped,unused-ignore]
     except ImportError:
         return None
 

@@ -77,7 +77,7 @@ def _share_contexts() -> None:
     for method, name in METHODS.items():
         instance = _context._concrete_contexts[method]  # type: ignore[attr-defined]
         instance.__class__ = getattr(context, name)
-        context._concrete_contexts[method] = instance
+    context._concrete_contexts = _context._concrete_contexts  # type: ignore[attr-defined]  # loky adds its own there
     theirs.__class__ = type("DefaultContext", (context.DefaultContext, type(theirs)), {"__module__": context.__name__})
     ours.__dict__ = theirs.__dict__
     context._queues_name = "multiprocessing.queues"
