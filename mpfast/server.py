@@ -15,6 +15,7 @@ import select
 import signal
 import socket
 import struct
+import sys
 from multiprocessing import process, reduction, spawn, util
 from multiprocessing.context import set_spawning_popen
 from pickle import dumps, load
@@ -37,7 +38,7 @@ class _Server:
     def __init__(self, ctl: int, parent: int, orders: dict[str, Any]) -> None:
         self.ctl = socket.socket(fileno=ctl)
         self.parent = os.pidfd_open(parent)
-        self.interrupt = signal.getsignal(signal.SIGINT)
+        self.interrupt: Any = signal.SIG_DFL  # the children's handler of SIGINT
         self.mask = orders["state"]["mask"]
         self.main: dict[str, Any] = orders["main"]  # empty: children need not load it
         self.later: list[str] = orders["later"]
@@ -51,10 +52,12 @@ class _Server:
         try:
             for name in orders["modules"]:
                 _load(name, "ignore")
+            gc.freeze()
+            gc.enable()  # what follows may switch it off
             if orders["preload_main"] and self.main:
                 self._load_main(orders["on_error"])
-            for name in orders["preload"]:
-                _load(name, orders["on_error"])
+            if orders["preload"]:
+                _preload(orders["preload"], orders["on_error"])
         finally:
             del current._inheriting
         util._flush_std_streams()  # type: ignore[attr-defined]
@@ -191,6 +194,18 @@ def _load(name: str, on_error: str) -> None:
             _warn(f"module {name!r}", e)
 
 
+def _preload(names: list[str], on_error: str) -> None:
+    """Directory, search path and arguments are the parent's for the children, whatever a module makes of them."""
+    directory, path, argv = os.open(".", os.O_PATH | os.O_CLOEXEC), sys.path[:], sys.argv[:]
+    try:
+        for name in names:
+            _load(name, on_error)
+    finally:
+        os.fchdir(directory)
+        os.close(directory)
+        sys.path, sys.argv = path, argv
+
+
 def _warn(what: str, error: BaseException) -> None:
     import warnings
 
@@ -208,10 +223,9 @@ def main(ctl: int, data: int, parent: int) -> None:
         return
     if os.getppid() != parent:  # the pid is somebody else's by now
         return
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_SETMASK, server.mask)
     state.become(orders["state"])
-    server.load(orders)
+    server.load(orders)  # SIGINT is blocked, as the parent left it; whoever handles it from now on does so in the children
+    server.interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN) or signal.SIG_DFL
+    signal.pthread_sigmask(signal.SIG_SETMASK, server.mask)
     gc.freeze()
-    gc.enable()
     server.serve()
