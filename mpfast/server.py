@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 _REQUEST = struct.Struct("=iii")  # parked.pyx's request and report
+STILLBORN = 16  # children in a row that end at once, until that is an error
 _REPORT = struct.Struct("=iiQ")
 
 
@@ -95,11 +96,16 @@ class _Server:
         gc.freeze()
 
     def _asked(self) -> bytes:
-        """The next request; empty if there will be none. Meanwhile those that have ended are reaped."""
-        if self.reaps.wake >= 0:
-            poll = _poll(self.ctl.fileno(), self.reaps.wake)
-            while all(fd == self.reaps.wake for fd, _ in poll.poll()):
-                self.reaps.reap()
+        """The next request; empty if there will be none. Meanwhile those that have ended are reaped.
+
+        The parent's end is looked for as well: a process that was forked meanwhile may have its descriptors.
+        """
+        ctl, wake = self.ctl.fileno(), self.reaps.wake
+        poll = _poll(ctl, self.parent, *((wake,) if wake >= 0 else ()))
+        while ctl not in (ready := [fd for fd, _ in poll.poll()]):
+            if self.parent in ready:
+                return b""
+            self.reaps.reap()
         try:
             return self.ctl.recv(64)
         except ConnectionResetError:
@@ -112,8 +118,8 @@ class _Server:
     def fork(self, idle: int) -> None:
         """Makes one more child, and sends the other side what it needs to hand it a process; or why there is none."""
         try:
-            while not self._fork(idle):  # it ended at once
-                pass
+            if not any(self._fork(idle) for _ in range(STILLBORN)):
+                raise ChildProcessError(errno.ECHILD, "they all ended at once")
         except (BrokenPipeError, ConnectionResetError):  # nobody wants them any more, as we shall hear
             pass
         except OSError as e:
