@@ -80,6 +80,7 @@ def server(mp):
     parking.server.stop()
     yield parking.server
     end_server()
+    parking.server.prewarm(0)  # the next test finds one, as this one did
 
 
 @pytest.mark.parametrize("method", ["forkserver"], indirect=True)
