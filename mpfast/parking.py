@@ -102,7 +102,7 @@ class _Server:
         self._ended = [child for child in self._ended if child.pid and child.poll() is None]
 
     def _start(self, preload: bool) -> None:
-        """A signal handler may start one, too, while this runs. So the new one is ours at once, and not before it runs."""
+        """A signal handler may start one, too, while this runs: so it becomes ours all at once, when it runs."""
         child = Child()
         source = None if kernel_tells() else Source(child)
         whose, present = _whose(), state.gather()

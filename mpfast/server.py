@@ -139,6 +139,7 @@ class _Server:
                 self.ctl.close()
                 self.reaps.in_child()
                 Standby(self, ours, idle).live()
+            ours.close()  # or the parent, when it knows of the child, would not see at once that it has died
             try:
                 pidfd = self.reaps.open(pid)
             except ProcessLookupError:
@@ -230,7 +231,7 @@ def main(ctl: int, data: int, parent: int) -> None:
     if os.getppid() != parent:  # the pid is somebody else's by now
         return
     state.become(orders["state"])
-    server.load(orders)  # SIGINT is blocked, as the parent left it; whoever handles it from now on does so in the children
+    server.load(orders)  # SIGINT is blocked, as the parent left it; a handler that is set now is the children's
     server.interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN) or signal.SIG_DFL
     signal.pthread_sigmask(signal.SIG_SETMASK, server.mask)
     gc.freeze()

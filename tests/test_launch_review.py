@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""What main module and preloaded modules leave to a child; starts in the middle of another, and after others have failed."""
+"""What the main module and others leave to a child; starts in the middle of another, and after others have failed."""
 
 import dis
 import functools
 import gc
+import itertools
 import json
 import os
 import select
@@ -26,7 +27,8 @@ gc.disable()
 for name in ("SIGINT", "SIGCHLD", "SIGTERM"):
     signal.signal(getattr(signal, name), handler)
 def target(link):
-    handled = [signal.getsignal(s) is sys.modules["__main__"].handler for s in (signal.SIGINT, signal.SIGCHLD, signal.SIGTERM)]
+    signals = signal.SIGINT, signal.SIGCHLD, signal.SIGTERM
+    handled = [signal.getsignal(s) is sys.modules["__main__"].handler for s in signals]
     link.send(json.dumps([gc.isenabled(), handled, os.getcwd(), "/nowhere" in sys.path, sys.argv]))
 if __name__ == "__main__":
     sys.path.insert(0, {place})
@@ -46,7 +48,8 @@ if __name__ == "__main__":
 def test_the_state_that_modules_leave(mp, method, modules, launch, tmp_path):
     """Handlers and the collector are as the main module left them; where we are is as the parent says."""
     place = tmp_path / "modules"
-    programs.write(place / "wandering.py", "import os, sys; os.chdir('/usr'); sys.path.append('/nowhere'); sys.argv = ['?']")
+    wandering = "import os, sys; os.chdir('/usr'); sys.path.append('/nowhere'); sys.argv = ['?']"
+    programs.write(place / "wandering.py", wandering)
     names = {"mp": mp.__name__, "method": repr(method), "place": repr(str(place)), "modules": repr(modules)}
     script = programs.write(tmp_path / "script.py", STATE, **names)
     for line in programs.run(script, cwd=tmp_path, MPFAST_LAUNCH=launch).lines():
@@ -100,7 +103,8 @@ def test_many_have_died_waiting(ctx, server):
 def _after_calls(code):
     """Where Python runs the handlers of signals, in bytecode."""
     names = [(i.offset, i.opname) for i in dis.get_instructions(code)]
-    return {offset for (_, before), (offset, _) in zip(names, names[1:]) if before in ("CALL", "RESUME", "CALL_KW")}
+    checks = "CALL", "CALL_KW", "RESUME"
+    return {offset for (_, before), (offset, _) in itertools.pairwise(names) if before in checks}
 
 
 class Interruption:
@@ -163,6 +167,14 @@ def test_a_handler_while_the_server_starts(ctx, server, action):
     assert n > 10
 
 
+HOLDING = """
+import os, signal
+pid = os.fork()
+if pid == 0:
+    signal.alarm(30)
+    os.closerange(0, 3)
+    signal.pause()
+"""
 HELD = """
 import mpfast as mp, os, signal, sys
 def target(link):
@@ -191,8 +203,7 @@ if __name__ == "__main__":
 
 def test_a_dead_server_whose_socket_lives(tmp_path):
     """A module that it loaded has forked a process, which has the server's end of the socket."""
-    text = "import os, signal\npid = os.fork()\nif pid == 0:\n    signal.alarm(30)\n    os.close(1); os.close(2)\n    signal.pause()\n"
-    programs.write(tmp_path / "modules" / "holding.py", text)
+    programs.write(tmp_path / "modules" / "holding.py", HOLDING)
     script = programs.write(tmp_path / "script.py", HELD, place=repr(str(tmp_path / "modules")))
     assert programs.run(script, deadline=15).lines() == ["went on"]
 
