@@ -99,6 +99,9 @@ class _Server:
             self._process = self._parked = None
         if parked is not None:
             parked.close()
+        self._reap()
+
+    def _reap(self) -> None:
         self._ended = [child for child in self._ended if child.pid and child.poll() is None]
 
     def _start(self, preload: bool) -> None:
@@ -272,6 +275,7 @@ class _Server:
             self._drop()
             if process is not None:
                 process.wait()
+                self._reap()
 
     # For tests and tools
 
