@@ -72,9 +72,7 @@ class _Server:
     def forget(self) -> None:
         """In a forked child: the server and its children are the parent's."""
         if self._parked is not None:
-            self._parked.close()
-        if self._process is not None:
-            self._process.close()
+            self._parked.close()  # the Child object stays, for who asks how one of the parent's children ended
         on_error = self.on_error
         self.__init__()  # type: ignore[misc]
         self.on_error = on_error

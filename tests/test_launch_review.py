@@ -228,3 +228,27 @@ def test_a_process_that_starts_while_another_is_pickled(mp, ctx):
     process.join(PATIENCE)
     assert process.exitcode == 0
     process.close()
+
+
+FORKED = """
+import mpfast as mp, os, select
+if __name__ == "__main__":
+    ctx = mp.get_context("forkserver")
+    first = ctx.Process(target=int)
+    first.start()
+    select.select([first.sentinel], [], [])
+    pid = os.fork()
+    process = ctx.Process(target=os._exit, args=(7,))
+    process.start()
+    process.join()
+    if pid == 0:
+        os._exit(process.exitcode)
+    print(process.exitcode, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+
+
+@pytest.mark.parametrize("launch", ["", "table"])
+def test_a_fork_that_knows_of_an_end(tmp_path, launch):
+    """It has the Process objects of its parent, and start() looks at them."""
+    script = programs.write(tmp_path / "script.py", FORKED)
+    assert programs.run(script, MPFAST_LAUNCH=launch).lines() == ["7 7"]
