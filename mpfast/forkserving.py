@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import os
 from multiprocessing import util
-from multiprocessing.context import set_spawning_popen
+from multiprocessing.context import get_spawning_popen, set_spawning_popen
 from multiprocessing.process import BaseProcess
 from pickle import dumps
 
@@ -106,8 +106,9 @@ class ForkServerPopen(Child):
 
     def _message(self, process_obj: BaseProcess) -> bytes:
         file = io.BytesIO()
-        set_spawning_popen(self)  # type: ignore[arg-type]
+        before = get_spawning_popen()  # a signal handler may start a process while another is pickled
         try:
+            set_spawning_popen(self)  # type: ignore[arg-type]
             changes = server.changes()
             tracker = tracker_fd()
             if tracker is not None:
@@ -115,5 +116,5 @@ class ForkServerPopen(Child):
             file.write(dumps(changes))
             dump(process_obj, file)
         finally:
-            set_spawning_popen(None)
+            set_spawning_popen(before)
         return file.getvalue()

@@ -10,11 +10,10 @@ sees to it that one thread at a time is in here.
 
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.bytes cimport PyBytes_AS_STRING
-from libc.errno cimport EAGAIN, EBADF, ECHILD, ECONNREFUSED, ECONNRESET, EINTR, EPIPE
+from libc.errno cimport EAGAIN, EBADF, ECONNREFUSED, ECONNRESET, EINTR, EPIPE, errno
 from libc.stdint cimport int32_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from mpfast.core.child cimport child_wait
-from mpfast.core.clock cimport NEVER
 from mpfast.core.handoff cimport *
 from mpfast.launch cimport Child
 from mpfast.status cimport Table
@@ -24,8 +23,17 @@ import os
 cdef extern from "<unistd.h>" nogil:
     int c_close "close"(int fd)
 
+cdef extern from "<fcntl.h>" nogil:
+    const int F_DUPFD_CLOEXEC
+    int fcntl(int fd, int command, ...)
+
 cdef extern from "<poll.h>" nogil:
     const short POLLIN
+    struct pollfd:
+        int fd
+        short events
+        short revents
+    int poll(pollfd *fds, unsigned long count, int timeout)
 
 cdef extern from "<sys/socket.h>" nogil:
     const int MSG_DONTWAIT
@@ -40,35 +48,45 @@ cdef struct report:
     int32_t error  # pid 0: why the server has no child for us
     uint64_t token  # the child's in the status table, if there is one
 
-cdef int STILLBORN = 16  # children in a row that end before they run, until that is an error
-
 
 cdef void close_ours(int fd, uint64_t mark) noexcept:
     if handoff_mark(fd) == mark:
         c_close(fd)
 
 
+cdef int wait_for_either(int sock, int pidfd) noexcept nogil:
+    cdef pollfd fds[2]
+    fds[0] = pollfd(sock, POLLIN, 0)
+    fds[1] = pollfd(pidfd, POLLIN, 0)
+    return -errno if poll(fds, 2, -1) < 0 else 0
+
+
 cdef class Parked:
     """The children of one fork server that are ready, and the socket over which it is asked for them.
 
-    server: that socket, which is closed with this. source: where the ends of the children are told, with a table; or None.
+    server: that socket, of which this has a descriptor of its own. process: the server, when it runs. source: where the ends of the children are told, with a table; or None.
     """
     cdef list waiting     # of (pid, pidfd, its mark, socket, its mark, token), those that stay first
     cdef object source
+    cdef Child process
     cdef Table table
     cdef readonly int asked  # how many the server was asked for and has not answered for
     cdef readonly bint heard  # of its first child
     cdef int server
     cdef uint64_t mark
 
-    def __cinit__(self, int server, source=None):
+    def __cinit__(self, int server, Child process, source=None):
+        self.server = -1
         self.waiting = []
         self.asked = 0
         self.heard = False
         self.source = source
+        self.process = process
         self.table = None if source is None else source.table
-        self.server = server
-        self.mark = handoff_mark(server)
+        self.server = fcntl(server, F_DUPFD_CLOEXEC, 0)
+        if self.server < 0:
+            raise OSError(errno, os.strerror(errno))
+        self.mark = handoff_mark(self.server)
 
     def __dealloc__(self):
         self.close()
@@ -126,18 +144,22 @@ cdef class Parked:
         """
         cdef report said
         cdef int rc, server = self.server
+        cdef bint over
         cdef int *fds = NULL
         cdef uint32_t n = 0
         cdef size_t got = 0
-        if block:
+        if block and server >= 0:
             with nogil:
-                rc = child_wait(server, POLLIN, NEVER)
+                rc = wait_for_either(server, self.process.pidfd)
             if rc == -EINTR:
                 PyErr_CheckSignals()
                 return False
+        over = block and child_wait(self.process.pidfd, POLLIN, 0) > 0
         rc = -EBADF
         if handoff_mark(server) == self.mark:
             rc = handoff_receive(server, &said, sizeof(said), &got, &fds, &n, MSG_DONTWAIT)
+        if rc == -EAGAIN and over:  # somebody it has forked has its end of the socket
+            rc = 0
         if rc == -EAGAIN or rc == -EINTR:
             return False
         if rc in (0, -ECONNRESET, -EPIPE, -EBADF):
@@ -157,7 +179,7 @@ cdef class Parked:
     def hand_over(self, Child child, object process_obj, bytes data, fds):
         """Makes a child that waits run process_obj, which is `child`'s from then on. False: none waits.
 
-        One that has died while it waited is passed over. OSError; ECHILD if they all die.
+        Those that have died while they waited are passed over. OSError.
         """
         cdef iovec part
         cdef uint32_t i, n = len(fds)
@@ -169,14 +191,12 @@ cdef class Parked:
                 numbers[i] = fds[i]
             part.iov_base = PyBytes_AS_STRING(data)
             part.iov_len = len(data)
-            for _ in range(STILLBORN):
-                if not self.waiting:
-                    return False
+            while self.waiting:
                 if self.give(child, process_obj, &part, numbers, n):
                     return True
+            return False
         finally:
             free(numbers)
-        raise OSError(ECHILD, "the fork server's children end before they are handed a process")
 
     cdef bint give(self, Child child, object process_obj, const iovec *part, const int *fds, uint32_t n) except -1:
         """Hands the last one the process: True, or it has died."""

@@ -11,6 +11,7 @@ import socket
 import sys
 import threading
 import time
+from errno import ECHILD
 from multiprocessing import spawn, util
 from pickle import dumps
 
@@ -40,6 +41,7 @@ LAUNCHERS = ("parking", "parked", "forkserving", "spawning", "byvalue", "many", 
 COMMON = ("mpfast.connection", "mpfast.synchronize", "mpfast.queues", "multiprocessing.popen_forkserver")
 READY = 2  # children that wait when nobody is in a hurry
 MOST = max(READY, min(os.cpu_count() or 1, 8))
+STILLBORN = 16  # times that a start() finds only children that have ended already, until that is an error
 PAUSE = 1  # milliseconds that a child has for itself where there is one CPU, before the server makes the next one
 IDLE = 10.0  # seconds until children that were for times of hurry end, and no more than READY are kept
 
@@ -60,7 +62,6 @@ class _Server:
         self._ended: list[Child] = []  # servers before it, until they are reaped
         self._parked: Parked | None = None
         self._state: dict[str, Any] = {}  # ours when it was started
-        self._source: Source | None = None
         self._preloads = False
         self._cpus: set[int] = set()
         self._ready = READY
@@ -71,9 +72,7 @@ class _Server:
     def forget(self) -> None:
         """In a forked child: the server and its children are the parent's."""
         if self._parked is not None:
-            self._parked.close()
-        if self._process is not None:
-            self._process.close()
+            self._parked.close()  # the Child object stays, for who asks how one of the parent's children ended
         on_error = self.on_error
         self.__init__()  # type: ignore[misc]
         self.on_error = on_error
@@ -91,66 +90,89 @@ class _Server:
 
     def _drop(self) -> None:
         """Lets go of the server, which ends, and of the children that wait."""
-        if self._process is not None:
-            self._ended.append(self._process)
-        if self._parked is not None:
-            self._parked.close()
-        self._process = self._parked = None
+        process, parked = self._process, self._parked
+        if process is not None:
+            self._ended.append(process)
+        if self._process is process:  # else a signal handler has begun another one by now
+            self._process = self._parked = None
+        if parked is not None:
+            parked.close()
+        self._reap()
+
+    def _reap(self) -> None:
         self._ended = [child for child in self._ended if child.pid and child.poll() is None]
 
     def _start(self, preload: bool) -> None:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            child = Child()
-            self._source = None if kernel_tells() else Source(child)
-            self._parked = Parked(ours.detach(), self._source)
-            self._process = child
-            self._whose, self._state, self._preloads = _whose(), state.gather(), preload
-            mask = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT,))  # until the server ignores it
-            try:
-                self._exec(child, theirs.fileno())
-                if self._source is not None:
-                    self._source.table.release()
-            except BaseException:
-                self._drop()
-                raise
-            finally:
-                child._drop_data()
-                signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        """A signal handler may start one, too, while this runs: so it becomes ours all at once, when it runs."""
+        child = Child()
+        source = None if kernel_tells() else Source(child)
+        whose, present = _whose(), state.gather()
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+        try:
+            signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT,))  # until the server ignores it
+            parked = self._exec(child, source, self._orders(present, preload))
+            if source is not None:
+                source.table.release()
+            before, others = self._process, self._parked
+            self._process, self._parked = child, parked
+            self._whose, self._state, self._preloads = whose, present, preload
+            if before is not None:
+                self._ended.append(before)
+            if others is not None:
+                others.close()
+        except BaseException:
+            self._ended.append(child)
+            raise
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
-    def _exec(self, child: Child, theirs: int) -> None:
+    def _exec(self, child: Child, source: Source | None, orders: dict[str, Any]) -> Parked:
+        """Makes the server; it ends when the result is no longer referred to."""
+        table = None if source is None else source.table.fileno()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with ours, theirs:
+            parked = Parked(ours.fileno(), child, source)
+            self._run(child, theirs.fileno(), table, orders)
+        return parked
+
+    def _run(self, child: Child, theirs: int, table: int | None, orders: dict[str, Any]) -> None:
+        try:
+            self._run_with(child, theirs, table, orders)
+        finally:
+            child._drop_data()
+
+    def _run_with(self, child: Child, theirs: int, table: int | None, orders: dict[str, Any]) -> None:
         with open(child._data(), "wb", closefd=False) as file:
-            file.write(dumps(self._orders()))
+            file.write(dumps({**orders, "table": table}))
         os.lseek(child._data(), 0, os.SEEK_SET)
         executable: Any = spawn.get_executable()
         program = PROGRAM.format(place=PLACE, first=standin(), socket=theirs, data=child._data(), parent=os.getpid())
         flags = util._args_from_interpreter_flags()  # type: ignore[attr-defined]
-        keep = [theirs, child._data(), *([] if self._source is None else [self._source.table.fileno()])]
+        keep = [theirs, child._data(), *([] if table is None else [table])]
         child._exec(None, executable, [executable, *flags, "-c", program], keep)
 
-    def _orders(self) -> dict[str, Any]:
+    def _orders(self, present: dict[str, Any], preload: bool) -> dict[str, Any]:
         """What the server is to load, and to be."""
         settings: Any = sys.modules.get("multiprocessing.forkserver")
         modules = ["__main__"] if settings is None else list(settings._forkserver._preload_modules)
         ours = [m for m in sys.modules if m.startswith(("multiprocessing.", "mpfast.")) and not m.endswith("__main__")]
         launchers = [f"mpfast.{name}" for name in LAUNCHERS]
         return {
-            "state": self._state,
-            "table": None if self._source is None else self._source.table.fileno(),
+            "state": present,
             "main": state.main_module(),
-            "preload_main": self._preloads and "__main__" in modules,
-            "preload": [module for module in modules if module != "__main__"] if self._preloads else [],
+            "preload_main": preload and "__main__" in modules,
+            "preload": [module for module in modules if module != "__main__"] if preload else [],
             "on_error": self.on_error,
             "modules": [module for module in ours if module not in launchers],
             "later": [*launchers, *COMMON],
         }
 
-    def _replace(self) -> None:
+    def _replace(self, parked: Parked) -> None:
         """The server has ended. One that never had a child may have been ended by what it loaded."""
-        assert self._process is not None
-        assert self._parked is not None
-        heard, preloads = self._parked.heard, self._preloads
-        code = self._process.wait(1)
+        heard, preloads = parked.heard, self._preloads
+        code = None if self._process is None else self._process.wait(1)
+        if self._parked is not parked:  # a signal handler has done it
+            return
         self._drop()
         if not heard and (self.on_error == "fail" or not preloads):
             why = "its standard error says why"
@@ -171,9 +193,13 @@ class _Server:
         """Gives the process to a child that waits for one. EOFError: there is no server to be had. OSError."""
         with self._lock:
             parked = self._ensure() if self._parked is None else self._parked
+            stillborn = 0
             while not parked.hand_over(child, process_obj, data, fds):
                 if not self._gather(parked):
                     parked = self._wait(parked)
+                stillborn += len(parked) > 0
+                if stillborn > STILLBORN:
+                    raise ChildProcessError(ECHILD, "the fork server's children end before they are handed a process")
             self._gather(parked)
             self._refill(parked)
 
@@ -195,10 +221,9 @@ class _Server:
             parked.ask(1 if parked.asked <= 0 else 0, -1, 0)  # which also ends the server's pause
             parked.welcome(True)
         except EOFError:
-            self._replace()
-            assert self._parked is not None
-            parked = self._parked
-        return parked
+            if self._parked is parked:  # else a signal handler, or _order(), has replaced it already
+                self._replace(parked)
+        return self._ensure()
 
     def _refill(self, parked: Parked) -> None:
         """Asks for those that are to wait for the next start: more while there is a hurry, which the server forgets."""
@@ -219,8 +244,8 @@ class _Server:
             if n - there > max(lasting, 0):
                 parked.ask(n - there - max(lasting, 0), int(IDLE * 1000), pause)
         except EOFError:
-            if parked.heard:
-                self._replace()
+            if parked.heard and self._parked is parked:
+                self._replace(parked)
 
     def expect(self, n: int) -> None:
         """So many processes are about to be started."""
@@ -248,6 +273,7 @@ class _Server:
             self._drop()
             if process is not None:
                 process.wait()
+                self._reap()
 
     # For tests and tools
 

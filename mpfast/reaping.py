@@ -61,7 +61,7 @@ class KernelReaps:
     token = 0  # of the table, for the child that is about to be made
 
     def begin(self) -> None:
-        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        self._before = signal.signal(signal.SIGCHLD, signal.SIG_IGN) or signal.SIG_DFL  # the children's
 
     def prepare(self) -> None:
         """A child is about to be made. OSError."""
@@ -74,7 +74,7 @@ class KernelReaps:
         return launch.open_child(pid)
 
     def in_child(self) -> None:
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.signal(signal.SIGCHLD, self._before)
 
     def said(self, code: int) -> None:
         """In the child: this will be its exit code."""
@@ -102,7 +102,7 @@ class ServerReaps:
         self.wake, self._wakes = os.pipe()
         os.set_blocking(self.wake, False)
         os.set_blocking(self._wakes, False)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
+        self._before = signal.signal(signal.SIGCHLD, lambda *_: None) or signal.SIG_DFL  # the children's
         signal.set_wakeup_fd(self._wakes, warn_on_full_buffer=False)
 
     def prepare(self) -> None:
@@ -119,7 +119,7 @@ class ServerReaps:
 
     def in_child(self) -> None:
         signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.signal(signal.SIGCHLD, self._before)
         os.close(self.wake)
         os.close(self._wakes)
 

@@ -15,6 +15,7 @@ import select
 import signal
 import socket
 import struct
+import sys
 from multiprocessing import process, reduction, spawn, util
 from multiprocessing.context import set_spawning_popen
 from pickle import dumps, load
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 _REQUEST = struct.Struct("=iii")  # parked.pyx's request and report
+STILLBORN = 16  # children in a row that end at once, until that is an error
 _REPORT = struct.Struct("=iiQ")
 
 
@@ -37,7 +39,7 @@ class _Server:
     def __init__(self, ctl: int, parent: int, orders: dict[str, Any]) -> None:
         self.ctl = socket.socket(fileno=ctl)
         self.parent = os.pidfd_open(parent)
-        self.interrupt = signal.getsignal(signal.SIGINT)
+        self.interrupt: Any = signal.SIG_DFL  # the children's handler of SIGINT
         self.mask = orders["state"]["mask"]
         self.main: dict[str, Any] = orders["main"]  # empty: children need not load it
         self.later: list[str] = orders["later"]
@@ -51,10 +53,12 @@ class _Server:
         try:
             for name in orders["modules"]:
                 _load(name, "ignore")
+            gc.freeze()
+            gc.enable()  # what follows may switch it off
             if orders["preload_main"] and self.main:
                 self._load_main(orders["on_error"])
-            for name in orders["preload"]:
-                _load(name, orders["on_error"])
+            if orders["preload"]:
+                _preload(orders["preload"], orders["on_error"])
         finally:
             del current._inheriting
         util._flush_std_streams()  # type: ignore[attr-defined]
@@ -92,11 +96,16 @@ class _Server:
         gc.freeze()
 
     def _asked(self) -> bytes:
-        """The next request; empty if there will be none. Meanwhile those that have ended are reaped."""
-        if self.reaps.wake >= 0:
-            poll = _poll(self.ctl.fileno(), self.reaps.wake)
-            while all(fd == self.reaps.wake for fd, _ in poll.poll()):
-                self.reaps.reap()
+        """The next request; empty if there will be none. Meanwhile those that have ended are reaped.
+
+        The parent's end is looked for as well: a process that was forked meanwhile may have its descriptors.
+        """
+        ctl, wake = self.ctl.fileno(), self.reaps.wake
+        poll = _poll(ctl, self.parent, *((wake,) if wake >= 0 else ()))
+        while ctl not in (ready := [fd for fd, _ in poll.poll()]):
+            if self.parent in ready:
+                return b""
+            self.reaps.reap()
         try:
             return self.ctl.recv(64)
         except ConnectionResetError:
@@ -109,8 +118,8 @@ class _Server:
     def fork(self, idle: int) -> None:
         """Makes one more child, and sends the other side what it needs to hand it a process; or why there is none."""
         try:
-            while not self._fork(idle):  # it ended at once
-                pass
+            if not any(self._fork(idle) for _ in range(STILLBORN)):
+                raise ChildProcessError(errno.ECHILD, "they all ended at once")
         except (BrokenPipeError, ConnectionResetError):  # nobody wants them any more, as we shall hear
             pass
         except OSError as e:
@@ -130,6 +139,7 @@ class _Server:
                 self.ctl.close()
                 self.reaps.in_child()
                 Standby(self, ours, idle).live()
+            ours.close()  # or the parent, when it knows of the child, would not see at once that it has died
             try:
                 pidfd = self.reaps.open(pid)
             except ProcessLookupError:
@@ -191,6 +201,18 @@ def _load(name: str, on_error: str) -> None:
             _warn(f"module {name!r}", e)
 
 
+def _preload(names: list[str], on_error: str) -> None:
+    """Directory, search path and arguments are the parent's for the children, whatever a module makes of them."""
+    directory, path, argv = os.open(".", os.O_PATH | os.O_CLOEXEC), sys.path[:], sys.argv[:]
+    try:
+        for name in names:
+            _load(name, on_error)
+    finally:
+        os.fchdir(directory)
+        os.close(directory)
+        sys.path, sys.argv = path, argv
+
+
 def _warn(what: str, error: BaseException) -> None:
     import warnings
 
@@ -208,10 +230,9 @@ def main(ctl: int, data: int, parent: int) -> None:
         return
     if os.getppid() != parent:  # the pid is somebody else's by now
         return
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_SETMASK, server.mask)
     state.become(orders["state"])
-    server.load(orders)
+    server.load(orders)  # SIGINT is blocked, as the parent left it; a handler that is set now is the children's
+    server.interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN) or signal.SIG_DFL
+    signal.pthread_sigmask(signal.SIG_SETMASK, server.mask)
     gc.freeze()
-    gc.enable()
     server.serve()

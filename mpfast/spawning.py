@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from multiprocessing import reduction, spawn, util
-from multiprocessing.context import set_spawning_popen
+from multiprocessing.context import get_spawning_popen, set_spawning_popen
 from multiprocessing.popen_spawn_posix import _DupFd
 from multiprocessing.process import BaseProcess
 
@@ -97,10 +97,11 @@ class SpawnPopen(Child):
     def _write(self, process_obj: BaseProcess) -> None:
         preparation = spawn.get_preparation_data(process_obj._name)  # type: ignore[attr-defined]
         with open(self._data(), "wb", closefd=False) as file:
-            set_spawning_popen(self)  # type: ignore[arg-type]
+            before = get_spawning_popen()  # a signal handler may start a process while another is pickled
             try:
+                set_spawning_popen(self)  # type: ignore[arg-type]
                 reduction.dump(preparation, file)
                 dump(process_obj, file)
             finally:
-                set_spawning_popen(None)
+                set_spawning_popen(before)
         os.lseek(self._data(), 0, os.SEEK_SET)

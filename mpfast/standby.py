@@ -91,6 +91,8 @@ class Standby:
         return file, fds
 
     def _run(self, file: io.BufferedIOBase) -> int:
+        signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT,))
+        signal.signal(signal.SIGINT, self.server.interrupt)  # the main module may have a handler of its own
         current: Any = process.current_process()
         current._inheriting = True
         try:
@@ -101,7 +103,6 @@ class Standby:
             del current._inheriting
         if process_obj.daemon:
             launch.guard(self.pid, self.server.parent)
-        signal.signal(signal.SIGINT, self.server.interrupt)
         signal.pthread_sigmask(signal.SIG_SETMASK, self.mask)
         return process_obj._bootstrap(parent_sentinel=self.server.parent)  # type: ignore[no-any-return]
 
