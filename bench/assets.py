@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What asv's pages need from elsewhere: packages of the npm registry, pinned, verified, kept below build/."""
+"""What our page and asv's need from elsewhere: packages of the npm registry, pinned, verified, kept below build/."""
 
 from __future__ import annotations
 
@@ -31,7 +31,22 @@ class Package(NamedTuple):
     wanted: tuple[str, ...]
 
 
-PACKAGES = (
+OF_PAGE = (
+    Package(
+        "d3",
+        "7.9.0",
+        "e1U46jVP+w7Iut8Jt8ri1YsPOvFpg46k+K8TpCb0P+zjCkjkPnV7WzfDJzMHy1LnA+wj5pLT1wjO901gLXeEhA==",
+        ("dist/d3.min.js", "LICENSE"),
+    ),
+    Package(
+        "@observablehq/plot",
+        "0.6.17",
+        "/qaXP/7mc4MUS0s4cPPFASDRjtsWp85/TbfsciqDgU1HwYixbSbbytNuInD8AcTYC3xaxACgVX06agdfQy9W+g==",
+        ("dist/plot.umd.min.js", "LICENSE"),
+    ),
+)
+
+OF_ASV = (
     Package(
         "jquery",
         "3.3.1",
@@ -81,18 +96,18 @@ class AssetError(Exception):
     """A package cannot be had, or is not what was pinned; the text names it."""
 
 
-def fetch(kept: Path = KEPT) -> Path:
-    """The folder with all packages; fetches those that are not there. Blocks on the network then."""
+def fetch(kept: Path = KEPT, packages: tuple[Package, ...] = OF_ASV) -> Path:
+    """The folder with a folder for each package; fetches those that are not there. Blocks on the network then."""
     kept.mkdir(parents=True, exist_ok=True)
-    for package in PACKAGES:
+    for package in packages:
         if not (kept / package.name / stamp(package)).exists():
             unpack(package, verified(package, download(package)), kept)
     return kept
 
 
-def cached(kept: Path = KEPT) -> bool:
+def cached(kept: Path = KEPT, packages: tuple[Package, ...] = OF_ASV) -> bool:
     """Whether fetch() needs no network."""
-    return all((kept / package.name / stamp(package)).exists() for package in PACKAGES)
+    return all((kept / package.name / stamp(package)).exists() for package in packages)
 
 
 def stamp(package: Package) -> str:
@@ -114,14 +129,16 @@ def download(package: Package) -> bytes:
 
 def with_npm(package: Package) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
-        pack = ("npm", "pack", "--silent", "--ignore-scripts", f"{package.name}@{package.version}")
-        subprocess.run(pack, cwd=folder, capture_output=True, text=True, timeout=SECONDS, check=True)
+        pack = ("npm", "pack", "--silent", "--ignore-scripts", "--fetch-retries=0")
+        wanted = f"{package.name}@{package.version}"
+        subprocess.run((*pack, wanted), cwd=folder, capture_output=True, text=True, timeout=SECONDS, check=True)
         (archive,) = Path(folder).glob("*.tgz")
         return archive.read_bytes()
 
 
 def from_registry(package: Package) -> bytes:
-    address = f"{REGISTRY}/{package.name}/-/{package.name}-{package.version}.tgz"
+    file = package.name.rpartition("/")[2]  # without the scope
+    address = f"{REGISTRY}/{package.name}/-/{file}-{package.version}.tgz"
     with urllib.request.urlopen(address, timeout=SECONDS) as answer:
         content: bytes = answer.read()
     return content

@@ -23,7 +23,7 @@ if not __package__:  # run as a script: its own folder is no place to import fro
     sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from bench import ROOT, asv, databranch
-from bench.assets import AssetError, fetch
+from bench.assets import OF_ASV, AssetError, fetch
 from bench.databranch import BranchError
 
 PUBLISHED, NOT_PUBLISHED = 0, 2
@@ -85,7 +85,8 @@ def make(repository: Path, out: Path, page: Path) -> None:
         raise PublishError(f"{out} has other things in it, which would be lost")
     vendor = fetch()
     publish(repository, results, out)
-    shutil.copytree(vendor, out / "vendor", ignore=shutil.ignore_patterns(".*"))
+    for package in OF_ASV:
+        shutil.copytree(vendor / package.name, out / "vendor" / package.name, ignore=shutil.ignore_patterns(".*"))
     index = out / "index.html"
     index.write_text(rewritten(index.read_text(), linked=page.exists()))
     if page.exists():

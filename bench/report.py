@@ -13,15 +13,15 @@ from .facts import Facts
 from .impls import OURS, START_METHODS, label
 from .overview import anchor, headline, payload_map, shade
 from .placement import PLACEMENTS
-from .plots import Axis
+from .plots import Library, group
 from .recorded import Recorded
 from .results import ALIKE, Result
 from .scenario import Scenario
 from .templates import Html, Templates, joined
-from .units import PLACEMENT_NAMES, duration, round_duration, round_times, span, three_digits, times
+from .units import PLACEMENT_NAMES, duration, span, three_digits, times
 
 TEMPLATE = Path(__file__).with_name("report.html.in")
-STRIP, DOUBLE_STRIP, HISTORY = 24, 46, 30
+STRIP, DOUBLE_STRIP, HISTORY, AXIS = 24, 46, 30, 20  # heights
 
 
 def write_page(
@@ -29,20 +29,27 @@ def write_page(
     results: Sequence[Result],
     facts: Facts,
     notes: Sequence[str],
+    library: Library,
     recorded: Recorded | None = None,
 ) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     page = folder / "index.html"
-    page.write_text(Page(results, facts, notes, recorded or Recorded()).render())
+    text = Page(results, facts, notes, library, recorded or Recorded()).render()
+    page.write_text(text, encoding="utf-8")
     return page
 
 
 class Page:
     def __init__(
-        self, results: Sequence[Result], facts: Facts, notes: Sequence[str], recorded: Recorded
+        self,
+        results: Sequence[Result],
+        facts: Facts,
+        notes: Sequence[str],
+        library: Library,
+        recorded: Recorded,
     ) -> None:
         self._results, self._facts, self._notes = results, facts, notes
-        self._recorded = recorded
+        self._library, self._recorded = library, recorded
         self._measured = [result for result in results if result.status == "ok"]
         self._templates = Templates(TEMPLATE)
 
@@ -67,7 +74,14 @@ class Page:
             heat=self._heat(),
             scenarios=joined(self._scenario(list(results)) for _, results in by_scenario(self._results)),
             facts=self._facts_list(),
+            scripts=self._library.scripts,
         )
+
+    def _plot(self, label: str, height: int, **data: object) -> Html:
+        """A place for a plot, with what it shows; the text in it stays if nothing draws there."""
+        instead = "no plot: see the note at the top" if self._library.missing else "no plot: it needs JavaScript"
+        shown = plots.encoded(data)
+        return self._templates.fill("plot", label=label, height=height, data=shown, instead=instead)
 
     # The top: five seconds
 
@@ -89,25 +103,28 @@ class Page:
         """One line a primitive: the middle one of its cells, and where all of them lie."""
         if not self._measured:
             return Html("")
-        axis = Axis.around([result.ratio for result in self._measured], 1)
+        domain = plots.domain([result.ratio for result in self._measured], 1)
         names = list(dict.fromkeys(result.cell.scenario.primitive for result in self._measured))
-        lines = joined(self._primitive(name, axis) for name in names)
-        return joined([lines, self._templates.fill("primitive_axis", ticks=plots.labels(axis, round_times))])
+        lines = joined(self._primitive(name, domain) for name in names)
+        axis = self._plot("times faster", AXIS, domain=domain, format="times")
+        return joined([lines, self._templates.fill("primitive_axis", plot=axis)])
 
-    def _primitive(self, name: str, axis: Axis) -> Html:
+    def _primitive(self, name: str, domain: list[float]) -> Html:
         of_it = [result for result in self._measured if result.cell.scenario.primitive == name]
         ratios = [result.ratio for result in of_it]
-        strip = plots.grid(axis, STRIP, unity=True)
-        for verdict in ("faster", "same", "unclear", "slower"):
-            strip += plots.dots(axis, [r.ratio for r in of_it if r.verdict == verdict], 2, verdict)
+        verdicts = ("faster", "same", "unclear", "slower")  # the last ones are seen best
+        groups = [group(verdict, [r.ratio for r in of_it if r.verdict == verdict]) for verdict in verdicts]
         lowest, highest = times(min(ratios)), times(max(ratios))
+        plot = self._plot(
+            f"{name}: {lowest} to {highest}", STRIP, domain=domain, format="times", groups=groups
+        )
         return self._templates.fill(
             "primitive",
             name=name,
             middle=times(median(ratios)),
             side="slower" if median(ratios) < 1 - ALIKE else "",
             range=lowest if lowest == highest else f"{lowest} to {highest}",
-            plot=plots.picture(STRIP, strip, f"{name}: {lowest} to {highest}"),
+            plot=plot,
         )
 
     def _places(self, verdict: str, otherwise: str) -> Html:
@@ -170,8 +187,8 @@ class Page:
         measured = [result for result in results if result.status == "ok"]
         if not measured:
             return Html("")
-        ratios = Axis.around([ratio for result in measured for ratio in result.ratios], 1)
-        all_times = Axis.around([time for result in measured for pair in result.pairs for time in pair])
+        ratios = plots.domain([ratio for result in measured for ratio in result.ratios], 1)
+        all_times = plots.domain([time for result in measured for pair in result.pairs for time in pair])
         return self._templates.fill(
             "scenario",
             key=scenario.key,
@@ -179,11 +196,11 @@ class Page:
             operation=scenario.operation,
             ours=label(OURS, self._facts.same),
             rows=joined(self._cell(result, ratios, all_times) for result in measured),
-            ratio_ticks=plots.labels(ratios, round_times),
-            time_ticks=plots.labels(all_times, round_duration),
+            ratio_axis=self._plot("times faster", AXIS, domain=ratios, format="times"),
+            time_axis=self._plot("time of one operation", AXIS, domain=all_times, format="duration"),
         )
 
-    def _cell(self, result: Result, ratios: Axis, all_times: Axis) -> Html:
+    def _cell(self, result: Result, ratios: list[float], all_times: list[float]) -> Html:
         return self._templates.fill(
             "cell",
             anchor=anchor(result),
@@ -199,9 +216,22 @@ class Page:
             mark=table.MARKS[result.verdict],
             interval=span(result.interval),
             pairs=len(result.pairs),
-            ratio_plot=ratio_strip(result, ratios),
-            time_plot=times_strip(result, all_times, self._floor_ns(result)),
+            ratio_plot=self._ratio_strip(result, ratios),
+            time_plot=self._times_strip(result, all_times),
         )
+
+    def _ratio_strip(self, result: Result, domain: list[float]) -> Html:
+        pairs = group("ours", result.ratios, median=result.ratio, interval=result.interval[:2])
+        label = f"ratios around {times(result.ratio)}"
+        return self._plot(label, STRIP, domain=domain, format="times", groups=[pairs])
+
+    def _times_strip(self, result: Result, domain: list[float]) -> Html:
+        base, ours = zip(*result.pairs, strict=True)
+        groups = [group("base", base, median=result.base_ns), group("ours", ours, row=1, median=result.ours_ns)]
+        floor = self._floor_ns(result)
+        marks = {"floor": floor} if domain[0] <= floor <= domain[1] else {}
+        label = f"{duration(result.base_ns)} and {duration(result.ours_ns)}"
+        return self._plot(label, DOUBLE_STRIP, domain=domain, format="duration", groups=groups, **marks)
 
     def _floor_ns(self, result: Result) -> float:
         """What was measured for this very cell, or else what the machine takes for anything like it."""
@@ -223,12 +253,12 @@ class Page:
         points = self._recorded.of(cell.scenario.key, cell.method, cell.placement)
         if not points:
             return Html("")
-        axis = Axis.around([point.ratio for point in points], 1)
+        ratios = [point.ratio for point in points]
         first, last = points[0], points[-1]
         text = f"{times(first.ratio)} at {first.commit[:8]}, {times(last.ratio)} at {last.commit[:8]}"
         said = f"{len(points)} commits: {text}" if len(points) > 1 else f"one commit: {text.partition(',')[0]}"
-        plot = plots.course(axis, [point.ratio for point in points], HISTORY)
-        return self._templates.fill("history", hint=said, plot=plots.picture(HISTORY, plot, said))
+        plot = self._plot(said, HISTORY, domain=plots.domain(ratios, 1), values=ratios)
+        return self._templates.fill("history", hint=said, plot=plot)
 
     def _facts_list(self) -> Html:
         facts = self._facts
@@ -277,28 +307,3 @@ def place_text(title: str, placement: str, results: Sequence[Result]) -> str:
 def place_ratio(result: Result) -> str:
     doubt = f" ({span(result.interval)})" if result.verdict == "unclear" else ""
     return f"{result.cell.method} {times(result.ratio)}{doubt}"
-
-
-def ratio_strip(result: Result, axis: Axis) -> Html:
-    low, high, _ = result.interval
-    bar = f'<path class="interval" d="M{axis.x(low)} 12H{axis.x(high)}"/>'
-    content = (
-        plots.grid(axis, STRIP, unity=True)
-        + plots.dots(axis, result.ratios, 3, "pairs")
-        + bar
-        + plots.mark(axis, result.ratio, 2, 20)
-    )
-    return plots.picture(STRIP, content, f"ratios around {times(result.ratio)}")
-
-
-def times_strip(result: Result, axis: Axis, floor: float) -> Html:
-    base, ours = zip(*result.pairs, strict=True)
-    content = (
-        plots.grid(axis, DOUBLE_STRIP, unity=False)
-        + plots.dashed(axis, floor, DOUBLE_STRIP)
-        + plots.dots(axis, base, 2, "base")
-        + plots.mark(axis, result.base_ns, 1, 20)
-        + plots.dots(axis, ours, 25, "ours")
-        + plots.mark(axis, result.ours_ns, 24, 20)
-    )
-    return plots.picture(DOUBLE_STRIP, content, f"{duration(result.base_ns)} and {duration(result.ours_ns)}")

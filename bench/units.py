@@ -21,18 +21,6 @@ def duration(nanoseconds: float) -> str:
     return f"{three_digits(nanoseconds)} ns"
 
 
-def round_duration(nanoseconds: float) -> str:
-    """For numbers that are round anyhow."""
-    for unit, size in (("s", 1e9), ("ms", 1e6), ("µs", 1e3)):
-        if nanoseconds >= 0.9995 * size:
-            return f"{nanoseconds / size:g} {unit}"
-    return f"{nanoseconds:g} ns"
-
-
-def round_times(ratio: float) -> str:
-    return f"{ratio:g}x"
-
-
 def times(ratio: float) -> str:
     """How many times faster."""
     return f"{three_digits(ratio)}x"
