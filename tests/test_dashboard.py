@@ -10,15 +10,15 @@ import sys
 from pathlib import Path
 
 import browser
+import made_up
 import pytest
 
 import bench
-from bench import assets, asv, dashboard, databranch, facts, history, track, yardsticks
+from bench import assets, asv, dashboard, databranch, facts, history, plots, track, yardsticks
 from bench.databranch import BranchError, DataBranch
 from bench.plan import cells
 from bench.recorded import recorded as read_back
 from bench.report import write_page
-from bench.results import Measured, Result
 
 ROOT = Path(bench.ROOT)
 COMMITS, SLOW, SLOWER = 14, 8, 1.5
@@ -286,25 +286,11 @@ def pages(repository, recorded, tmp_path, monkeypatch):
     monkeypatch.setattr(asv, "FOLDER", repository / "build" / "asv")
     machine = facts.gather(same=True)
     machine.yardsticks = {"swap": 9.0}
-    page = write_page(tmp_path, made_up_results(), machine, ["made up"], read_back(machine, repository))
+    known = read_back(machine, repository)
+    page = write_page(tmp_path, made_up.results(), machine, ["made up"], plots.Library(), known)
     out = tmp_path / "dashboard"
     dashboard.make(repository, out, page)
     return out
-
-
-def made_up_results():
-    """One cell that is faster, one that is slower, one that is too noisy to say."""
-    pairs = {
-        "with_lock": [(150 + i % 3, 50) for i in range(20)],
-        "semaphore": [(50 + i % 3, 80) for i in range(20)],
-        "bounded": [(50.0, 30.0), (50.0, 80.0)] * 10,
-    }
-    results = []
-    for scenario, made_up in pairs.items():
-        (cell,) = cells([f"locks/{scenario}/fork/"])
-        results.append(Result(cell))
-        results[-1].add("ok", "", Measured(made_up, {}, {}))
-    return results
 
 
 def test_history_is_read_back(repository, recorded, commits):
@@ -363,7 +349,7 @@ def test_pages_in_a_browser(pages, commits, tmp_path):
         "index.html#/regressions": f"view.document.body.innerText.includes('{commits[SLOW][:8]}')",
         graph: "painted(view) > 2000",
         "bench/index.html": "view.document.querySelector('a[href=\"../index.html\"]') && "
-        f"view.document.querySelector('#with_lock-fork-one_cpu svg[aria-label^=\"{COMMITS} commits\"]')",
+        f"view.document.querySelector('#with_lock-fork-one_cpu [aria-label^=\"{COMMITS} commits\"]')",
     }
     asked = [{"address": address, "condition": condition} for address, condition in visits.items()]
     found, failed = browser.visit(pages, asked, tmp_path)
