@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the pages need from elsewhere: packages of the npm registry, pinned, verified, kept below build/."""
+"""What our page and asv's need from elsewhere: packages of the npm registry, pinned, verified, kept below build/."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import tarfile
 import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -46,6 +45,7 @@ OF_PAGE = (
         ("dist/plot.umd.min.js", "LICENSE"),
     ),
 )
+
 OF_ASV = (
     Package(
         "jquery",
@@ -96,8 +96,8 @@ class AssetError(Exception):
     """A package cannot be had, or is not what was pinned; the text names it."""
 
 
-def fetch(packages: Sequence[Package], kept: Path = KEPT) -> Path:
-    """The folder with the packages; fetches those that are not there. Blocks on the network then."""
+def fetch(kept: Path = KEPT, packages: tuple[Package, ...] = OF_ASV) -> Path:
+    """The folder with a folder for each package; fetches those that are not there. Blocks on the network then."""
     kept.mkdir(parents=True, exist_ok=True)
     for package in packages:
         if not (kept / package.name / stamp(package)).exists():
@@ -105,7 +105,7 @@ def fetch(packages: Sequence[Package], kept: Path = KEPT) -> Path:
     return kept
 
 
-def cached(packages: Sequence[Package], kept: Path = KEPT) -> bool:
+def cached(kept: Path = KEPT, packages: tuple[Package, ...] = OF_ASV) -> bool:
     """Whether fetch() needs no network."""
     return all((kept / package.name / stamp(package)).exists() for package in packages)
 
@@ -129,15 +129,16 @@ def download(package: Package) -> bytes:
 
 def with_npm(package: Package) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
-        patience = ("--fetch-retries=1", "--fetch-retry-mintimeout=1000")
-        pack = ("npm", "pack", "--silent", "--ignore-scripts", *patience, f"{package.name}@{package.version}")
-        subprocess.run(pack, cwd=folder, capture_output=True, text=True, timeout=SECONDS, check=True)
+        pack = ("npm", "pack", "--silent", "--ignore-scripts", "--fetch-retries=0")
+        wanted = f"{package.name}@{package.version}"
+        subprocess.run((*pack, wanted), cwd=folder, capture_output=True, text=True, timeout=SECONDS, check=True)
         (archive,) = Path(folder).glob("*.tgz")
         return archive.read_bytes()
 
 
 def from_registry(package: Package) -> bytes:
-    address = f"{REGISTRY}/{package.name}/-/{package.name.rpartition('/')[2]}-{package.version}.tgz"
+    file = package.name.rpartition("/")[2]  # without the scope
+    address = f"{REGISTRY}/{package.name}/-/{file}-{package.version}.tgz"
     with urllib.request.urlopen(address, timeout=SECONDS) as answer:
         content: bytes = answer.read()
     return content

@@ -83,9 +83,10 @@ def make(repository: Path, out: Path, page: Path) -> None:
         raise PublishError("nothing is recorded yet: make history RANGE=HEAD^!")
     if out.exists() and any(out.iterdir()) and not (out / "regressions.json").exists():
         raise PublishError(f"{out} has other things in it, which would be lost")
-    vendor = fetch(OF_ASV)
+    vendor = fetch()
     publish(repository, results, out)
-    shutil.copytree(vendor, out / "vendor", ignore=shutil.ignore_patterns(".*"))
+    for package in OF_ASV:
+        shutil.copytree(vendor / package.name, out / "vendor" / package.name, ignore=shutil.ignore_patterns(".*"))
     index = out / "index.html"
     index.write_text(rewritten(index.read_text(), linked=page.exists()))
     if page.exists():

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from . import ROOT, table, yardsticks
+from . import ROOT, plots, table, yardsticks
 from .alone import overhead_ns
 from .facts import Facts, gather
 from .impls import OURS
@@ -87,13 +87,14 @@ def main(arguments: list[str] | None = None) -> int:
         command_line.error(f"there is no mpfast to measure: {problem}")
     hurry = options.quick and not only
     run = Run(hurried(chosen) if hurry else chosen, effort(options), same=options.aa)
+    library = plots.library()  # before anything is measured: it may wait for the network
     facts = gather(options.aa)
     facts.overhead_ns = overhead_ns()
     complete = work(run)
     if complete:  # who has stopped the run wants no more of it
         facts.yardsticks = yardsticks.measure()
     facts.finish()
-    publish(run, facts, options, complete)
+    publish(run, facts, options, complete, library)
     return exit_status(run, complete)
 
 
@@ -118,18 +119,23 @@ def work(run: Run) -> bool:
     return True
 
 
-def publish(run: Run, facts: Facts, options: argparse.Namespace, complete: bool) -> None:
+def publish(
+    run: Run, facts: Facts, options: argparse.Namespace, complete: bool, library: plots.Library
+) -> None:
     results = [run.results[cell.key] for cell in run.cells if cell.key in run.results]
     notes = remarks(run, results, complete)
     if options.quick and not options.only:
         notes.append("a quick run: the start method fork only, and no other packages")
+    if library.missing:
+        notes.append(f"the page has no plots: {library.missing}")
     if options.json:
         write_json(options.json, as_json(results, facts, notes))
     out = sys.stderr if options.json == "-" else sys.stdout
     if out is sys.stdout:
         print(table.render(results, facts.same))
     print(*notes, *table.failures(results), table.summary(results, facts), sep="\n", file=out)
-    print(f"page: {write_page(options.out, results, facts, notes, recorded(facts))}", file=out)
+    page = write_page(options.out, results, facts, notes, library, recorded(facts))
+    print(f"page: {page}", file=out)
 
 
 def remarks(run: Run, results: list[Result], complete: bool) -> list[str]:

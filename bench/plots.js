@@ -1,86 +1,82 @@
 // SPDX-License-Identifier: MIT
-// Draws what the data-plot of an element says, when it comes near the window or changes its width.
+// Draws the page's plots with Observable Plot, each when it comes into view and again when its width changes.
+// What a plot shows is JSON inside it, from plots.py; its height and its colours are the style sheet's.
 "use strict";
-(() => {
-  const lanes = 7; // neighbours do not hide each other
-  const rule = (x, color, dashes) => Plot.ruleX([x], {stroke: color, strokeDasharray: dashes});
-  const number = d3.format(".3~r");
-  const units = {
-    x: value => number(value) + "x",
-    ns: value => {
-      const [size, name] = [[1e9, "s"], [1e6, "ms"], [1e3, "µs"], [1, "ns"]].find(([size]) => value >= size) || [1, "ns"];
-      return `${number(value / size)} ${name}`;
+{
+  const ROW = 22, LANES = 7, APART = 44; // pixels from row to row, lanes of dots in a row, pixels between two labels
+  const UNITS = [[1e9, "s"], [1e6, "ms"], [1e3, "µs"], [0, "ns"]];
+  const FORMATS = {
+    times: ratio => `${+ratio.toPrecision(3)}x`,
+    duration: ns => {
+      const [size, unit] = UNITS.find(([size]) => ns >= 0.9995 * size);
+      return `${+(ns / (size || 1)).toPrecision(3)} ${unit}`;
     },
   };
+  const color = name => `var(--${name})`;
+  const unity = {stroke: color("soft"), strokeDasharray: "3 3"};
 
-  function row({color, values, median, interval}, y) {
-    const marks = [Plot.dot(values, {
-      x: value => value, y: (_, i) => y + 0.25 + (i * 3 % lanes) / lanes / 2, r: 2, fillOpacity: 0.6,
-      fill: {value: (_, i) => `var(--${typeof color === "string" ? color : color[i]})`, scale: null},
-    })];
-    if (interval?.length === 2)
-      marks.push(Plot.ruleY([interval], {y: () => y + 0.5, x1: d => d[0], x2: d => d[1], stroke: "var(--ink)", strokeWidth: 2}));
-    if (median)
-      marks.push(Plot.ruleX([median], {y1: () => y + 0.08, y2: () => y + 0.92, stroke: "var(--ink)", strokeWidth: 2}));
-    return marks;
+  // The library's ticks that a label has room for: powers of ten first, then those of coarse steps.
+  function ticks(domain, width) {
+    const scale = d3.scaleLog(domain, [0, width]), chosen = [];
+    const powers = scale.ticks().filter(tick => Number.isInteger(Math.log10(tick)));
+    for (const tick of [...powers, ...scale.ticks(4), ...scale.ticks()])
+      if (chosen.every(other => Math.abs(scale(other) - scale(tick)) >= APART)) chosen.push(tick);
+    return chosen;
   }
 
-  const kinds = {
-    strip: ({domain, rows, unity, floor}) => ({
-      x: {type: "log", domain, clamp: true, axis: null},
-      y: {domain: [rows.length, 0], axis: null},
-      marks: [
-        Plot.gridX({ticks: apart(domain), stroke: "var(--rule)", strokeOpacity: 1}),
-        unity && rule(unity, "var(--soft)", "3 3"),
-        floor && rule(floor, "var(--ink)", "2 3"),
-        ...rows.flatMap(row),
-      ],
-    }),
-    ticks: ({domain, unit}) => ({
-      x: {type: "log", domain, axis: null},
-      marks: [Plot.axisX(apart(domain), {tickSize: 0, tickFormat: units[unit], fill: "var(--soft)"})],
-      marginBottom: 17,
-    }),
-    course: ({domain, values}) => ({
-      x: {domain: [0, Math.max(1, values.length - 1)], axis: null},
+  // Dots in lanes, so that neighbours do not hide each other; above them their median, and the interval around it.
+  function distribution({name, values, row = 0, median, interval}) {
+    const top = ROW * row, lane = (_, index) => top + 3 + 3 * ((index * 3) % LANES);
+    return [
+      Plot.dot(values, {x: value => value, y: lane, r: 2, fill: color(name), stroke: "none"}),
+      interval && Plot.ruleY([interval], {x1: "0", x2: "1", y: top + 12, stroke: color("ink"), strokeWidth: 2}),
+      median && Plot.ruleX([median], {y1: top + 2, y2: top + 22, stroke: color("median"), strokeWidth: 2}),
+    ];
+  }
+
+  function strip({domain, format, groups, floor}, width, height) {
+    const shown = ticks(domain, width);
+    return {
+      x: {type: "log", domain, range: [0, width], clamp: true, axis: null},
+      y: {domain: [0, height], range: [0, height], axis: null},
+      marks: groups ? [
+        Plot.ruleX(shown, {stroke: color("rule")}),
+        Plot.ruleX(format === "times" ? [1] : [], unity),
+        Plot.ruleX(floor ? [floor] : [], {stroke: color("ink"), strokeDasharray: "2 3"}),
+        groups.map(distribution),
+      ] : [Plot.axisX(shown, {anchor: "top", text: FORMATS[format], tickSize: 0, dy: 14})],
+    };
+  }
+
+  // Values that follow each other, the last one marked.
+  function course({domain, values}) {
+    const last = values.length - 1;
+    return {
+      x: {domain: [0, Math.max(1, last)], axis: null},
       y: {type: "log", domain, clamp: true, axis: null},
       marks: [
-        Plot.lineY(values, {x: (_, i) => i, y: value => value, stroke: "var(--ours)"}),
-        Plot.dot(values.slice(-1), {x: values.length - 1, y: value => value, r: 2.5, fill: "var(--ours)"}),
+        Plot.ruleY([1], unity),
+        Plot.lineY(values, {stroke: color("ours")}),
+        Plot.dot(values.slice(-1), {x: [last], y: value => value, r: 2.5, fill: color("ours"), stroke: "none"}),
       ],
-    }),
-  };
-
-  // Round numbers, the roundest first, so far apart that their labels do not touch.
-  function apart(domain) {
-    const place = d3.scaleLog(domain, [0, 1]);
-    const digits = value => (+value.toPrecision(6)).toExponential().replace(/\.|e.*/g, "");
-    const roundness = value => 3 * digits(value).length - (digits(value) === "1") - /[125]$/.test(digits(value));
-    return place.ticks(12).sort((a, b) => roundness(a) - roundness(b)).reduce((kept, value) =>
-      kept.every(other => Math.abs(place(other) - place(value)) > 0.15) ? [...kept, value] : kept, []);
+    };
   }
 
-  function draw(element) {
-    const {kind, height, ...data} = JSON.parse(element.dataset.plot);
-    const made = Plot.plot({
-      width: element.clientWidth, height, margin: 0, style: {background: "none", overflow: "visible"}, ...kinds[kind](data),
-    });
-    made.setAttribute("aria-hidden", "true");
-    element.replaceChildren(made);
+  function draw(place, {width, height}) {
+    if (!width) return; // not shown at all
+    const data = JSON.parse(place.querySelector("script").textContent);
+    const options = data.values ? course(data) : strip(data, width, height);
+    place.querySelector("svg")?.remove();
+    place.append(Plot.plot({width, height, margin: 0, ...options}));
   }
 
-  const drawn = new Map();
-  const sizes = new ResizeObserver(entries => entries.forEach(({target}) => {
-    if (target.clientWidth && drawn.get(target) !== target.clientWidth) {
-      drawn.set(target, target.clientWidth);
-      draw(target);
-    }
-  }));
-  const near = new IntersectionObserver(entries => entries.filter(entry => entry.isIntersecting).forEach(({target}) => {
-    near.unobserve(target);
-    sizes.observe(target);
-  }), {rootMargin: "600px"});
-  const all = [...document.querySelectorAll("[data-plot]")];
-  all.forEach(element => near.observe(element));
-  addEventListener("beforeprint", () => all.forEach(draw));
-})();
+  const sizes = new ResizeObserver(changes => changes.forEach(change => draw(change.target, change.contentRect)));
+  const views = new IntersectionObserver(changes => changes.filter(change => change.isIntersecting).forEach(change => {
+    views.unobserve(change.target);
+    sizes.observe(change.target);
+  }), {rootMargin: "300px"});
+  const places = document.querySelectorAll(".picture");
+  document.documentElement.classList.add("drawing");
+  places.forEach(place => views.observe(place));
+  addEventListener("beforeprint", () => places.forEach(place => draw(place, place.getBoundingClientRect())));
+}

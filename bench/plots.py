@@ -1,92 +1,68 @@
 # SPDX-License-Identifier: MIT
-"""What the plots of the page show, as data beside it; plots.js draws that with Observable Plot."""
+"""What the page's plots show, as JSON; plots.js draws them in the browser with Observable Plot. The page has both."""
 
 from __future__ import annotations
 
-import html
 import json
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from . import assets
-from .stats import Interval
 from .templates import Html, joined
 
-SCRIPT = Path(__file__).with_name("plots.js")
-LIBRARY = ("d3/dist/d3.min.js", "@observablehq/plot/dist/plot.umd.min.js")
-MOST_DOTS = 120
-STRIP, DOUBLE_STRIP, HISTORY, TICKS = 24, 46, 30, 18  # heights
+DRAWING = Path(__file__).with_name("plots.js")
+MOST_VALUES = 120  # of one distribution: more dots would only hide each other
 
 
-@dataclass(frozen=True)
-class Axis:
-    """A logarithmic axis from low to high; what lies outside is drawn at its ends."""
+class Library(NamedTuple):
+    """The scripts that draw, or why there are none."""
 
-    low: float
-    high: float
-
-    @classmethod
-    def around(cls, values: Sequence[float], *always: float) -> Axis:
-        """Wide enough for all but a hundredth of the values at either end."""
-        ordered = sorted(values)
-        cut = len(ordered) // 100
-        shown = [*ordered[cut : len(ordered) - cut], *always]
-        low, high = min(shown), max(shown)
-        margin = max((high / low) ** 0.04, 1.02)
-        return cls(low / margin, high * margin)
-
-    def has(self, value: float) -> bool:
-        return self.low <= value <= self.high
+    scripts: Html = Html("")
+    missing: str = "its scripts are missing"
 
 
-def dots(
-    color: str | Sequence[str], values: Sequence[float], median: float | None = None, interval: Interval | None = None
-) -> dict[str, Any]:
-    """One row of a strip: values, and marks in it. A color, of all or of each, is a variable of the page's style."""
-    colors = [color] * len(values) if isinstance(color, str) else color
-    shown = sorted(zip(values, colors, strict=True))[:: len(values) // MOST_DOTS + 1]
-    row: dict[str, Any] = {"values": short([value for value, _ in shown])}
-    row["color"] = color if isinstance(color, str) else [of_it for _, of_it in shown]
-    if median is not None:
-        row["median"] = median
-    if interval is not None:
-        row["interval"] = [end for end in interval[:2] if math.isfinite(end)]
-    return row
+def library(kept: Path = assets.KEPT) -> Library:
+    """Blocks on the network if the packages are not there yet."""
+    try:
+        folder = assets.fetch(kept, assets.OF_PAGE)
+        texts = [packed(folder / package.name, package) for package in assets.OF_PAGE]
+    except (assets.AssetError, OSError) as error:
+        return Library(missing=str(error))
+    texts.append(DRAWING.read_text(encoding="utf-8"))
+    return Library(joined(f"<script>\n{text}</script>\n" for text in texts), "")
 
 
-def strip(label: str, axis: Axis, rows: Sequence[dict[str, Any]], **lines: float) -> Html:
-    """Rows of dots; lines are `unity` and `floor`, which is left out where it would be beyond an end."""
-    seen = {name: x for name, x in lines.items() if axis.has(x)}
-    height = STRIP if len(rows) == 1 else DOUBLE_STRIP
-    return _element(label, height, kind="strip", domain=short([axis.low, axis.high]), rows=list(rows), **seen)
+def packed(folder: Path, package: assets.Package) -> str:
+    """Its licence, which is to go with every copy, and its script."""
+    script, licence = ((folder / name).read_text(encoding="utf-8") for name in package.wanted)
+    return f"/*\n{licence}*/\n{script}".replace("</script", "<\\/script")
 
 
-def ticks(axis: Axis, unit: str) -> Html:
-    """The numbers of an axis; unit is "x" or "ns"."""
-    return _element("", TICKS, kind="ticks", domain=short([axis.low, axis.high]), unit=unit)
+def domain(values: Sequence[float], *always: float) -> list[float]:
+    """The ends of a logarithmic axis: wide enough for all but a hundredth of the values at either end."""
+    ordered = sorted(values)
+    cut = len(ordered) // 100
+    shown = [*ordered[cut : len(ordered) - cut], *always]
+    low, high = min(shown), max(shown)
+    margin = max((high / low) ** 0.04, 1.02)
+    return [low / margin, high * margin]
 
 
-def course(label: str, values: Sequence[float]) -> Html:
-    """A line through values that follow each other, the last one marked; the axis is upright."""
-    axis = Axis.around(values, 1)
-    return _element(label, HISTORY, kind="course", domain=short([axis.low, axis.high]), values=short(values))
+def group(name: str, values: Sequence[float], **marks: Any) -> dict[str, Any]:
+    """One distribution of a strip, in the colour of that name. Its marks: row, median, interval."""
+    return {"name": name, "values": sorted(values)[:: len(values) // MOST_VALUES + 1], **marks}
 
 
-def short(values: Sequence[float]) -> list[float]:
-    return [float(f"{value:.4g}") for value in values]
+def encoded(data: Any) -> Html:
+    """For a script element, where nothing but an end tag could go wrong."""
+    return Html(json.dumps(rounded(data), separators=(",", ":")).replace("<", "\\u003c"))
 
 
-def _element(label: str, height: int, **data: Any) -> Html:
-    said = f'role="img" aria-label="{html.escape(label)}"' if label else 'aria-hidden="true"'
-    text = html.escape(json.dumps({"height": height, **data}, separators=(",", ":")))
-    return Html(f'<div class="drawn" {said} style="height:{height}px" data-plot="{text}"></div>')
-
-
-def scripts() -> Html:
-    """The library, and what uses it, as elements of the page. AssetError: it cannot be had."""
-    folder = assets.fetch(assets.OF_PAGE)
-    texts = [(folder / name).read_text() for name in LIBRARY] + [SCRIPT.read_text()]
-    return joined(f"<script>{text}</script>\n" for text in texts)
+def rounded(data: Any) -> Any:
+    """To more digits than there are pixels."""
+    if isinstance(data, dict):
+        return {key: rounded(value) for key, value in data.items()}
+    if isinstance(data, (list, tuple)):
+        return [rounded(value) for value in data]
+    return float(f"{data:.4g}") if isinstance(data, float) else data

@@ -9,12 +9,11 @@ from pathlib import Path
 from statistics import median
 
 from . import plots, table, yardsticks
-from .assets import AssetError
 from .facts import Facts
 from .impls import OURS, START_METHODS, label
 from .overview import anchor, headline, payload_map, shade
 from .placement import PLACEMENTS
-from .plots import Axis
+from .plots import Library, group
 from .recorded import Recorded
 from .results import ALIKE, Result
 from .scenario import Scenario
@@ -22,6 +21,7 @@ from .templates import Html, Templates, joined
 from .units import PLACEMENT_NAMES, duration, span, three_digits, times
 
 TEMPLATE = Path(__file__).with_name("report.html.in")
+STRIP, DOUBLE_STRIP, HISTORY, AXIS = 24, 46, 30, 20  # heights
 
 
 def write_page(
@@ -29,28 +29,31 @@ def write_page(
     results: Sequence[Result],
     facts: Facts,
     notes: Sequence[str],
+    library: Library,
     recorded: Recorded | None = None,
 ) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     page = folder / "index.html"
-    try:
-        scripts = plots.scripts()
-    except AssetError as error:
-        scripts, notes = Html(""), [*notes, f"This page has its numbers, but no plots. {error}"]
-    page.write_text(Page(results, facts, notes, recorded or Recorded()).render(scripts))
+    text = Page(results, facts, notes, library, recorded or Recorded()).render()
+    page.write_text(text, encoding="utf-8")
     return page
 
 
 class Page:
     def __init__(
-        self, results: Sequence[Result], facts: Facts, notes: Sequence[str], recorded: Recorded
+        self,
+        results: Sequence[Result],
+        facts: Facts,
+        notes: Sequence[str],
+        library: Library,
+        recorded: Recorded,
     ) -> None:
         self._results, self._facts, self._notes = results, facts, notes
-        self._recorded = recorded
+        self._library, self._recorded = library, recorded
         self._measured = [result for result in results if result.status == "ok"]
         self._templates = Templates(TEMPLATE)
 
-    def render(self, scripts: Html) -> str:
+    def render(self) -> str:
         facts = self._facts
         return self._templates.fill(
             "page",
@@ -71,8 +74,14 @@ class Page:
             heat=self._heat(),
             scenarios=joined(self._scenario(list(results)) for _, results in by_scenario(self._results)),
             facts=self._facts_list(),
-            scripts=scripts,
+            scripts=self._library.scripts,
         )
+
+    def _plot(self, label: str, height: int, **data: object) -> Html:
+        """A place for a plot, with what it shows; the text in it stays if nothing draws there."""
+        instead = "no plot: see the note at the top" if self._library.missing else "no plot: it needs JavaScript"
+        shown = plots.encoded(data)
+        return self._templates.fill("plot", label=label, height=height, data=shown, instead=instead)
 
     # The top: five seconds
 
@@ -94,23 +103,28 @@ class Page:
         """One line a primitive: the middle one of its cells, and where all of them lie."""
         if not self._measured:
             return Html("")
-        axis = Axis.around([result.ratio for result in self._measured], 1)
+        domain = plots.domain([result.ratio for result in self._measured], 1)
         names = list(dict.fromkeys(result.cell.scenario.primitive for result in self._measured))
-        lines = joined(self._primitive(name, axis) for name in names)
-        return joined([lines, self._templates.fill("primitive_axis", ticks=plots.ticks(axis, "x"))])
+        lines = joined(self._primitive(name, domain) for name in names)
+        axis = self._plot("times faster", AXIS, domain=domain, format="times")
+        return joined([lines, self._templates.fill("primitive_axis", plot=axis)])
 
-    def _primitive(self, name: str, axis: Axis) -> Html:
+    def _primitive(self, name: str, domain: list[float]) -> Html:
         of_it = [result for result in self._measured if result.cell.scenario.primitive == name]
         ratios = [result.ratio for result in of_it]
-        verdicts = ["same" if result.verdict == "unclear" else result.verdict for result in of_it]
+        verdicts = ("faster", "same", "unclear", "slower")  # the last ones are seen best
+        groups = [group(verdict, [r.ratio for r in of_it if r.verdict == verdict]) for verdict in verdicts]
         lowest, highest = times(min(ratios)), times(max(ratios))
+        plot = self._plot(
+            f"{name}: {lowest} to {highest}", STRIP, domain=domain, format="times", groups=groups
+        )
         return self._templates.fill(
             "primitive",
             name=name,
             middle=times(median(ratios)),
             side="slower" if median(ratios) < 1 - ALIKE else "",
             range=lowest if lowest == highest else f"{lowest} to {highest}",
-            plot=plots.strip(f"{name}: {lowest} to {highest}", axis, [plots.dots(verdicts, ratios)], unity=1),
+            plot=plot,
         )
 
     def _places(self, verdict: str, otherwise: str) -> Html:
@@ -173,8 +187,8 @@ class Page:
         measured = [result for result in results if result.status == "ok"]
         if not measured:
             return Html("")
-        ratios = Axis.around([ratio for result in measured for ratio in result.ratios], 1)
-        all_times = Axis.around([time for result in measured for pair in result.pairs for time in pair])
+        ratios = plots.domain([ratio for result in measured for ratio in result.ratios], 1)
+        all_times = plots.domain([time for result in measured for pair in result.pairs for time in pair])
         return self._templates.fill(
             "scenario",
             key=scenario.key,
@@ -182,11 +196,11 @@ class Page:
             operation=scenario.operation,
             ours=label(OURS, self._facts.same),
             rows=joined(self._cell(result, ratios, all_times) for result in measured),
-            ratio_ticks=plots.ticks(ratios, "x"),
-            time_ticks=plots.ticks(all_times, "ns"),
+            ratio_axis=self._plot("times faster", AXIS, domain=ratios, format="times"),
+            time_axis=self._plot("time of one operation", AXIS, domain=all_times, format="duration"),
         )
 
-    def _cell(self, result: Result, ratios: Axis, all_times: Axis) -> Html:
+    def _cell(self, result: Result, ratios: list[float], all_times: list[float]) -> Html:
         return self._templates.fill(
             "cell",
             anchor=anchor(result),
@@ -202,9 +216,22 @@ class Page:
             mark=table.MARKS[result.verdict],
             interval=span(result.interval),
             pairs=len(result.pairs),
-            ratio_plot=ratio_strip(result, ratios),
-            time_plot=times_strip(result, all_times, self._floor_ns(result)),
+            ratio_plot=self._ratio_strip(result, ratios),
+            time_plot=self._times_strip(result, all_times),
         )
+
+    def _ratio_strip(self, result: Result, domain: list[float]) -> Html:
+        pairs = group("ours", result.ratios, median=result.ratio, interval=result.interval[:2])
+        label = f"ratios around {times(result.ratio)}"
+        return self._plot(label, STRIP, domain=domain, format="times", groups=[pairs])
+
+    def _times_strip(self, result: Result, domain: list[float]) -> Html:
+        base, ours = zip(*result.pairs, strict=True)
+        groups = [group("base", base, median=result.base_ns), group("ours", ours, row=1, median=result.ours_ns)]
+        floor = self._floor_ns(result)
+        marks = {"floor": floor} if domain[0] <= floor <= domain[1] else {}
+        label = f"{duration(result.base_ns)} and {duration(result.ours_ns)}"
+        return self._plot(label, DOUBLE_STRIP, domain=domain, format="duration", groups=groups, **marks)
 
     def _floor_ns(self, result: Result) -> float:
         """What was measured for this very cell, or else what the machine takes for anything like it."""
@@ -226,12 +253,12 @@ class Page:
         points = self._recorded.of(cell.scenario.key, cell.method, cell.placement)
         if not points:
             return Html("")
+        ratios = [point.ratio for point in points]
         first, last = points[0], points[-1]
         text = f"{times(first.ratio)} at {first.commit[:8]}, {times(last.ratio)} at {last.commit[:8]}"
         said = f"{len(points)} commits: {text}" if len(points) > 1 else f"one commit: {text.partition(',')[0]}"
-        return self._templates.fill(
-            "history", hint=said, plot=plots.course(said, [point.ratio for point in points])
-        )
+        plot = self._plot(said, HISTORY, domain=plots.domain(ratios, 1), values=ratios)
+        return self._templates.fill("history", hint=said, plot=plot)
 
     def _facts_list(self) -> Html:
         facts = self._facts
@@ -280,15 +307,3 @@ def place_text(title: str, placement: str, results: Sequence[Result]) -> str:
 def place_ratio(result: Result) -> str:
     doubt = f" ({span(result.interval)})" if result.verdict == "unclear" else ""
     return f"{result.cell.method} {times(result.ratio)}{doubt}"
-
-
-def ratio_strip(result: Result, axis: Axis) -> Html:
-    row = plots.dots("ours", result.ratios, result.ratio, result.interval)
-    return plots.strip(f"ratios around {times(result.ratio)}", axis, [row], unity=1)
-
-
-def times_strip(result: Result, axis: Axis, floor: float) -> Html:
-    base, ours = zip(*result.pairs, strict=True)
-    rows = [plots.dots("base", base, result.base_ns), plots.dots("ours", ours, result.ours_ns)]
-    said = f"{duration(result.base_ns)} and {duration(result.ours_ns)}"
-    return plots.strip(said, axis, rows, floor=floor)

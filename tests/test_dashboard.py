@@ -10,15 +10,15 @@ import sys
 from pathlib import Path
 
 import browser
+import made_up
 import pytest
 
 import bench
-from bench import assets, asv, dashboard, databranch, facts, history, track, yardsticks
+from bench import assets, asv, dashboard, databranch, facts, history, plots, track, yardsticks
 from bench.databranch import BranchError, DataBranch
 from bench.plan import cells
 from bench.recorded import recorded as read_back
 from bench.report import write_page
-from bench.results import Measured, Result
 
 ROOT = Path(bench.ROOT)
 COMMITS, SLOW, SLOWER = 14, 8, 1.5
@@ -259,15 +259,15 @@ def test_range_is_oldest_first_and_can_be_thinned(repository, commits):
 def test_asset_that_is_not_what_was_pinned_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(assets, "download", lambda package: b"something else")
     with pytest.raises(assets.AssetError, match=r"jquery 3.3.1 has sha512 .* is pinned"):
-        assets.fetch(assets.OF_ASV, tmp_path)
-    assert not assets.cached(assets.OF_ASV, tmp_path)
+        assets.fetch(tmp_path)
+    assert not assets.cached(tmp_path)
 
 
 def test_without_network_the_message_says_what_is_missing(tmp_path, monkeypatch):
     monkeypatch.setattr(assets.shutil, "which", lambda name: None)
     monkeypatch.setattr(assets, "REGISTRY", "http://127.0.0.1:9")  # nobody listens
     with pytest.raises(assets.AssetError, match=r"jquery 3.3.1 cannot be fetched from the npm registry: .*refused"):
-        assets.fetch(assets.OF_ASV, tmp_path)
+        assets.fetch(tmp_path)
 
 
 def test_dashboard_of_nothing_says_so(repository, commits, tmp_path, capsys):
@@ -281,30 +281,16 @@ def pages(repository, recorded, tmp_path, monkeypatch):
     """A dashboard of the made-up history, with a page beside it."""
     if not Path(asv.command()).exists():
         pytest.skip("asv is not installed: make asv")
-    if not assets.cached(assets.OF_ASV):
+    if not assets.cached():
         pytest.skip("asv's assets are not there: make dashboard fetches them")
     monkeypatch.setattr(asv, "FOLDER", repository / "build" / "asv")
     machine = facts.gather(same=True)
     machine.yardsticks = {"swap": 9.0}
-    page = write_page(tmp_path, made_up_results(), machine, ["made up"], read_back(machine, repository))
+    known = read_back(machine, repository)
+    page = write_page(tmp_path, made_up.results(), machine, ["made up"], plots.Library(), known)
     out = tmp_path / "dashboard"
     dashboard.make(repository, out, page)
     return out
-
-
-def made_up_results():
-    """One cell that is faster, one that is slower, one that is too noisy to say."""
-    pairs = {
-        "with_lock": [(150 + i % 3, 50) for i in range(20)],
-        "semaphore": [(50 + i % 3, 80) for i in range(20)],
-        "bounded": [(50.0, 30.0), (50.0, 80.0)] * 10,
-    }
-    results = []
-    for scenario, made_up in pairs.items():
-        (cell,) = cells([f"locks/{scenario}/fork/"])
-        results.append(Result(cell))
-        results[-1].add("ok", "", Measured(made_up, {}, {}))
-    return results
 
 
 def test_history_is_read_back(repository, recorded, commits):
