@@ -8,6 +8,7 @@ cdef class Child:
     cdef readonly int pid
     cdef public object returncode  # None until it is known
     cdef int pidfd                 # -1: closed
+    cdef uint64_t mark             # its file's: what has its number later is not ours to close
     cdef int data                  # a memory file for the child, as long as the launch lasts; -1: none
     cdef bint ours                 # a child of this process, which reaps it
     cdef readonly uint64_t token   # in its server's status table; 0: the kernel tells
@@ -15,6 +16,7 @@ cdef class Child:
     cdef object __weakref__
 
     cdef void adopt(self, object process_obj, int pid, int pidfd, bint ours) noexcept
+    cdef void close_pidfd(self) noexcept
     cpdef _drop_data(self)
     cdef int collect(self, bint block) except -1
     cdef int collect_elsewhere(self, bint block) except -1

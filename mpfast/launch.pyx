@@ -12,6 +12,7 @@ from libc.errno cimport EBADF, ECHILD, EINTR, EINVAL, EMFILE, ESRCH, errno as c_
 from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free
 from mpfast.core.child cimport *
+from mpfast.core.handoff cimport handoff_mark
 from mpfast.core.clock cimport MILLISECOND, NEVER, SECOND, clock_deadline, clock_now
 from mpfast.life cimport flush_streams, live
 
@@ -120,12 +121,18 @@ cdef class Child:
     def __dealloc__(self):
         if self.data >= 0:
             c_close(self.data)
-        if self.pidfd >= 0:
-            c_close(self.pidfd)
+        self.close_pidfd()
+
+    cdef void close_pidfd(self) noexcept:
+        cdef int fd = self.pidfd
+        self.pidfd = -1
+        if fd >= 0 and handoff_mark(fd) == self.mark:  # else the program has closed it behind our back
+            c_close(fd)
 
     cdef void adopt(self, object process_obj, int pid, int pidfd, bint ours) noexcept:
         self.pid = pid
         self.pidfd = pidfd
+        self.mark = handoff_mark(pidfd)
         self.ours = ours
         if process_obj is not None:
             PyObject_GenericSetAttr(process_obj, "_popen", self)
@@ -353,10 +360,7 @@ cdef class Child:
 
     def close(self):
         """Gives the sentinel back."""
-        cdef int fd = self.pidfd
-        self.pidfd = -1
-        if fd >= 0:
-            c_close(fd)
+        self.close_pidfd()
 
 
 cdef class ForkPopen(Child):

@@ -165,6 +165,7 @@ def rehearse(process_obj, int parent_sentinel):
     """
     global rehearsing
     before = _process._current_process, _process._parent_process, _process._children, _process._process_counter
+    method = _context._default_context._actual_context
     rehearsing = True
     try:
         process_obj._bootstrap(parent_sentinel=parent_sentinel)
@@ -172,3 +173,4 @@ def rehearse(process_obj, int parent_sentinel):
         rehearsing = False
         (_process._current_process, _process._parent_process,
          _process._children, _process._process_counter) = before
+        _context._default_context._actual_context = method

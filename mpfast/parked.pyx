@@ -202,11 +202,13 @@ cdef class Parked:
         """Hands the last one the process: True, or it has died."""
         cdef int rc = -EBADF, pid, pidfd, sock
         cdef uint64_t mark, sock_mark, token
+        cdef bint bad = False
         pid, pidfd, mark, sock, sock_mark, token = self.waiting.pop()
         if handoff_mark(pidfd) == mark and handoff_mark(sock) == sock_mark:
             rc = -EPIPE
             if self.table is None or self.table.want(token):
                 rc = handoff_send(sock, part, 1, fds, n, 0)
+                bad = rc == -EBADF and handoff_mark(sock) == sock_mark  # one of those that the process is to have
         close_ours(sock, sock_mark)
         if rc == 0:
             child.token, child.source = token, self.source
@@ -215,6 +217,6 @@ cdef class Parked:
         if self.table is not None:
             self.table.drop(token)
         close_ours(pidfd, mark)
-        if rc not in (-EPIPE, -ECONNRESET, -ECONNREFUSED, -EBADF):
+        if bad or rc not in (-EPIPE, -ECONNRESET, -ECONNREFUSED, -EBADF):
             raise OSError(-rc, os.strerror(-rc))
         return False
