@@ -14,7 +14,6 @@
 
 #define SPIN_FAILURES 2 /* in a row, then SPIN_SKIP waits go to sleep at once */
 #define SPIN_SKIP 32
-#define SPIN_SHARED (3 * MICROSECOND)
 #define YIELD_FAILURES 11u
 #define YIELD_LONG (100 * MICROSECOND)
 
@@ -94,17 +93,6 @@ static inline bool spin_owner_elsewhere(const struct family *f, uint32_t owner)
     return noted != 0 && mark_elsewhere((uint32_t)(noted - 1), thread_cpu());
 }
 
-/* The budget is spent, or others want this CPU: threads of our own process, say, without which there will be no peer's
- * answer. A yield that nobody uses takes a fraction of SPIN_SHARED. */
-static inline bool spin_over(int64_t end)
-{
-    int64_t before = clock_now();
-    if (before >= end)
-        return true;
-    sched_yield();
-    return clock_now() - before > SPIN_SHARED;
-}
-
 /* Watches until ready(what), or until the budget is spent. The caller has checked that a peer runs elsewhere. True is
  * advice as well: the caller looks again, with the memory order that it needs. */
 static inline bool spin_until(bool (*ready)(const void *), const void *what, struct spin_history *h, shared64 *lease,
@@ -118,7 +106,7 @@ static inline bool spin_until(bool (*ready)(const void *), const void *what, str
     int turn = 0;
     while (!(success = ready(what))) {
         cpu_relax();
-        if (++turn % 16 == 0 && spin_over(end))
+        if (++turn % 16 == 0 && clock_now() >= end)
             break;
     }
     store_relaxed(lease, 0);
