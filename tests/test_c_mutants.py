@@ -99,10 +99,13 @@ QUEUE = [
     ("queue_faults_memory", "queue_memory", "if (!trimmed)\n            queue_trim(q);", ""),
     ("queue_faults_memory", "queue", "putting && load_relaxed(&q->header->shutdown)", "0"),
 ]
-BELL = [  # who rings late
+BELL = [  # who rings late, or by another descriptor
     ("queue_races", "queue_bell", "bell_calm(q);\n    queue_silence", "queue_silence"),
     ("queue_races", "queue_bell", "|| !queue_empty(q); /* pairs", "|| true; /* pairs"),
     ("queue_races", "queue_bell", "load_seq(&q->header->ringing) == 0 &&", ""),
+    ("queue", "queue_ring", "r->inode == inode && pipe_is(r->fd, inode)", "r->inode == inode"),
+    ("queue", "queue_ring", "if (pipe_is(r->fd, r->inode))", "if (0)"),
+    ("queue", "queue_ring", "return rc != -EMFILE && ", "return "),
 ]
 TABLE = [  # of participants and slots, and what only a kill shows
     ("family", "family", "return (seals & FAMILY_SEALS) == FAMILY_SEALS ? 0 : -EPERM;", "return 0;"),

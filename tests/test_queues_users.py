@@ -70,7 +70,7 @@ class TestWait:
         """Also when the one before was taken without waiting for it, and so recv() does not block."""
         q, rounds = make(), 1000
         child = start(q)
-        child.begin(queuers.put_when_empty, q, rounds)
+        child.send(queuers.put_when_empty, q, rounds)
         got = []
         while len(got) < rounds:
             if wait([q._reader], PATIENCE if len(got) % 2 else 0):

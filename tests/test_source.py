@@ -19,7 +19,7 @@ CORE = [
     *("lock", "rlock", "semaphore", "bounded", "event", "condition", "barrier"),
     *("eventcount", "queue_layout", "queue_map", "queue_page", "queue_put", "queue_take", "queue_block", "queue_trim"),
     *("queue_memory", "queue_hold", "queue_reap"),
-    *("handle", "reap", "membership", "fork", "queue_bell", "queue"),
+    *("handle", "reap", "membership", "fork", "queue_ring", "queue_bell", "queue"),
     *("hugemem", "framing", "turn", "wire", "child", "handoff", "status"),
 ]
 

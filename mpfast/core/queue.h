@@ -57,6 +57,7 @@ static inline void queue_close(struct queue *q)
     *link = q->next;
     bell_close(q);
     pthread_mutex_unlock(&f->mutex);
+    ringers_close(q);
     view_close(q);
     free(q);
 }

@@ -2,9 +2,8 @@
 /* A descriptor that becomes readable when somebody puts an item, or makes room: for event loops, which cannot wait on a
  * futex.
  *
- * It is a pipe of the process that watches, which nobody else has open: whoever rings finds it by the watcher's pid, makes
- * sure by the inode's number that it is that pipe, writes a byte and closes it again. So a queue that nobody watches
- * costs no descriptor anywhere.
+ * It is a pipe of the process that watches, made when it begins to; whoever changes the queue finds it (queue_ring.h). So
+ * a queue that nobody watches costs no descriptor anywhere.
  *
  * `armed` is odd while somebody wants to be told. A watcher arms, then looks once more at the queue; whoever changes the
  * queue looks at `armed` afterwards. The ringer disarms only what it has seen, so that who arms meanwhile is told, too.
@@ -16,43 +15,11 @@
 #ifndef MPFAST_QUEUE_BELL_H
 #define MPFAST_QUEUE_BELL_H
 
-#include "participant.h"
+#include "queue_ring.h"
 #include "queue_take.h"
 
 enum bell_end { BELL_ITEMS, BELL_SPACE };
 enum { BELL_PATIENCE = 100 * 1000 * 1000 }; /* ns; ringing takes some 20,000 */
-
-/* A descriptor of another process's pipe, or -1. */
-static inline int watcher_open(pid_t pid, uint32_t fd, uint64_t inode)
-{
-    char path[48];
-    struct stat st;
-    snprintf(path, sizeof path, "/proc/%d/fd/%u", (int)pid, fd);
-    int found = open(path, O_PATH | O_CLOEXEC);
-    if (found < 0)
-        return -1;
-    int pipe = -1;
-    if (fstat(found, &st) == 0 && S_ISFIFO(st.st_mode) && (uint64_t)st.st_ino == inode) {
-        snprintf(path, sizeof path, "/proc/self/fd/%d", found);
-        pipe = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC); /* as a reader, too, it gets no SIGPIPE */
-    }
-    close(found);
-    return pipe;
-}
-
-static inline void watcher_ring(const struct family *f, const struct watcher *w)
-{
-    uint32_t identity = load_acquire(&w->identity); /* pairs with watcher_take */
-    uint64_t inode = load_acquire(&w->inode);       /* pairs with watcher_take */
-    if (identity == 0 || inode == 0 || identity_index(identity) >= FAMILY_PARTICIPANTS)
-        return;
-    pid_t pid = participant_pid(f, identity);
-    int pipe = pid <= 0 ? -1 : watcher_open(pid, load_relaxed(&w->fd), inode);
-    if (pipe < 0)
-        return;
-    (void)!write(pipe, "", 1); /* a full pipe is readable already */
-    close(pipe);
-}
 
 /* Rooms may be rung for although they are taken: who waits for one only tries. */
 static inline bool bell_wanted(const struct queue *q, enum bell_end end)
@@ -60,24 +27,31 @@ static inline bool bell_wanted(const struct queue *q, enum bell_end end)
     return end == BELL_SPACE || load_seq(&q->header->shutdown) || !queue_empty(q); /* pairs with queue_shutdown */
 }
 
-static inline void bell_ring(const struct queue *q, enum bell_end end)
+/* False: not everybody could be told. */
+static inline bool watchers_ring(struct queue *q, enum bell_end end)
+{
+    bool told = true;
+    for (int i = 0; i < QUEUE_WATCHERS; i++)
+        if (end == BELL_ITEMS || load_relaxed(&q->header->watchers[i].space))
+            told &= watcher_ring(q, i);
+    return told;
+}
+
+/* Whoever is killed before it has disarmed leaves it to the next one to ring, as does whoever has no descriptor left. */
+static inline void bell_ring(struct queue *q, enum bell_end end)
 {
     shared32 *armed = &q->header->armed[end];
     uint32_t seen = load_seq(armed); /* pairs with queue_arm */
     if (!(seen & 1))
         return;
     add_seq(&q->header->ringing, 1u); /* pairs with bell_calm */
-    if (bell_wanted(q, end)) {
-        for (int i = 0; i < QUEUE_WATCHERS; i++)
-            if (end == BELL_ITEMS || load_relaxed(&q->header->watchers[i].space))
-                watcher_ring(q->family, &q->header->watchers[i]);
-        cas_relaxed(armed, &seen, seen + 1); /* whoever is killed before leaves it to the next one to ring */
-    }
+    if (bell_wanted(q, end) && watchers_ring(q, end))
+        cas_relaxed(armed, &seen, seen + 1);
     sub_release(&q->header->ringing, 1u); /* pairs with bell_calm */
 }
 
 /* After an item was put, or room was made. */
-static inline void bell_answer(const struct queue *q, enum bell_end end)
+static inline void bell_answer(struct queue *q, enum bell_end end)
 {
     if (unlikely(load_seq(&q->header->armed[end]) & 1)) /* pairs with queue_arm */
         bell_ring(q, end);

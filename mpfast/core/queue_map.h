@@ -31,6 +31,13 @@ struct queue_cursor {
 
 #define QUEUE_TOUCHED 32 /* large blocks of a class of which a view remembers what it has mapped */
 
+/* What this process rings a watcher by, kept for the next time (queue_ring.h). */
+struct ringer {
+    shared32 busy;
+    int fd; /* -1: none. Only for who has set `busy`, as is the inode */
+    uint64_t inode;
+};
+
 struct queue {
     struct family *family;
     struct queue_header *header;
@@ -53,7 +60,8 @@ struct queue {
     uint32_t bell_armed; /* `armed` when the bell was made silent; 0: it may be readable */
     bool bell_space;     /* it is rung for room as well */
     uint32_t bell_lost;  /* so many of those who ring were killed or stopped meanwhile */
-    struct queue *next;  /* in family->queues */
+    struct ringer ringers[QUEUE_WATCHERS];
+    struct queue *next; /* in family->queues */
 };
 
 static inline void *window_map(const struct family *f, uint32_t slot, uint64_t offset, uint64_t size)
@@ -178,6 +186,8 @@ static inline int view_open(struct family *f, uint32_t slot, struct queue *q)
 {
     memset(q, 0, sizeof *q);
     q->bell[0] = q->bell[1] = -1;
+    for (int i = 0; i < QUEUE_WATCHERS; i++)
+        q->ringers[i].fd = -1;
     q->family = f;
     q->slot = slot;
     q->header = slot_at(f, slot);

@@ -6,6 +6,8 @@
 #define FAMILY_PARTICIPANTS 64
 #define FAMILY_SMALL_SLOTS 64u
 #define FAMILY_LARGE_SLOTS 64u
+#include <sys/resource.h>
+
 #include "users.h"
 
 #include "core/queue.h"
@@ -269,6 +271,67 @@ static void bells(void)
     queue_end(q);
 }
 
+static bool rings(struct queue *q, struct pollfd *p)
+{
+    struct queue_item item;
+    queue_silence(q);
+    EXPECT(!queue_arm(q, false));
+    EXPECT_EQ(queue_put_value(q, 1), 0);
+    bool rung = poll(p, 1, 0) == 1;
+    EXPECT_EQ(queue_take(q, &item), 0);
+    return rung;
+}
+
+static void a_kept_descriptor(void)
+{
+    struct queue *q = queue_new(2);
+    int stranger[2];
+    struct pollfd p = {.fd = queue_bell(q, false), .events = POLLIN};
+    EXPECT(rings(q, &p));
+    int kept = q->ringers[0].fd;
+    EXPECT(kept >= 0);
+    EXPECT(rings(q, &p));
+    EXPECT_EQ(q->ringers[0].fd, kept);
+    EXPECT_EQ(close(kept), 0); /* as a program may that closes all it knows nothing of */
+    EXPECT(rings(q, &p));
+    kept = q->ringers[0].fd;
+    EXPECT_EQ(pipe2(stranger, O_NONBLOCK), 0);
+    EXPECT_EQ(dup2(stranger[1], kept), kept); /* a pipe, too, but not that one */
+    EXPECT(rings(q, &p));
+    struct pollfd strange = {.fd = stranger[0], .events = POLLIN};
+    EXPECT_EQ(poll(&strange, 1, 0), 0);
+    int last = q->ringers[0].fd;
+    queue_end(q);
+    EXPECT_EQ(fcntl(last, F_GETFD), -1);
+    EXPECT_EQ(close(stranger[0]) | close(stranger[1]) | close(kept), 0);
+}
+
+/* Which descriptor comes next: the lowest that is free. */
+static int next_fd(void)
+{
+    int fd = dup(0);
+    close(fd);
+    return fd;
+}
+
+/* Whoever cannot ring for lack of a descriptor leaves it to the next put. */
+static void no_descriptor_left(void)
+{
+    struct queue *q = queue_new(3);
+    struct rlimit all, none;
+    struct pollfd p = {.fd = queue_bell(q, false), .events = POLLIN};
+    EXPECT(!queue_arm(q, false));
+    EXPECT_EQ(getrlimit(RLIMIT_NOFILE, &all), 0);
+    none = (struct rlimit){.rlim_cur = (rlim_t)next_fd(), .rlim_max = all.rlim_max};
+    EXPECT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+    EXPECT_EQ(queue_put_value(q, 1), 0);
+    EXPECT_EQ(setrlimit(RLIMIT_NOFILE, &all), 0);
+    EXPECT_EQ(poll(&p, 1, 0), 0);
+    EXPECT_EQ(queue_put_value(q, 2), 0);
+    EXPECT_EQ(poll(&p, 1, 0), 1);
+    queue_end(q);
+}
+
 /* Crowds: each value once, each putter's in order. ------------------------------------------------------------------- */
 
 enum { PUTTERS = 3, TAKERS = 3 };
@@ -488,6 +551,8 @@ int main(void)
     RUN(budgets);
     RUN(ends);
     RUN(bells);
+    RUN(a_kept_descriptor);
+    RUN(no_descriptor_left);
     RUN(memory_returns);
     RUN(dead_owners);
     RUN(dead_putters);
