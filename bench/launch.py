@@ -136,6 +136,7 @@ def beside(megabytes: int) -> Launch:
 
 SCENARIOS: tuple[Launch, ...] = (
     *PLAIN,
+    *with_main("small", "main with argparse, json, logging", Main("mpfb_small")),
     *with_main("numpy", "main with numpy", Main("mpfb_numpy", needs="numpy")),
     *with_main("module", "main by -m", Main(module=True)),
     *with_main("module_numpy", "main by -m with numpy", Main("mpfb_numpy", module=True, needs="numpy")),

@@ -40,10 +40,10 @@ FULL = Effort(
     2,
     {
         "alone": Budget(0.12, 10, 60),
-        "duo": Budget(0.2, 6, 80),
+        "duo": Budget(0.18, 6, 80),
         "talk": Budget(0.15, 4, 60),
-        "crowd": Budget(0.2, 6, 80),
-        "launch": Budget(0.3, 3, 200),
+        "crowd": Budget(0.18, 6, 80),
+        "launch": Budget(0.25, 3, 200),
     },
 )
 QUICK = Effort(

@@ -20,7 +20,7 @@ from multiprocessing import process, reduction, spawn, util
 from multiprocessing.context import set_spawning_popen
 from pickle import dumps, load
 
-from . import handoff, state
+from . import handoff, launch, state
 from .reaping import KernelReaps, ServerReaps
 from .standby import Standby
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 _REQUEST = struct.Struct("=iii")  # parked.pyx's request and report
+REHEARSALS = 10  # the interpreter specializes code that has run eight times; each child would do so in pages of its own
 STILLBORN = 16  # children in a row that end at once, until that is an error
 _REPORT = struct.Struct("=iiQ")
 
@@ -93,7 +94,16 @@ class _Server:
         """What any child may want, so that each need not import it; while nobody waits for us."""
         for name in self.later:
             _load(name, "ignore")
+        for _ in range(REHEARSALS):
+            self.rehearse()
         gc.freeze()
+
+    def rehearse(self) -> None:
+        """The steps of Standby._run(), with a process that does nothing: what they touch and cache is there next time."""
+        with io.BytesIO(self.rehearsal) as file:
+            file.seek(0)
+            state.become(load(file))
+            launch.rehearse(load(file), self.parent)
 
     def _asked(self) -> bytes:
         """The next request; empty if there will be none. Meanwhile those that have ended are reaped.

@@ -61,11 +61,8 @@ class Standby:
                 os._exit(code)
 
     def _rehearse(self) -> None:
-        """The steps of _run(), with a process that does nothing: most of their time goes to pages touched first."""
-        with io.BytesIO(self.server.rehearsal) as file:
-            file.seek(0)
-            state.become(load(file))
-            launch.rehearse(load(file), self.server.parent)
+        """Most of a short process's time goes to pages that are touched for the first time."""
+        self.server.rehearse()
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_SETMASK, self.mask)
 
