@@ -41,7 +41,7 @@ PLACES = (  # the cell in which it must show, the header, the function
     ("queues/self_int/fork/one_cpu", "queue.h", "queue_put_value"),
     ("queues/stream_dict/fork/one_cpu", "queue.h", "queue_put"),
     ("queues/trip_int/fork/one_cpu", "queue.h", "queue_take"),
-    ("launch/start_join/fork/one_cpu", "membership.h", "member_reserve"),
+    ("launch/start_join/fork/one_cpu", "child.h", "child_hold_signals"),
 )
 
 

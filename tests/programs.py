@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 from pathlib import Path
 from typing import NamedTuple
@@ -19,10 +20,11 @@ class Done(NamedTuple):
     code: int
     out: str
     err: str
+    left: list  # in the directory for temporary files, which multiprocessing leaves them in when it is killed
 
     def lines(self):
-        """What it printed; it must have ended well and have had nothing to complain about."""
-        assert (self.code, self.err) == (0, "")
+        """What it printed; it must have ended well, have had nothing to complain about and have left nothing."""
+        assert (self.code, self.err, self.left) == (0, "", [])
         return self.out.splitlines()
 
 
@@ -52,22 +54,23 @@ def run(*arguments, before=(), stdin="", deadline=DEADLINE, cwd=None, **environm
 
     before: a command that runs it in turn.
     """
-    process = subprocess.Popen(
-        [*before, sys.executable, *map(str, arguments)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=cwd,
-        env=os.environ | environment,
-        start_new_session=True,
-    )
-    try:
-        out, err = process.communicate(stdin, timeout=deadline)
-        until(lambda: not session(process.pid), "whatever the program has started ends with it")
-    finally:
-        end(process)
-    return Done(process.returncode, out, err)
+    with tempfile.TemporaryDirectory(prefix="mp-") as temporary:  # a short name, for sockets
+        process = subprocess.Popen(
+            [*before, sys.executable, *map(str, arguments)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=cwd,
+            env=os.environ | {"TMPDIR": temporary} | environment,
+            start_new_session=True,
+        )
+        try:
+            out, err = process.communicate(stdin, timeout=deadline)
+            until(lambda: not session(process.pid), "whatever the program has started ends with it")
+        finally:
+            end(process)
+        return Done(process.returncode, out, err, os.listdir(temporary))
 
 
 def end(process):
