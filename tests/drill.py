@@ -8,6 +8,9 @@ import re
 from pathlib import Path
 
 LOOP = """
+#ifndef MPFAST_DRILL_H
+#define MPFAST_DRILL_H
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -26,6 +29,8 @@ __attribute__((unused)) static void drill(int which)
     for (volatile unsigned i = 0; i < drill_turns[which]; i++)
         ;
 }
+
+#endif
 """
 
 PLACES = (  # the cell in which it must show, the header, the function
@@ -48,8 +53,10 @@ PLACES = (  # the cell in which it must show, the header, the function
 def prepare(package: Path) -> None:
     """Puts the loops into the sources."""
     core = package / "core"
-    first = core / "atomic.h"
-    first.write_text(re.sub(r"(?m)^#endif\s*\Z", lambda end: LOOP + end[0], first.read_text()))
+    (core / "drill.h").write_text(LOOP)
+    for header in {header for _, header, _ in PLACES}:
+        source = (core / header).read_text()
+        (core / header).write_text(re.sub(r"(?m)^(#define MPFAST_\w+_H\n)", r'\1#include "drill.h"\n', source, count=1))
     for which, (_, header, function) in enumerate(PLACES):
         source = (core / header).read_text()
         opening = re.compile(rf"(?m)^(static [^;{{}}]*\b{function}\([^;{{}}]*\)\s*\n?{{\n)")

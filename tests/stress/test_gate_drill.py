@@ -36,7 +36,8 @@ def clone(tmp_path_factory):
     folder = tmp_path_factory.mktemp("drill") / "clone"
     git(ROOT, "clone", "--quiet", "--shared", ROOT, folder)
     drill.prepare(folder / "mpfast")
-    git(folder, "commit", "--quiet", "--all", "--message", "Slower, to order")
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--message", "Slower, to order")
     yield folder
     forget_builds()
 
