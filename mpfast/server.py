@@ -99,7 +99,7 @@ class _Server:
         gc.freeze()
 
     def rehearse(self) -> None:
-        """The steps of Standby._run(), with a process that does nothing: what they touch and cache is there next time."""
+        """The steps of Standby._run(), with a process that does nothing: what they touch is there next time."""
         with io.BytesIO(self.rehearsal) as file:
             file.seek(0)
             state.become(load(file))
