@@ -20,11 +20,10 @@ class Done(NamedTuple):
     code: int
     out: str
     err: str
-    left: list  # in the directory for temporary files, which multiprocessing leaves them in when it is killed
 
     def lines(self):
-        """What it printed; it must have ended well, have had nothing to complain about and have left nothing."""
-        assert (self.code, self.err, self.left) == (0, "", [])
+        """What it printed; it must have ended well and have had nothing to complain about."""
+        assert (self.code, self.err) == (0, "")
         return self.out.splitlines()
 
 
@@ -54,7 +53,7 @@ def run(*arguments, before=(), stdin="", deadline=DEADLINE, cwd=None, **environm
 
     before: a command that runs it in turn.
     """
-    with tempfile.TemporaryDirectory(prefix="mp-") as temporary:  # a short name, for sockets
+    with tempfile.TemporaryDirectory(prefix="mp-") as temporary:  # multiprocessing leaves files when it is killed
         process = subprocess.Popen(
             [*before, sys.executable, *map(str, arguments)],
             stdin=subprocess.PIPE,
@@ -70,7 +69,7 @@ def run(*arguments, before=(), stdin="", deadline=DEADLINE, cwd=None, **environm
             until(lambda: not session(process.pid), "whatever the program has started ends with it")
         finally:
             end(process)
-        return Done(process.returncode, out, err, os.listdir(temporary))
+        return Done(process.returncode, out, err)
 
 
 def end(process):
