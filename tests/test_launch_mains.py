@@ -349,7 +349,7 @@ def test_a_function_of_the_prompt(prompt, method):
         assert "target" in last_error(said), said
 
 
-def test_ctrl_c_at_the_prompt(prompt):
+def test_ctrl_c_at_the_prompt(prompt, mp):
     """It goes to parent and child; the session goes on, and starts processes as before."""
     assert prompt.type("process = ctx.Process(target=time.sleep, args=(60,)); process.start()") == ""
     os.write(prompt.ours, b"print('joining'); process.join()\n")
@@ -358,7 +358,9 @@ def test_ctrl_c_at_the_prompt(prompt):
     os.write(prompt.ours, b"\x03")
     prompt.expect("KeyboardInterrupt")
     os.write(prompt.ours, b"process.join(); print('exit' + 'code', process.exitcode)\n")
-    prompt.expect("exitcode 1\r\n>>> ")
+    prompt.expect("exitcode ")
+    # multiprocessing loses the exit code if the signal comes when it has just reaped the child
+    assert prompt.expect("\n>>> ") in (("1\r",) if mp.__name__ == "mpfast" else ("1\r", "None\r"))
     assert prompt.type(RUN.format("jobs.target")).endswith("target 1\ncode 0\n")
 
 
