@@ -41,6 +41,10 @@ class DataBranch:
         self._git(*author, *commit, at=self.folder)
         return True
 
+    def restore(self) -> None:
+        """Drop what was changed since keep(); what is new stays."""
+        self._git("reset", "--quiet", "--hard", at=self.folder)
+
     def _checked_out(self) -> Path | None:
         """Another work tree of the same repository may have it already; git allows it in one of them only."""
         self._git("worktree", "prune")

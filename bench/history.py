@@ -61,6 +61,7 @@ def parser() -> argparse.ArgumentParser:
     add("--steps", type=int, metavar="N", help="N commits only, evenly spread over the range")
     add("--rounds", type=int, metavar="N", help=f"processes for each cell, not {track.ROUNDS}")
     add("--only", action="append", choices=BENCHMARKS, metavar="|".join(BENCHMARKS), help="this benchmark")
+    add("--again", action="store_true", help="also what is recorded: the new result replaces it")
     add("--list", action="store_true", help="what would be measured, and no more")
     return parser
 
@@ -114,15 +115,18 @@ class History:
         self.config = asv.configure(repository, branch.results, Path(ROOT, "build", "dashboard"))
         self.log = asv.FOLDER / "history.log"
 
-    def missing(self, commits: list[str]) -> list[Job]:
-        names = self.options.only or BENCHMARKS
-        return [Job(c, name) for c in commits for name in names if name not in self._recorded(c)]
+    def wanted(self, commits: list[str]) -> list[Job]:
+        names, again = self.options.only or BENCHMARKS, self.options.again
+        return [Job(c, name) for c in commits for name in names if again or name not in self._recorded(c)]
+
+    def _results_of(self, commit: str) -> Iterator[tuple[Path, dict[str, Any]]]:
+        for path in (self.branch.results / self.facts.machine).glob(f"{commit[:8]}-*.json"):
+            yield path, json.loads(path.read_text())
 
     def _recorded(self, commit: str) -> set[str]:
         """The benchmarks that this machine has measured for a commit, as they are now."""
         found: set[str] = set()
-        for path in (self.branch.results / self.facts.machine).glob(f"{commit[:8]}-*.json"):
-            data = json.loads(path.read_text())
+        for _, data in self._results_of(commit):
             version = data["result_columns"].index("version")
             if data["params"].get("os") == asv.machine(self.facts)["os"]:
                 found |= {
@@ -131,6 +135,12 @@ class History:
                     if row[0] is not None and row[version] == track.VERSION
                 }
         return found
+
+    def forget(self, job: Job) -> None:
+        """Until keep(): a result that is there afterwards is a new one."""
+        for path, data in self._results_of(job.commit):
+            if data["results"].pop(f"track.{job.benchmark}", None):
+                path.write_text(json.dumps(data))
 
     def introduce(self) -> None:
         """asv wants to know the machine, in ~/.asv-machine.json."""
@@ -157,8 +167,9 @@ class History:
         )
 
     def keep(self, job: Job) -> bool:
-        """Commit the results, with the facts beside them. False if asv has left none."""
+        """Commit the results, with the facts beside them. False if asv has left none: what was there stays."""
         if job.benchmark not in self._recorded(job.commit):
+            self.branch.restore()
             return False
         self.facts.finish()
         path = self.branch.facts / self.facts.machine / f"{job.commit[:8]}.json"
@@ -174,9 +185,9 @@ class History:
 
 
 def record(history: History, commits: list[str]) -> int:
-    jobs = history.missing(commits)
+    jobs = history.wanted(commits)
     total = len(commits) * len(history.options.only or BENCHMARKS)
-    say = f"{len(commits)} commits on {history.facts.machine}: {total - len(jobs)} of {total} results are there"
+    say = f"{len(commits)} commits on {history.facts.machine}: {len(jobs)} of {total} results are to be measured"
     print(say, file=sys.stderr)
     if history.options.list:
         print(*(f"{job.commit[:8]} {job.benchmark}" for job in jobs), sep="\n")
@@ -206,6 +217,7 @@ def measured(history: History, jobs: list[Job]) -> Iterator[tuple[Job, bool]]:
     with history.log.open("a") as log:
         for job in jobs:
             subject = git(history.repository, "log", "-1", "--format=%h %s", job.commit)
+            history.forget(job)
             process = history.start(job)
             try:
                 follow(process, log, lambda share, what=f"{subject[:50]}, {job.benchmark}": countdown.show(share, what))

@@ -15,7 +15,7 @@ import sys
 import threading
 from multiprocessing import context as _context, process as _process, util as _util
 
-from .bootstrap import NoInput, _ParentProcess
+from .bootstrap import NoInput, _parent_pidfd, _ParentProcess
 
 cdef extern from "Python.h":
     PyObject *PySys_GetObject(const char *name)
@@ -137,8 +137,18 @@ cdef _code_of(exception):
 def bootstrap(process_obj, parent_sentinel=None):
     """Runs the process: multiprocessing's steps, in its order. Returns its exit code.
 
-    parent_sentinel: what becomes readable when the parent ends; None: a pidfd, opened when it is used.
+    parent_sentinel: what becomes readable when the parent ends; None: a pidfd, opened when it is used. Where a tool has
+    put itself around multiprocessing's own steps, as coverage.py does, it is the tool's turn, and those.
     """
+    theirs = _process.BaseProcess._bootstrap
+    if theirs.__module__ == _process.__name__:
+        return _live(process_obj, parent_sentinel)
+    if parent_sentinel is None:
+        parent_sentinel = _parent_pidfd(process_obj._parent_pid)
+    return theirs(process_obj, parent_sentinel=parent_sentinel)
+
+
+cdef _live(process_obj, parent_sentinel):
     code = 1
     try:
         _enter(process_obj, parent_sentinel)
@@ -168,7 +178,7 @@ def rehearse(process_obj, int parent_sentinel):
     method = _context._default_context._actual_context
     rehearsing = True
     try:
-        process_obj._bootstrap(parent_sentinel=parent_sentinel)
+        _live(process_obj, parent_sentinel)  # with no tool around it
     finally:
         rehearsing = False
         (_process._current_process, _process._parent_process,

@@ -148,7 +148,7 @@ def test_branch_checked_out_by_the_user_is_left_alone(repository, recorded):
 
 
 def options(**known):
-    return argparse.Namespace(only=None, rounds=None, list=False, steps=None, **known)
+    return argparse.Namespace(**{"only": None, "rounds": None, "list": False, "steps": None, "again": False} | known)
 
 
 def test_recorded_results_are_not_measured_again(repository, recorded, commits, monkeypatch):
@@ -157,7 +157,7 @@ def test_recorded_results_are_not_measured_again(repository, recorded, commits, 
     known = history.History(repository, recorded, options())
     new = commit(repository, COMMITS)
     wanted = [history.Job(sha, "track_duo") for sha in commits]
-    assert known.missing([*commits, new]) == [
+    assert known.wanted([*commits, new]) == [
         *wanted,
         history.Job(new, "track_alone"),
         history.Job(new, "track_duo"),
@@ -172,14 +172,14 @@ def test_results_of_another_machine_do_not_count(repository, recorded, commits, 
     monkeypatch.setattr(asv, "machine", lambda facts: machine)
     known = history.History(repository, recorded, options())
     known.facts.machine = machine["machine"]
-    assert [job.commit for job in known.missing(commits)] == commits
+    assert [job.commit for job in known.wanted(commits)] == commits
 
 
 def test_results_of_another_version_do_not_count(repository, recorded, commits, monkeypatch):
     monkeypatch.setattr(asv, "FOLDER", repository / "build" / "asv")
     monkeypatch.setattr(track, "VERSION", "next")
     monkeypatch.setattr(history, "BENCHMARKS", ["track_alone"])
-    assert len(history.History(repository, recorded, options()).missing(commits)) == COMMITS
+    assert len(history.History(repository, recorded, options()).wanted(commits)) == COMMITS
 
 
 FAKE_ASV = """#!{python}
@@ -243,7 +243,22 @@ def test_commit_that_cannot_be_measured_is_named_and_tried_again(repository, com
     known = history.History(repository, branch, options())
     assert history.record(known, commits[:3]) == history.NOT_ALL_RECORDED
     assert f"no result: {commits[1][:8]} track_alone" in capsys.readouterr().err
-    assert [job.commit for job in known.missing(commits[:3])] == [commits[1]]
+    assert [job.commit for job in known.wanted(commits[:3])] == [commits[1]]
+
+
+def test_again_replaces_a_result_or_leaves_it(repository, recorded, commits, fake_asv, capsys):
+    folder = recorded.results / asv.machine(facts.gather(same=True))["machine"]
+    before = {sha: (folder / f"{sha[:8]}-virtualenv-py3.11.json").read_text() for sha in commits[:3]}
+    asked = fake_asv(fail=commits[1])
+    again = history.History(repository, recorded, options(again=True))
+    assert history.record(again, commits[:3]) == history.NOT_ALL_RECORDED
+    assert asked() == commits[:3]
+    assert (folder / f"{commits[1][:8]}-virtualenv-py3.11.json").read_text() == before[commits[1]]
+    for sha in (commits[0], commits[2]):
+        assert (folder / f"{sha[:8]}-virtualenv-py3.11.json").read_text() != before[sha]
+        assert json.loads((folder / f"{sha[:8]}-virtualenv.json").read_text())["commit_hash"] == sha
+    assert f"no result: {commits[1][:8]}" in capsys.readouterr().err
+    assert git(recorded.folder, "status", "--porcelain") == ""
 
 
 def test_range_is_oldest_first_and_can_be_thinned(repository, commits):

@@ -296,3 +296,29 @@ def target(method):
     print(ours.recv() == process.pid, flush=True)
 """
     assert program(start(f", args=({method!r},)"), definitions).lines() == ["True", "exit code 0"]
+
+
+AROUND = """
+from multiprocessing.process import BaseProcess
+original = BaseProcess._bootstrap
+def around(self, *args, **kwargs):
+    print("before", flush=True)
+    try:
+        return original(self, *args, **kwargs)
+    finally:
+        print("after", flush=True)
+BaseProcess._bootstrap = around
+def target():
+    print(mp.parent_process().is_alive(), mp.current_process().name, flush=True)
+"""
+
+
+def test_a_tool_around_the_bootstrap(program):
+    """As coverage.py has one to measure children. Once for each child, and not for those that only wait."""
+    main = """
+process = ctx.Process(target=target, name="it")
+process.start()
+process.join()
+print(process.exitcode)
+"""
+    assert program(main, AROUND).lines() == ["before", "True it", "after", "0"]
