@@ -57,8 +57,8 @@ class Comparison:
 
     @property
     def slower(self) -> bool:
-        """In every round, as its median shows."""
-        return self.status == "ok" and min(self._medians()) > SLOWER
+        """In every round, as its median shows; and surely so, for an interval with 1 in it says nothing."""
+        return self.status == "ok" and min(self._medians()) > SLOWER and self.interval.low > 1
 
     def _medians(self) -> list[float]:
         return [median(head / base for base, head in pairs) for pairs in self.rounds]

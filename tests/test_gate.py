@@ -83,6 +83,14 @@ def test_a_slower_build_is_found(builds):
     assert len(found.rounds) == versus.ROUNDS
 
 
+def test_an_interval_that_says_nothing_is_not_slower():
+    (cell,) = cells([CELL])
+    wide = [(1.0, factor) for factor in (0.8, 0.9, 1.3, 1.4)]
+    assert not Comparison(cell, [wide] * 3).slower
+    narrow = [(1.0, factor) for factor in (1.15, 1.2, 1.3, 1.4)]
+    assert Comparison(cell, [narrow] * 3).slower
+
+
 def test_a_faster_build_is_not_slower(builds):
     (found,) = compared(builds(base={"context.py": SLOW}), CELL)
     assert not found.slower
