@@ -86,11 +86,13 @@ conformance: build
 
 lint: $(VENV)/.dev
 	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/clang-format --dry-run -Werror $(C_SOURCES)
 
 format: $(VENV)/.dev
 	@$(VENV)/bin/ruff check --fix .
+	@$(VENV)/bin/ruff format .
 	@$(VENV)/bin/clang-format -i $(C_SOURCES)
 
 sanitize: build $(VENV)/.test

@@ -78,8 +78,6 @@ def unpack(commit: str, folder: Path) -> None:
 
 def compile_in(source: Path, lib: Path, commit: str) -> None:
     command = (sys.executable, "setup.py", "--quiet", "build", "--build-lib", str(lib))
-    done = subprocess.run(
-        command, cwd=source, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
-    )
+    done = subprocess.run(command, cwd=source, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     if done.returncode:
         raise BuildError(f"commit {commit} does not build:\n{done.stdout[-2000:]}")

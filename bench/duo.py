@@ -44,9 +44,7 @@ class Duo(Scenario):
 class DuoSide:
     """The measuring process's hold of one peer."""
 
-    def __init__(
-        self, scenario: Duo, context: BaseContext, things: Things, place: Place, limits: Limits
-    ) -> None:
+    def __init__(self, scenario: Duo, context: BaseContext, things: Things, place: Place, limits: Limits) -> None:
         self._scenario, self._things, self._limits = scenario, things, limits
         # The orders travel through the stdlib's pipe on both sides: only the primitive differs.
         self._link, theirs = multiprocessing.get_context(context.get_start_method()).Pipe()

@@ -156,9 +156,7 @@ def revision() -> tuple[str, bool]:
 
 def git(*arguments: str) -> str:
     try:
-        done = subprocess.run(
-            ("git", *arguments), cwd=ROOT, capture_output=True, text=True, timeout=10, check=True
-        )
+        done = subprocess.run(("git", *arguments), cwd=ROOT, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):
         return ""
     return done.stdout.strip()

@@ -38,9 +38,7 @@ def run(floor: Floor, cpu: int, peer_cpu: int) -> float | None:
     if program is None:
         return None
     arguments = (floor.pattern, floor.wire, floor.size, cpu, peer_cpu, MILLISECONDS)
-    done = subprocess.run(
-        (program, *map(str, arguments)), capture_output=True, text=True, timeout=DEADLINE, check=True
-    )
+    done = subprocess.run((program, *map(str, arguments)), capture_output=True, text=True, timeout=DEADLINE, check=True)
     return float(done.stdout)
 
 

@@ -109,9 +109,7 @@ def count(cell: Cell, build: Build, tool: Tool, operations: int) -> int:
         command = ("setarch", "-R", tool.program, *arguments, *job)
         unwritten = {**build.environment(), "PYTHONDONTWRITEBYTECODE": "1"}  # else the first run does more
         try:
-            done = subprocess.run(
-                command, env=unwritten, capture_output=True, text=True, timeout=DEADLINE, check=False
-            )
+            done = subprocess.run(command, env=unwritten, capture_output=True, text=True, timeout=DEADLINE, check=False)
         except (OSError, subprocess.TimeoutExpired) as error:
             raise CountError(f"{tool.program}: {error}") from None
         match = re.search(tool.found, out.read_text() if out.exists() else "")

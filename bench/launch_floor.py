@@ -35,7 +35,5 @@ def run(pattern: str, megabytes: int, cpus: frozenset[int], command: tuple[str, 
     if program is None:
         return None
     arguments = (pattern, megabytes, MILLISECONDS, ",".join(map(str, sorted(cpus))), *command)
-    done = subprocess.run(
-        (program, *map(str, arguments)), capture_output=True, text=True, timeout=DEADLINE, check=True
-    )
+    done = subprocess.run((program, *map(str, arguments)), capture_output=True, text=True, timeout=DEADLINE, check=True)
     return float(done.stdout)

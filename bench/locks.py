@@ -64,9 +64,7 @@ def creation(primitive: str, maker: Callable[[BaseContext], Callable[[], object]
 
 ALONE: tuple[Alone, ...] = (
     Alone("with_lock", "with Lock", "Lock", "with lock: pass", lambda c: c.Lock(), use_with),
-    Alone(
-        "call_lock", "Lock, calls", "Lock", "lock.acquire(); lock.release()", lambda c: c.Lock(), use_calls
-    ),
+    Alone("call_lock", "Lock, calls", "Lock", "lock.acquire(); lock.release()", lambda c: c.Lock(), use_calls),
     Alone("with_rlock", "with RLock", "RLock", "with rlock: pass", lambda c: c.RLock(), use_with),
     Alone(
         "semaphore",

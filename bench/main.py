@@ -77,9 +77,7 @@ def main(arguments: list[str] | None = None) -> int:
     only = [text + "/" if text in SUITES else text for text in options.only]
     chosen = cells(only)
     if not chosen:
-        command_line.error(
-            f"no cell's name contains {' or '.join(map(repr, options.only))}; --list shows them"
-        )
+        command_line.error(f"no cell's name contains {' or '.join(map(repr, options.only))}; --list shows them")
     if options.list:
         print(*(cell.key for cell in chosen), sep="\n")
         return MEASURED
@@ -119,9 +117,7 @@ def work(run: Run) -> bool:
     return True
 
 
-def publish(
-    run: Run, facts: Facts, options: argparse.Namespace, complete: bool, library: plots.Library
-) -> None:
+def publish(run: Run, facts: Facts, options: argparse.Namespace, complete: bool, library: plots.Library) -> None:
     results = [run.results[cell.key] for cell in run.cells if cell.key in run.results]
     notes = remarks(run, results, complete)
     if options.quick and not options.only:
@@ -144,9 +140,7 @@ def remarks(run: Run, results: list[Result], complete: bool) -> list[str]:
     if run.same:
         notes.append("both sides are the stdlib: what differs here is noise")
     if not complete:
-        notes.append(
-            f"stopped early: {len(run.cells) - len(results)} of {len(run.cells)} cells were not tried"
-        )
+        notes.append(f"stopped early: {len(run.cells) - len(results)} of {len(run.cells)} cells were not tried")
     return notes
 
 

@@ -121,7 +121,6 @@ CROWDS: tuple[Crowd, ...] = (
 )
 
 
-
 def against_fifo(scenario: Scenario) -> Scenario:
     """The same against faster-fifo's queue, whose times stand in the stdlib's place then."""
     return replace(

@@ -95,8 +95,7 @@ class Page:
         }
         chosen = [name for name in names if count[name] or name in ("faster", "slower")]
         return joined(
-            self._templates.fill("count", name=name, number=count[name], text=texts.get(name, name))
-            for name in chosen
+            self._templates.fill("count", name=name, number=count[name], text=texts.get(name, name)) for name in chosen
         )
 
     def _primitives(self) -> Html:
@@ -115,9 +114,7 @@ class Page:
         verdicts = ("faster", "same", "unclear", "slower")  # the last ones are seen best
         groups = [group(verdict, [r.ratio for r in of_it if r.verdict == verdict]) for verdict in verdicts]
         lowest, highest = times(min(ratios)), times(max(ratios))
-        plot = self._plot(
-            f"{name}: {lowest} to {highest}", STRIP, domain=domain, format="times", groups=groups
-        )
+        plot = self._plot(f"{name}: {lowest} to {highest}", STRIP, domain=domain, format="times", groups=groups)
         return self._templates.fill(
             "primitive",
             name=name,
@@ -148,17 +145,14 @@ class Page:
         if not missing:
             return Html("")
         lines = joined(
-            self._templates.fill("missing_line", name=r.cell.key, status=r.status, reason=r.reason)
-            for r in missing
+            self._templates.fill("missing_line", name=r.cell.key, status=r.status, reason=r.reason) for r in missing
         )
         return self._templates.fill("missing", lines=lines)
 
     # The heat map
 
     def _heat(self) -> Html:
-        return joined(
-            self._heat_row(scenario, list(results)) for scenario, results in by_scenario(self._results)
-        )
+        return joined(self._heat_row(scenario, list(results)) for scenario, results in by_scenario(self._results))
 
     def _heat_row(self, scenario: Scenario, results: Sequence[Result]) -> Html:
         found = {(result.cell.method, result.cell.placement): result for result in results}
@@ -282,7 +276,6 @@ class Page:
             "run": f"{facts.begun}, {facts.seconds:.0f} s",
         }
         return joined(self._templates.fill("fact", name=name, value=value) for name, value in known.items())
-
 
     def _history_fact(self) -> str:
         commits = {point.commit for points in self._recorded.series.values() for point in points}

@@ -74,11 +74,7 @@ def counts(results: Sequence[Result]) -> dict[str, int]:
 
 def summary(results: Sequence[Result], facts: Facts) -> str:
     count = counts(results)
-    missing = (
-        f"{count['failed']} failed and {count['skipped']} skipped"
-        if count["skipped"]
-        else f"{count['failed']}"
-    )
+    missing = f"{count['failed']} failed and {count['skipped']} skipped" if count["skipped"] else f"{count['failed']}"
     return (
         f"{count['cells']} cells: {count['faster']} faster, {count['same']} the same within the noise (~), "
         f"{count['unclear']} too noisy to say (~?), {count['slower']} slower (!); could not be measured: {missing}. "

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["NoInput"]
 
+
 class NoInput:
     """A child's sys.stdin: /dev/null, opened when it is first used, and then in its own place."""
 

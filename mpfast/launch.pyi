@@ -35,6 +35,7 @@ class Child:
     def close(self) -> None: ...
 
 def bootstrap(process_obj: BaseProcess, parent_sentinel: int | None = None) -> int: ...
+
 class ForkPopen(Child):
     """Starts a child by fork()."""
 

@@ -238,9 +238,7 @@ class QueueStorm:
 
     def check(self, limit=3.0):
         self.drain(len(self.roles) * SPAN)
-        begun = [
-            seat * SPAN + n for seat in range(len(self.roles)) for n in range(int(self.books.get(seat, BEGUN)))
-        ]
+        begun = [seat * SPAN + n for seat in range(len(self.roles)) for n in range(int(self.books.get(seat, BEGUN)))]
         known, got = self.books.known, self.books.got
         lost = [number for number in begun if known[number] == PUT and not got[number]]
         left = [number for number in begun if not known[number] and got[number]]

@@ -134,15 +134,15 @@ def test_a_large_object(reader, writer):
 
 
 BUFFERS = [
-        b"abcdef",
-        bytearray(b"abcdef"),
-        memoryview(b"abcdef"),
-        memoryview(b"xabcdefy")[1:-1],
-        memoryview(bytearray(b"abcdef")),
-        array.array("B", b"abcdef"),
-        array.array("h", [0x6261, 0x6463, 0x6665]),
-        memoryview(b"abcdef").cast("H"),
-        memoryview(b"abcdef").cast("H", (3, 1)),
+    b"abcdef",
+    bytearray(b"abcdef"),
+    memoryview(b"abcdef"),
+    memoryview(b"xabcdefy")[1:-1],
+    memoryview(bytearray(b"abcdef")),
+    array.array("B", b"abcdef"),
+    array.array("h", [0x6261, 0x6463, 0x6665]),
+    memoryview(b"abcdef").cast("H"),
+    memoryview(b"abcdef").cast("H", (3, 1)),
 ]
 
 
@@ -185,14 +185,14 @@ def test_a_buffer_is_free_afterwards(reader, writer):
 
 
 PARTS = [
-        ((), b"0123456789"),
-        ((0,), b"0123456789"),
-        ((3,), b"3456789"),
-        ((10,), b""),
-        ((3, 4), b"3456"),
-        ((0, 10), b"0123456789"),
-        ((10, 0), b""),
-        ((4, None), b"456789"),
+    ((), b"0123456789"),
+    ((0,), b"0123456789"),
+    ((3,), b"3456789"),
+    ((10,), b""),
+    ((3, 4), b"3456"),
+    ((0, 10), b"0123456789"),
+    ((10, 0), b""),
+    ((4, None), b"456789"),
 ]
 
 
@@ -216,13 +216,13 @@ def test_send_bytes_keywords(connection):
 
 
 NO_PARTS = [
-        ((-1,), "offset is negative"),
-        ((11,), "buffer length < offset"),
-        ((0, -1), "size is negative"),
-        ((0, 11), "buffer length < offset + size"),
-        ((9, 2), "buffer length < offset + size"),
-        ((1 << 62, 1), "buffer length < offset"),
-        ((1, (1 << 63) - 1), "buffer length < offset + size"),
+    ((-1,), "offset is negative"),
+    ((11,), "buffer length < offset"),
+    ((0, -1), "size is negative"),
+    ((0, 11), "buffer length < offset + size"),
+    ((9, 2), "buffer length < offset + size"),
+    ((1 << 62, 1), "buffer length < offset"),
+    ((1, (1 << 63) - 1), "buffer length < offset + size"),
 ]
 
 

@@ -280,9 +280,7 @@ def test_interrupted_while_receiving(ctx, start):
 def test_small_messages_of_many_threads(connection):
     """What a pipe takes in one piece arrives in one piece: multiprocessing's users count on it."""
     reader, writer = connection.Pipe(False)
-    senders = [
-        Thread(lambda n=n: [writer.send((n, number, b"x" * number)) for number in range(300)]) for n in range(4)
-    ]
+    senders = [Thread(lambda n=n: [writer.send((n, number, b"x" * number)) for number in range(300)]) for n in range(4)]
     seen = dict.fromkeys(range(4), 0)
     for _ in range(1200):
         n, number, filling = reader.recv()

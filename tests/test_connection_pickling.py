@@ -147,5 +147,3 @@ def test_a_reducer_of_copyreg(connection):
         assert reader.recv().word == "copyreg"
     finally:
         del copyreg.dispatch_table[Registered]
-
-

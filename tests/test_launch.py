@@ -346,4 +346,3 @@ def test_a_daemon_ends_with_its_killed_parent(tmp_path, method, thread):
             if not readable(fd):
                 signal.pidfd_send_signal(fd, signal.SIGKILL)
             os.close(fd)
-

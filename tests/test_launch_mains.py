@@ -166,7 +166,7 @@ def test_a_script_in_another_directory(mains):
 
 
 def test_a_script_with_a_strange_name(mains):
-    assert mains.inside(mains.write("it's a \"script\".txt")) == (0, WORKED, "")
+    assert mains.inside(mains.write('it\'s a "script".txt')) == (0, WORKED, "")
 
 
 # Mains that do not behave --------------------------------------------------------------------------------------------

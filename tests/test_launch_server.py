@@ -103,7 +103,8 @@ def test_preload_of_nonsense():
 
 def test_a_server_without_a_name(program, tmp_path):
     """Nothing in the file system, no socket with a name: no stranger can ask it for a process."""
-    done = program("""
+    done = program(
+        """
 import tempfile
 names = lambda: {line.split()[-1] for line in open("/proc/net/unix") if len(line.split()) > 7}
 files = lambda: set(os.listdir(tempfile.gettempdir())) | set(os.listdir("/dev/shm"))
@@ -111,7 +112,9 @@ before = names(), files()
 assert run(ctx) == 3
 print({name for name in names() - before[0] if tempfile.gettempdir() in name or str(os.getpid()) in name})
 print({name for name in files() - before[1] if name.startswith("pymp")})
-""", TMPDIR=str(tmp_path))
+""",
+        TMPDIR=str(tmp_path),
+    )
     assert done.lines() == ["set()", "set()"]
 
 

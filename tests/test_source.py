@@ -336,9 +336,7 @@ def test_repository_keeps(rule: str) -> None:
     assert not [f"{name}, {problem}" for name, text in names for problem in check(name, text)]
 
 
-BAD = [
-    pytest.param(name, *bad, id=f"{name}-{i}") for name, rule in RULES.items() for i, bad in enumerate(rule.bad)
-]
+BAD = [pytest.param(name, *bad, id=f"{name}-{i}") for name, rule in RULES.items() for i, bad in enumerate(rule.bad)]
 
 
 @pytest.mark.parametrize(("rule", "path", "text"), BAD)

@@ -323,8 +323,10 @@ def main() -> int:
             print(line(run, result), flush=True)
             bad += not result.good
     mutants = sum(bool(run.violates) for run in runs)
-    print(f"{len(runs) - mutants} models, {mutants} mutants, {bad} not as they should be; "
-          f"{time.monotonic() - start:.0f} s")
+    print(
+        f"{len(runs) - mutants} models, {mutants} mutants, {bad} not as they should be; "
+        f"{time.monotonic() - start:.0f} s"
+    )
     return bad > 0 or not runs
 
 

@@ -98,5 +98,3 @@ def test_equals_are_equal(clone, monkeypatch, number):
         forget_builds()
     status, said, _ = run_gate(clone, "HEAD~1", "HEAD~1")
     assert status == 0, said
-
-
