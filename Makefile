@@ -19,7 +19,7 @@ pytest = MPFAST_EXPECT_DIR="$(CURDIR)$(1)/mpfast" PYTHONPATH="$(CURDIR)$(1)" $(V
 .NOTPARALLEL:
 .PHONY: help build bench costs gate gate-tools history dashboard core asv test stress conformance lint format sanitize debug clean
 
-C_SOURCES = $(wildcard mpfast/*.h mpfast/core/*.h tests/c/*.[ch] bench/c/*.c)
+C_SOURCES = $(wildcard mpfast/*.h mpfast/core/*.h mpfast/core/*/*.h tests/c/*.[ch] bench/c/*.c)
 
 help:
 	@echo "make bench      how much faster than multiprocessing: a table and build/bench/index.html"

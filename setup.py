@@ -61,7 +61,7 @@ def extension(source: str) -> Extension:
         source.removesuffix(".pyx").replace("/", "."),
         [source],
         include_dirs=["mpfast"],
-        depends=["setup.py", *glob("mpfast/*.pxd"), *glob("mpfast/*.h"), *glob("mpfast/core/*")],
+        depends=["setup.py", *glob("mpfast/*.pxd"), *glob("mpfast/*.h"), *glob("mpfast/core/**", recursive=True)],
         define_macros=[("MPFAST_DEBUG", "1")] if DEBUG else [],
         extra_compile_args=compile_flags,
         extra_link_args=link_flags,

@@ -13,6 +13,7 @@ from mpfast.core.atomic cimport load32
 from mpfast.core.clock cimport NEVER
 from mpfast.core.queue cimport *
 from mpfast.core.slots cimport SLOT_LARGE, SLOT_QUEUE
+from mpfast.core.store.item cimport *
 from mpfast.core.waiting cimport BACKSTOP_IDLE, waiting, waiting_begin, waiting_end
 from mpfast.family cimport Handle, me, serve_signals
 from mpfast.payload cimport *
@@ -96,11 +97,11 @@ cdef class Channel(Handle):
 
     cdef int put_value(self, uint64_t value, int64_t deadline) except -1:
         """Puts what payload_immediate() gave: 1, or 0 if there was no room in time."""
-        cdef queue_item item
+        cdef store_item item
         cdef int rc = queue_put_value(self.q(), value)
         if rc == 0:
             return 1
-        item.block, item.value = QUEUE_NO_BLOCK, value
+        item.block, item.value = NO_BLOCK, value
         return self.commit(&item, deadline)
 
     cdef int put_payload(self, payload *p, Pickling pickling, int64_t deadline) except -1:
@@ -116,10 +117,10 @@ cdef class Channel(Handle):
 
     cdef int store_and_commit(self, payload *p, Pickling pickling, int64_t deadline) except -1:
         """Also FORKED: in a child that a signal handler forked meanwhile. The block is the parent's, who puts it."""
-        cdef queue_item item
+        cdef store_item item
         cdef int put = 0
         cdef uint32_t identity = 0
-        item.block = QUEUE_NO_BLOCK
+        item.block = NO_BLOCK
         try:
             if not self.prepare(p, deadline, &item):
                 return 0
@@ -127,11 +128,11 @@ cdef class Channel(Handle):
             payload_store(p, pickling, item.data)
             put = self.commit(&item, deadline)
         finally:
-            if put == 0 and item.block != QUEUE_NO_BLOCK and load32(self.identity) == identity:
-                queue_release(self.view, &item)
+            if put == 0 and item.block != NO_BLOCK and load32(self.identity) == identity:
+                item_release(queue_store(self.view), &item)
         return put
 
-    cdef int prepare(self, payload *p, int64_t deadline, queue_item *item) except -1:
+    cdef int prepare(self, payload *p, int64_t deadline, store_item *item) except -1:
         """A block to write to; 0: there was no memory for it in time."""
         cdef queue *q = self.q()
         cdef waiting w
@@ -141,21 +142,21 @@ cdef class Channel(Handle):
         try:
             while True:
                 if p.size < LARGE:
-                    rc = queue_prepare(q, p.size, p.kind, item)
+                    rc = item_prepare(queue_store(q), p.size, p.kind, item)
                 else:
                     with nogil:
-                        rc = queue_prepare(q, p.size, p.kind, item)
+                        rc = item_prepare(queue_store(q), p.size, p.kind, item)
                 if rc != -EAGAIN or not in_time:
                     break
                 in_time = self.pause(QUEUE_MEMORY, &w)
         finally:
             waiting_end(&w)
         if rc < 0 and rc != -EAGAIN:
-            item.block = QUEUE_NO_BLOCK
+            item.block = NO_BLOCK
             self.fails(rc, f"no memory for an item of {p.size} bytes in")
         return rc == 0
 
-    cdef int commit(self, const queue_item *item, int64_t deadline) except -1:
+    cdef int commit(self, const store_item *item, int64_t deadline) except -1:
         cdef int rc = put(self.view, item)
         if rc == -EAGAIN and deadline != 0:
             rc = self.commit_slowly(item, deadline)
@@ -165,7 +166,7 @@ cdef class Channel(Handle):
             return 0
         self.fails(rc, "cannot put into")
 
-    cdef int commit_slowly(self, const queue_item *item, int64_t deadline) except? -1:
+    cdef int commit_slowly(self, const store_item *item, int64_t deadline) except? -1:
         cdef waiting w
         cdef int rc = -EAGAIN
         cdef bint in_time = True
@@ -174,7 +175,7 @@ cdef class Channel(Handle):
         try:
             while (rc := put(self.view, item)) == -EAGAIN and in_time:
                 in_time = self.pause(QUEUE_SPACE, &w)
-                if item.block != QUEUE_NO_BLOCK and load32(self.identity) != identity:
+                if item.block != NO_BLOCK and load32(self.identity) != identity:
                     return FORKED
         finally:
             waiting_end(&w)
@@ -182,7 +183,7 @@ cdef class Channel(Handle):
 
     cdef take(self, int64_t deadline):
         """The oldest object, or NOTHING if there was none in time."""
-        cdef queue_item item
+        cdef store_item item
         cdef int rc = queue_take(self.q(), &item)
         if rc == -EAGAIN:
             rc = self.take_slowly(&item, deadline)
@@ -194,7 +195,7 @@ cdef class Channel(Handle):
             return NOTHING
         self.fails(rc, "cannot get from")
 
-    cdef int take_slowly(self, queue_item *item, int64_t deadline) except? -1:
+    cdef int take_slowly(self, store_item *item, int64_t deadline) except? -1:
         cdef waiting w
         cdef int rc = -EAGAIN
         cdef bint in_time = True
@@ -212,7 +213,7 @@ cdef class Channel(Handle):
             waiting_end(&w)
         return rc
 
-    cdef int take_aside(self, queue_item *item, waiting *w) except? -1:
+    cdef int take_aside(self, store_item *item, waiting *w) except? -1:
         """In a thread that no signal can make raise: takes before it has the interpreter's lock again.
 
         So the descriptor is silent as soon as the item is taken, whoever has that lock: as a pipe is, of which a read()
@@ -229,8 +230,8 @@ cdef class Channel(Handle):
                 self.fails(waited, "cannot wait for")
         return rc
 
-    cdef object load(self, queue_item *item):
-        if item.block == QUEUE_NO_BLOCK:
+    cdef object load(self, store_item *item):
+        if item.block == NO_BLOCK:
             return payload_from_immediate(item.value)
         if self.zero_copy and item.kind == PAYLOAD_BUFFERS:
             return payload_load(item.kind, item.data, item.size, pinned(self, item), self)
@@ -238,11 +239,11 @@ cdef class Channel(Handle):
         try:
             if item.size >= LARGE:
                 with nogil:
-                    queue_touch(self.view, item)
+                    item_touch(queue_store(self.view), item)
             return payload_load(item.kind, item.data, item.size, None, self)
         finally:
             if load32(self.identity) == identity:  # unpickling may fork: the block is not the child's
-                queue_release(self.view, item)
+                item_release(queue_store(self.view), item)
 
     cdef bint poll(self, int64_t deadline) except -1:
         """Is there an item within that time?"""
@@ -272,12 +273,12 @@ cdef class Channel(Handle):
             waiting_end(&w)
 
     cdef int shutdown(self, bint immediate) except -1:
-        cdef queue_item item
+        cdef store_item item
         cdef queue *q = self.q()
         queue_shutdown(q)
         if immediate:
             while queue_take(q, &item) == 0:
-                queue_release(q, &item)
+                item_release(queue_store(q), &item)
                 queue_task_done(q)
 
     cdef stats(self):
@@ -299,26 +300,26 @@ cdef class Channel(Handle):
         return bell
 
 
-cdef inline int put(queue *q, const queue_item *item) noexcept:
-    return queue_put_value(q, item.value) if item.block == QUEUE_NO_BLOCK else queue_put(q, item)
+cdef inline int put(queue *q, const store_item *item) noexcept:
+    return queue_put_value(q, item.value) if item.block == NO_BLOCK else queue_put(q, item)
 
 
 @cython.no_gc_clear
 cdef class Pin:
     """Keeps a message in shared memory, as long as there are views of its buffers."""
     cdef Channel channel
-    cdef queue_item item
+    cdef store_item item
 
     def __dealloc__(self):
         if self.channel is not None:
-            queue_unpin(self.channel.view, &self.item)
+            item_unpin(queue_store(self.channel.view), &self.item)
 
 
-cdef Pin pinned(Channel channel, queue_item *item):
+cdef Pin pinned(Channel channel, store_item *item):
     cdef Pin pin = Pin.__new__(Pin)
-    rc = queue_pin(channel.view, item)
+    rc = item_pin(queue_store(channel.view), item)
     if rc < 0:
-        queue_release(channel.view, item)
+        item_release(queue_store(channel.view), item)
         channel.fails(rc, "cannot keep an item in the shared memory of")
     pin.channel, pin.item = channel, item[0]
     return pin

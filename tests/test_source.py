@@ -17,8 +17,9 @@ CORE = [
     *("atomic", "check", "clock", "futex", "layout", "pid", "family", "participant"),
     *("thread", "waiting", "spin", "slots"),
     *("lock", "rlock", "semaphore", "bounded", "event", "condition", "barrier"),
-    *("eventcount", "queue_layout", "queue_map", "queue_page", "queue_put", "queue_take", "queue_block", "queue_trim"),
-    *("queue_memory", "queue_hold", "queue_reap"),
+    *("eventcount", "store/layout", "store/map", "store/item", "store/block", "store/trim", "store/memory"),
+    *("store/hold", "store/reap"),
+    *("queue_layout", "queue_map", "queue_page", "queue_put", "queue_take", "queue_reap"),
     *("handle", "reap", "membership", "fork", "queue_ring", "queue_bell", "queue"),
     *("hugemem", "framing", "turn", "wire", "child", "handoff", "status"),
 ]
@@ -74,7 +75,7 @@ def identifiers(text: str) -> set[str]:
 
 
 def core_identifiers() -> set[str]:
-    return set().union(*(identifiers(path.read_text()) for path in (ROOT / "mpfast/core").glob("*.h")))
+    return set().union(*(identifiers(path.read_text()) for path in (ROOT / "mpfast/core").rglob("*.h")))
 
 
 def partners(comment: str) -> list[str]:
@@ -113,13 +114,13 @@ def no_python_in_core(path: str, text: str) -> Iterator[str]:
 
 
 def core_order(path: str, text: str) -> Iterator[str]:
-    name = Path(path).stem
+    name = path.removeprefix("mpfast/core/").removesuffix(".h")
     if name not in CORE:
         yield f"line 1: {name} has no place in the order of the core (CORE in tests/test_source.py)"
         return
     allowed = CORE[: CORE.index(name)]
     for match in re.finditer(r'^\s*#\s*include "(.*)"', text, re.M):
-        if match[1].removesuffix(".h") not in allowed:
+        if match[1].removeprefix("core/").removesuffix(".h") not in allowed:
             yield f"line {line_of(text, match.start())}: {name}.h stands before {match[1]}"
 
 
@@ -155,7 +156,7 @@ def declared(text: str) -> Iterator[tuple[int, str, str]]:
     for number, line in enumerate(text.split("\n"), 1):
         line = line.split("#")[0].rstrip()
         if line and not line.startswith(" "):
-            match = re.match(r'cdef extern from "core/([\w.]+)"', line)
+            match = re.match(r'cdef extern from "core/([\w./]+)"', line)
             header = match[1] if match else ""
         elif header and (match := re.search(r'"(\w+)"|(\w+)(?=\()|(\w+)(?:\[\d+\])?:?$', line)):
             name = match[1] or match[2] or match[3]
@@ -171,7 +172,7 @@ def declarations_exist(path: str, text: str) -> Iterator[str]:
 
 
 def reachable(header: str) -> set[str]:
-    text = (ROOT / "mpfast/core" / header).read_text()
+    text = (ROOT / "mpfast/core" / header.removeprefix("core/")).read_text()
     return identifiers(text).union(*map(reachable, re.findall(r'^\s*#\s*include "(.*)"', text, re.M)))
 
 
@@ -254,7 +255,7 @@ def targets_exist(path: str, text: str) -> Iterator[str]:
 
 PYTHON = ("setup.py", "mpfast/**/*.py", "tests/**/*.py", "bench/**/*.py", "tools/**/*.py")
 CYTHON = ("mpfast/*.pyx", "mpfast/**/*.pxd")
-C = ("mpfast/*.h", "mpfast/core/*.h", "tests/c/*.[ch]")
+C = ("mpfast/*.h", "mpfast/core/**/*.h", "tests/c/*.[ch]")
 CODE = (*PYTHON, *CYTHON, *C, "mpfast/**/*.pyi", "tests/**/*.pml")
 PROSE = ("*.md", "docs/**/*.md", ".ci/run")
 
@@ -272,7 +273,7 @@ RULES = {
     "no-fences": Rule(no_fences, C, ((HEADER, "f();\natomic_thread_fence(x);"),)),
     "orders-name-partner": Rule(
         orders_name_partner,
-        ("mpfast/core/*.h",),
+        ("mpfast/core/**/*.h",),
         (
             (HEADER, RELEASE % ""),
             (HEADER, RELEASE % " /* pairs with the other side */"),
@@ -280,9 +281,9 @@ RULES = {
             (HEADER, "/* pairs with lock_try */\nint a;\n\n\n\n" + RELEASE % ""),
         ),
     ),
-    "no-python-in-core": Rule(no_python_in_core, ("mpfast/core/*.h",), ((HEADER, "#include <Python.h>"),)),
+    "no-python-in-core": Rule(no_python_in_core, ("mpfast/core/**/*.h",), ((HEADER, "#include <Python.h>"),)),
     "core-order": Rule(
-        core_order, ("mpfast/core/*.h",), ((HEADER, '#include "fork.h"'), ("mpfast/core/no_such_header.h", ""))
+        core_order, ("mpfast/core/**/*.h",), ((HEADER, '#include "fork.h"'), ("mpfast/core/no_such_header.h", ""))
     ),
     "layers": Rule(
         layers,
@@ -296,7 +297,7 @@ RULES = {
     ),
     "declarations-exist": Rule(
         declarations_exist,
-        ("mpfast/core/*.pxd",),
+        ("mpfast/core/**/*.pxd",),
         (
             ("x.pxd", 'cdef extern from "core/clock.h":\n    int64_t clock_then() nogil'),
             ("x.pxd", 'cdef extern from "core/clock.h":\n    int64_t now "clock_then"() nogil'),

@@ -46,18 +46,18 @@ static struct queue *queue_new(uint64_t maxsize)
 
 static void queue_drop(struct queue *q)
 {
-    uint32_t slot = q->slot;
+    uint32_t slot = q->store.slot;
     queue_close(q);
     handle_remove(family, slot);
 }
 
 static void put(struct queue *q, uint64_t size, const char *data)
 {
-    struct queue_item item = {.block = QUEUE_NO_BLOCK};
+    struct store_item item = {.block = NO_BLOCK};
     struct spin_history history = {0};
     struct waiting w;
     if (size > 0) {
-        must(queue_prepare(q, size, 0, &item) == 0, "memory");
+        must(item_prepare(&q->store, size, 0, &item) == 0, "memory");
         memcpy(item.data, data, size);
     }
     if (queue_put(q, &item) == 0)
@@ -71,7 +71,7 @@ static void put(struct queue *q, uint64_t size, const char *data)
 
 static void take(struct queue *q, char *data, struct spin_history *history)
 {
-    struct queue_item item;
+    struct store_item item;
     struct waiting w;
     if (queue_take(q, &item) < 0) {
         waiting_begin(&w, NEVER, BACKSTOP_IDLE);
@@ -80,11 +80,11 @@ static void take(struct queue *q, char *data, struct spin_history *history)
         while (queue_take(q, &item) < 0);
         waiting_end(&w);
     }
-    if (item.block == QUEUE_NO_BLOCK)
+    if (item.block == NO_BLOCK)
         return;
-    queue_touch(q, &item);
+    item_touch(&q->store, &item);
     memcpy(data, item.data, item.size);
-    queue_release(q, &item);
+    item_release(&q->store, &item);
 }
 
 static double since(int64_t began, uint64_t n) { return (double)(clock_now() - began) / (double)n; }

@@ -46,7 +46,7 @@ struct family {
     uint32_t cursor;       /* where the next look for dead participants begins; guarded by mutex */
     uint32_t child;        /* between fork's prepare and its end: the child's identity, 0 = none */
     int child_fd;
-    struct queue *queues;       /* this process's views of queues; guarded by mutex */
+    struct store *stores;       /* this process's views of stores; guarded by mutex */
     uint32_t kept[FAMILY_KEPT]; /* slots without an object on which this process kept its reference: handle_drop() */
     uint32_t kept_count;
     struct family *next;

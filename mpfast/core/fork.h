@@ -41,11 +41,11 @@ static inline void fork_reserve(struct family *f)
     f->child_fd = -1;
     uint32_t me = family_me(f), identity;
     if (me == 0 || member_reserve(f, &identity, &f->child_fd, &families.reaped) < 0) {
-        queues_fork(f, 0);
+        stores_fork(f, 0);
         return; /* the child can use nothing of this family, and is told when it tries; but its views go on */
     }
     member_copy_refs(f, identity_index(me), identity_index(identity));
-    queues_fork(f, identity_index(identity)); /* after that, so that whoever reaps the child looks for what it holds */
+    stores_fork(f, identity_index(identity)); /* after that, so that whoever reaps the child looks for what it holds */
     f->child = identity;
 }
 

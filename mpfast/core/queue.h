@@ -23,8 +23,11 @@ enum queue_end { QUEUE_ITEMS, QUEUE_SPACE, QUEUE_MEMORY, QUEUE_DONE };
 static inline void queue_init(struct queue_header *h, uint64_t maxsize, uint64_t budget)
 {
     h->maxsize = maxsize;
-    h->budget = budget;
+    h->store.budget = budget;
 }
+
+/* Where the items of a queue are prepared and released. */
+static inline struct store *queue_store(struct queue *q) { return &q->store; }
 
 /* This process's view of a queue that it keeps a reference to. */
 static inline int queue_open(struct family *f, uint32_t slot, struct queue **out)
@@ -39,8 +42,8 @@ static inline int queue_open(struct family *f, uint32_t slot, struct queue **out
         return rc;
     }
     pthread_mutex_lock(&f->mutex);
-    q->next = f->queues;
-    f->queues = q;
+    q->store.next = f->stores;
+    f->stores = &q->store;
     pthread_mutex_unlock(&f->mutex);
     *out = q;
     return 0;
@@ -49,12 +52,12 @@ static inline int queue_open(struct family *f, uint32_t slot, struct queue **out
 /* Nobody uses the view any more, nor anything that it has pinned. */
 static inline void queue_close(struct queue *q)
 {
-    struct family *f = q->family;
+    struct family *f = q->store.family;
     pthread_mutex_lock(&f->mutex);
-    struct queue **link = &f->queues;
-    while (*link != q)
+    struct store **link = &f->stores;
+    while (*link != &q->store)
         link = &(*link)->next;
-    *link = q->next;
+    *link = q->store.next;
     bell_close(q);
     pthread_mutex_unlock(&f->mutex);
     ringers_close(q);
@@ -65,7 +68,7 @@ static inline void queue_close(struct queue *q)
 /* Lets those who wait know where their peers run. */
 static inline void queue_note(const struct queue *q, struct spin *s, shared32 *left)
 {
-    uint32_t me = family_me(q->family), mark = spin_mark(me);
+    uint32_t me = family_me(q->store.family), mark = spin_mark(me);
     if (likely(load_relaxed(left) == mark))
         return;
     store_relaxed(left, mark);
@@ -75,52 +78,40 @@ static inline void queue_note(const struct queue *q, struct spin *s, shared32 *l
 /* Why a call cannot go on at all; 0: it can. */
 static inline int queue_refuses(const struct queue *q, bool putting)
 {
-    if (unlikely(load_relaxed(&q->header->broken)))
+    if (unlikely(load_relaxed(&q->header->store.broken)))
         return -EBADMSG;
     return unlikely(putting && load_relaxed(&q->header->shutdown)) ? -ESHUTDOWN : 0;
 }
 
-/* Wakes those who wait for n items that were put quietly. */
-static inline void queue_notify(struct queue *q, int n)
-{
-    eventcount_notify(&q->header->items, n);
-    bell_answer(q, BELL_ITEMS);
-}
-
-/* Puts what queue_prepare gave. -EAGAIN: full, -ESHUTDOWN, -EBADMSG: the queue is damaged; then the item is still the
- * caller's. Quietly: the caller calls queue_notify() for it. */
-static inline int queue_put_quiet(struct queue *q, const struct queue_item *item)
+/* Puts what item_prepare gave. -EAGAIN: full, -ESHUTDOWN, -EBADMSG: the queue is damaged; then the item is still the
+ * caller's. */
+static inline int queue_put(struct queue *q, const struct store_item *item)
 {
     int rc = queue_refuses(q, true);
     if (unlikely(rc < 0))
         return rc;
-    if (item->block == QUEUE_NO_BLOCK)
+    if (item->block == NO_BLOCK)
         rc = ticket_put(q, NULL, item->value);
     else
-        rc = ticket_put(q, block_at(q, name_class(item->block), name_index(item->block)), item->block);
-    if (likely(rc == 0))
-        queue_note(q, &q->header->putters, &q->putter);
-    return rc;
-}
-
-static inline int queue_put(struct queue *q, const struct queue_item *item)
-{
-    int rc = queue_put_quiet(q, item);
-    if (likely(rc == 0))
-        queue_notify(q, 1);
-    return rc;
+        rc = ticket_put(q, block_at(&q->store, name_class(item->block), name_index(item->block)), item->block);
+    if (unlikely(rc < 0))
+        return rc;
+    queue_note(q, &q->header->putters, &q->putter);
+    eventcount_notify(&q->header->items, 1);
+    bell_answer(q, BELL_ITEMS);
+    return 0;
 }
 
 /* Puts a value of up to 34 bits, for which no memory is needed. */
 static inline int queue_put_value(struct queue *q, uint64_t value)
 {
-    const struct queue_item item = {.block = QUEUE_NO_BLOCK, .value = value & 0x3ffffffff};
+    const struct store_item item = {.block = NO_BLOCK, .value = value & 0x3ffffffff};
     return queue_put(q, &item);
 }
 
-/* Takes the first item; a block is the caller's then, for queue_release or queue_pin. -EAGAIN: empty; -ESHUTDOWN: empty
+/* Takes the first item; a block is the caller's then, for item_release or item_pin. -EAGAIN: empty; -ESHUTDOWN: empty
  * for ever. */
-static inline int queue_take(struct queue *q, struct queue_item *item)
+static inline int queue_take(struct queue *q, struct store_item *item)
 {
     int rc = queue_refuses(q, false);
     if (unlikely(rc < 0))
@@ -144,12 +135,10 @@ static inline void queue_shutdown(struct queue *q)
     store_seq(&h->shutdown, 1); /* pairs with queue_ready */
     eventcount_wake(&h->items, INT_MAX);
     eventcount_wake(&h->space, INT_MAX);
-    eventcount_wake(&h->freed, INT_MAX);
+    eventcount_wake(&h->store.freed, INT_MAX);
     bell_answer(q, BELL_ITEMS);
     bell_answer(q, BELL_SPACE);
 }
-
-static inline bool queue_is_shutdown(const struct queue *q) { return load_relaxed(&q->header->shutdown); }
 
 /* How many items were put and not done with. */
 static inline uint64_t queue_unfinished(const struct queue *q)
@@ -182,19 +171,26 @@ static inline bool queue_ready(const void *what)
     const struct queue_want *want = what;
     const struct queue_header *h = want->q->header;
     if (want->end == QUEUE_DONE)
-        return queue_unfinished(want->q) == 0 || load_relaxed(&h->broken);
-    if (load_seq(&h->shutdown) || load_relaxed(&h->broken)) /* pairs with queue_shutdown */
+        return queue_unfinished(want->q) == 0 || load_relaxed(&h->store.broken);
+    if (load_seq(&h->shutdown) || load_relaxed(&h->store.broken)) /* pairs with queue_shutdown */
         return true;
     if (want->end == QUEUE_MEMORY)
         return false;
     return want->end == QUEUE_ITEMS ? !queue_empty(want->q) : !queue_full(want->q);
 }
 
+/* Gives back what memory can be had without waiting for anybody. */
+static inline void queue_trim(const struct queue *q)
+{
+    store_trim(&q->store);
+    trim_segments(q);
+}
+
 /* Once a second, by one of those who wait: what the killed had comes back, and memory that nobody used for so long goes
  * back to the system. */
 static inline void queue_look_after(struct queue *q)
 {
-    struct family *f = q->family;
+    struct family *f = q->store.family;
     struct queue_header *h = q->header;
     uint64_t now = (uint64_t)clock_now(), last = load_relaxed(&h->looked_after);
     if (now - last < (uint64_t)QUEUE_LOOK_AFTER || !cas_relaxed(&h->looked_after, &last, now))
@@ -207,7 +203,7 @@ static inline void queue_look_after(struct queue *q)
     uint32_t top = load_relaxed(&f->header->participants_top);
     for (uint32_t i = 1; i < top && i < FAMILY_PARTICIPANTS; i++) {
         uint64_t state = load_acquire(&f->participants[i].state); /* pairs with participant_announce */
-        if (i == queue_me(q) || state_kind(state) == PARTICIPANT_FREE || !ref_get(f, i, q->slot))
+        if (i == queue_me(q) || state_kind(state) == PARTICIPANT_FREE || !ref_get(f, i, q->store.slot))
             continue;
         if (participant_gone(f, i, state))
             reap_owner(f, identity_make(i, state_generation(state)), &r);
@@ -223,7 +219,7 @@ static inline shared32 *queue_word(const struct queue *q, enum queue_end end)
     case QUEUE_SPACE:
         return &h->space;
     case QUEUE_MEMORY:
-        return &h->freed;
+        return &h->store.freed;
     default:
         return &h->joined;
     }
@@ -237,7 +233,7 @@ static inline int queue_wait(struct queue *q, enum queue_end end, struct waiting
     struct spin *peers = end == QUEUE_ITEMS ? &q->header->putters : &q->header->takers;
     uint32_t seen;
     if (end != QUEUE_MEMORY && waiting_may_spin(w) &&
-        spin_first(queue_ready, &want, peers, family_me(q->family), h, QUEUE_SPIN))
+        spin_first(queue_ready, &want, peers, family_me(q->store.family), h, QUEUE_SPIN))
         return 0;
     while (!eventcount_enter(word, &seen))
         ;
@@ -245,7 +241,7 @@ static inline int queue_wait(struct queue *q, enum queue_end end, struct waiting
         return 0;
     if (end == QUEUE_MEMORY)
         w->backstop = QUEUE_MEMORY_BACKSTOP;
-    int rc = waiting_sleep(w, q->family, q->slot, word, seen, FUTEX_ALL);
+    int rc = waiting_sleep(w, q->store.family, q->store.slot, word, seen, FUTEX_ALL);
     if (rc == -EINTR)
         queue_look_after(q);
     return rc;
@@ -266,12 +262,12 @@ struct queue_stats {
 
 static inline void queue_stats(struct queue *q, struct queue_stats *s)
 {
-    int64_t idle = (int64_t)load_relaxed(&q->header->idle);
+    int64_t idle = (int64_t)load_relaxed(&q->header->store.idle);
     *s = (struct queue_stats){
         .size = queue_size(q),
         .put = queue_put_count(q),
         .unfinished = queue_unfinished(q),
-        .memory = memory_measure(q),
+        .memory = memory_measure(&q->store),
         .idle = idle < 0 ? 0 : (uint64_t)idle,
     };
 }

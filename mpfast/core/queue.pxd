@@ -1,20 +1,14 @@
 # SPDX-License-Identifier: MIT
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from mpfast.core.family cimport family
+from mpfast.core.store.item cimport store, store_item
 from mpfast.core.waiting cimport spin_history, waiting
 
 cdef extern from "core/queue.h" nogil:
-    const uint64_t QUEUE_NO_BLOCK
     struct queue:
         pass
     struct queue_header:
         pass
-    struct queue_item:
-        uint64_t block
-        uint64_t value
-        char *data
-        uint64_t size
-        uint32_t kind
     struct queue_stats_t "queue_stats":
         uint64_t size
         uint64_t put
@@ -29,16 +23,10 @@ cdef extern from "core/queue.h" nogil:
     void queue_init(queue_header *h, uint64_t maxsize, uint64_t budget)
     int queue_open(family *f, uint32_t slot, queue **out)
     void queue_close(queue *q)
-    int queue_prepare(queue *q, uint64_t size, uint32_t kind, queue_item *item)
-    int queue_put(queue *q, const queue_item *item)
-    int queue_put_quiet(queue *q, const queue_item *item)
+    store *queue_store(queue *q)
+    int queue_put(queue *q, const store_item *item)
     int queue_put_value(queue *q, uint64_t value)
-    void queue_notify(queue *q, int n)
-    int queue_take(queue *q, queue_item *item)
-    void queue_touch(queue *q, const queue_item *item)
-    void queue_release(queue *q, const queue_item *item)
-    int queue_pin(queue *q, const queue_item *item)
-    void queue_unpin(queue *q, const queue_item *item)
+    int queue_take(queue *q, store_item *item)
     int queue_wait(queue *q, queue_end end, waiting *w, spin_history *h)
     void queue_pass_on(queue *q, queue_end end)
     uint64_t queue_size(const queue *q)
@@ -48,7 +36,6 @@ cdef extern from "core/queue.h" nogil:
     uint64_t queue_unfinished(const queue *q)
     int queue_task_done(queue *q)
     void queue_shutdown(queue *q)
-    bint queue_is_shutdown(const queue *q)
     void queue_stats(queue *q, queue_stats_t *s)
     int queue_bell(queue *q, bint space)
     bint queue_arm(queue *q, bint space)

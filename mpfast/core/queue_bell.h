@@ -74,7 +74,7 @@ static inline void bell_calm(struct queue *q)
 
 static inline int watcher_take(const struct queue *q, uint32_t fd, uint64_t inode)
 {
-    uint32_t me = family_me(q->family);
+    uint32_t me = family_me(q->store.family);
     for (int i = 0; i < QUEUE_WATCHERS; i++) {
         struct watcher *w = &q->header->watchers[i];
         uint32_t nobody = 0;
@@ -92,7 +92,7 @@ static inline struct watcher *watcher_find(const struct queue *q, uint32_t fd)
 {
     for (int i = 0; i < QUEUE_WATCHERS; i++) {
         struct watcher *w = &q->header->watchers[i];
-        if (load_relaxed(&w->identity) == family_me(q->family) && load_relaxed(&w->fd) == fd)
+        if (load_relaxed(&w->identity) == family_me(q->store.family) && load_relaxed(&w->fd) == fd)
             return w;
     }
     return NULL;
@@ -131,7 +131,7 @@ static inline void bell_close(struct queue *q)
 {
     if (q->bell[0] < 0)
         return;
-    if (q->bell_owner == family_me(q->family))
+    if (q->bell_owner == family_me(q->store.family))
         watcher_leave(q, (uint32_t)q->bell[0]);
     close(q->bell[0]);
     close(q->bell[1]);
@@ -150,15 +150,15 @@ static inline void bell_wants_space(struct queue *q)
 /* The descriptor of this process and view, made at the first call. -EUSERS: too many processes watch this queue. */
 static inline int queue_bell(struct queue *q, bool space)
 {
-    pthread_mutex_lock(&q->family->mutex);
-    if (q->bell_owner != family_me(q->family))
+    pthread_mutex_lock(&q->store.family->mutex);
+    if (q->bell_owner != family_me(q->store.family))
         bell_close(q);
-    q->bell_owner = family_me(q->family);
+    q->bell_owner = family_me(q->store.family);
     int rc = q->bell[0] >= 0 ? 0 : bell_make(q);
     int fd = rc < 0 ? rc : q->bell[0];
     if (rc == 0 && space && !q->bell_space)
         bell_wants_space(q);
-    pthread_mutex_unlock(&q->family->mutex);
+    pthread_mutex_unlock(&q->store.family->mutex);
     return fd;
 }
 
@@ -226,12 +226,12 @@ static inline void bell_rest(struct queue *q)
  * one has found must still be so when it rings. */
 static inline void queue_settle(struct queue *q)
 {
-    pthread_mutex_lock(&q->family->mutex);
+    pthread_mutex_lock(&q->store.family->mutex);
     if (queue_empty(q))
         bell_rest(q);
     else
         queue_ring(q);
-    pthread_mutex_unlock(&q->family->mutex);
+    pthread_mutex_unlock(&q->store.family->mutex);
 }
 
 /* After a take. */

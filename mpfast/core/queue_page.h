@@ -9,6 +9,10 @@
 
 #include "queue_map.h"
 
+#ifndef SEGMENTS_KEPT
+#define SEGMENTS_KEPT 8u /* of those that no page needs, when memory is given back */
+#endif
+
 /* A loop that helps others goes round only because somebody got on. One that goes round without that has met damage. */
 #ifndef PATIENCE
 #define PATIENCE (1u << 20)
@@ -55,7 +59,7 @@ static inline int cell_was_taken(const struct queue *q, uint64_t cell, uint64_t 
         return cell_kind(cell) == CELL_TAKEN;
     if (!name_valid(cell_what(cell)))
         return queue_damaged(q);
-    struct block *b = block_at(q, name_class(cell_what(cell)), name_index(cell_what(cell)));
+    struct block *b = block_at(&q->store, name_class(cell_what(cell)), name_index(cell_what(cell)));
     if (b == NULL)
         return -ENOMEM;
     uint64_t word = load_seq(&b->word); /* pairs with the CAS in item_take_block */
@@ -137,6 +141,23 @@ static inline int page_install(const struct queue *q, uint64_t page)
     /* pairs with segment_claim: the next who has the segment writes after us */
     store_release(&q->states[segment], installed ? segment_live(page) : 0);
     return 0;
+}
+
+/* Gives the memory of past pages back to the system, while others go on. */
+static inline void trim_segments(const struct queue *q)
+{
+    uint64_t past = ticket_page(load_acquire(&q->header->head)); /* pairs with head_advance: its readers are done */
+    uint32_t top = load_relaxed(&q->header->segments_top);
+    for (uint32_t i = SEGMENTS_KEPT; i < top && i < QUEUE_SEGMENTS; i++) {
+        uint64_t state = load_acquire(&q->states[i]); /* pairs with the release in page_install */
+        if (state == 0 || segment_is_init(state) || (state & PAGE_MASK) >= past)
+            continue;
+        if (!cas_acqrel(&q->states[i], &state, segment_init(queue_me(q), PAGE_MASK))) /* pairs with segment_claim */
+            continue;
+        (void)window_punch(q->store.family, q->store.slot, QUEUE_SEGMENTS_AT + i * QUEUE_SEGMENT_SIZE,
+                           QUEUE_SEGMENT_SIZE);
+        store_release(&q->states[i], 0); /* pairs with segment_claim */
+    }
 }
 
 #endif

@@ -5,7 +5,8 @@
 #ifndef MPFAST_QUEUE_REAP_H
 #define MPFAST_QUEUE_REAP_H
 
-#include "queue_hold.h"
+#include "core/store/reap.h"
+#include "queue_take.h"
 
 static inline void reap_segments(const struct queue *q, uint32_t index)
 {
@@ -22,65 +23,13 @@ static inline void reap_segments(const struct queue *q, uint32_t index)
 }
 
 /* Is the block the item of its ticket? If it was, and was taken since, then its word has changed. */
-static inline bool block_published(const struct queue *q, uint64_t name, uint64_t word)
+static inline bool block_published(const void *user, uint64_t name, uint64_t word)
 {
+    const struct queue *q = user;
     uint64_t ticket = word & TICKET_MASK;
     shared64 *cell = cell_find(q, ticket);
     /* pairs with cell_fill */
     return cell != NULL && load_seq(cell) == cell_make(CELL_BLOCK, ticket_page(ticket), name);
-}
-
-/* A large block that was the dead one's alone: nobody knows how much of its memory exists. */
-static inline void reap_large(const struct queue *q, uint64_t name, struct large_block *b)
-{
-    large_punch(q, name_class(name), name_index(name), b);
-    store_release(&b->block.word, 0); /* pairs with block_try */
-}
-
-/* An item that was not put becomes a block that is the dead one's: only then may it be touched. */
-static inline bool reap_unpublished(const struct queue *q, uint64_t name, struct block *b, uint32_t index)
-{
-    uint64_t word = load_acquire(&b->word); /* pairs with cell_fill */
-    return block_state(word) == BLOCK_QUEUED && block_participant(word) == index && !block_published(q, name, word) &&
-           cas_acqrel(&b->word, &word, block_owned(index, NO_TICKET)); /* pairs with item_take_block */
-}
-
-static inline void reap_block(const struct queue *q, uint64_t name, struct block *b, uint32_t index)
-{
-    bool large = name_class(name) >= QUEUE_LARGE;
-    uint32_t shared = large ? load_acquire(&large_block(b)->shared) : BLOCK_PRIVATE; /* pairs with hold_add */
-    uint64_t word = load_acquire(&b->word);                                          /* pairs with block_try */
-    if (large && hold_reap(q, large_block(b), index, shared, word))
-        return;
-    bool owned = block_state(word) == BLOCK_OWNED && block_participant(word) == index;
-    if (!owned && !reap_unpublished(q, name, b, index))
-        return;
-    if (large)
-        reap_large(q, name, large_block(b));
-    else
-        store_release(&b->word, 0); /* pairs with block_try */
-}
-
-/* All blocks of a class whose headers exist: to look at others would make them. */
-static inline void reap_class(const struct queue *q, uint32_t class, uint32_t index)
-{
-    bool large = class >= QUEUE_LARGE;
-    uint64_t step = large ? sizeof(struct large_block) : class_size(class);
-    off_t start = (off_t)(window_offset(q->slot) + (large ? class_headers_at(class) : class_data_at(class)));
-    off_t at = start, end = start + (off_t)(class_blocks(class) * step);
-    while (at < end) {
-        off_t data = lseek(q->family->fd, at, SEEK_DATA);
-        off_t hole = data < 0 || data >= end ? -1 : lseek(q->family->fd, data, SEEK_HOLE);
-        if (hole < 0)
-            return;
-        at = hole < end ? hole : end;
-        for (off_t o = data; o < at; o += (off_t)step) {
-            uint32_t i = (uint32_t)((uint64_t)(o - start) / step);
-            struct block *b = block_at(q, class, i);
-            if (b != NULL)
-                reap_block(q, block_name(class, i), b, index);
-        }
-    }
 }
 
 static inline void reap_watchers(const struct queue *q, uint32_t index)
@@ -99,14 +48,11 @@ static inline void queue_reap(struct family *f, uint32_t slot, uint32_t index)
     struct queue q;
     if (view_open(f, slot, &q) == 0) {
         reap_segments(&q, index);
-        for (uint32_t class = 0; class < QUEUE_CLASSES; class ++)
-            if (load_relaxed(&q.header->top[class]) != 0)
-                reap_class(&q, class, index);
+        struct store_reaper reaper = {&q.store, index, block_published, &q};
+        store_reap(&reaper);
         reap_watchers(&q, index);
-        store_relaxed(&q.header->memory, memory_measure(&q));
         eventcount_wake(&q.header->items, INT_MAX); /* it may have put or taken, and not have come to wake others */
         eventcount_wake(&q.header->space, INT_MAX);
-        eventcount_wake(&q.header->freed, INT_MAX);
         eventcount_wake(&q.header->joined, INT_MAX);
     }
     view_close(&q);

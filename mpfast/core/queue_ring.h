@@ -88,7 +88,7 @@ static inline bool watcher_ring(struct queue *q, int i)
     uint64_t inode = load_acquire(&w->inode);       /* pairs with watcher_take */
     if (identity == 0 || inode == 0 || identity_index(identity) >= FAMILY_PARTICIPANTS)
         return true;
-    pid_t pid = participant_pid(q->family, identity);
+    pid_t pid = participant_pid(q->store.family, identity);
     int rc = pid <= 0 ? 0 : ringer_ring(&q->ringers[i], pid, load_relaxed(&w->fd), inode);
     return rc != -EMFILE && rc != -ENFILE && rc != -ENOMEM;
 }

@@ -3,68 +3,44 @@
 #ifndef MPFAST_QUEUE_TAKE_H
 #define MPFAST_QUEUE_TAKE_H
 
+#include "core/store/item.h"
 #include "queue_put.h"
 
-/* What was taken, or is to be put: a value, or a block with a payload. */
-struct queue_item {
-    uint64_t block; /* its name, or QUEUE_NO_BLOCK */
-    uint64_t value;
-    char *data;
-    uint64_t size;
-    uint32_t kind;
-};
-
-#define QUEUE_NO_BLOCK UINT64_MAX
-
-/* What the header of an owned block says of its payload. */
-static inline int item_describe(const struct queue *q, struct block *b, uint64_t name, struct queue_item *item)
-{
-    uint64_t about = load_relaxed(&b->about);
-    uint32_t class = name_class(name);
-    item->block = name;
-    item->size = about & ((UINT64_C(1) << 56) - 1);
-    item->kind = (uint32_t)(about >> 56);
-    if (item->size > class_capacity(class))
-        return queue_damaged(q);
-    item->data = block_data(q, b, class, name_index(name));
-    return item->data == NULL ? -ENOMEM : 0;
-}
-
 /* 1: ours now; 0: somebody was faster. */
-static inline int item_take_block(const struct queue *q, uint64_t name, uint64_t ticket, struct queue_item *item)
+static inline int item_take_block(const struct queue *q, uint64_t name, uint64_t ticket, struct store_item *item)
 {
     if (unlikely(!name_valid(name)))
         return queue_damaged(q);
-    struct block *b = block_at(q, name_class(name), name_index(name));
+    struct block *b = block_at(&q->store, name_class(name), name_index(name));
     if (unlikely(b == NULL))
         return -ENOMEM;
     prefetch_write(b);
     uint64_t word = load_relaxed(&b->word); /* the cell was read with acquire, and the CAS orders the rest */
     if (!block_has_ticket(word, ticket))
         return block_word_sound(word) ? 0 : queue_damaged(q);
-    if (name_class(name) >= QUEUE_LARGE && block_data(q, b, name_class(name), name_index(name)) == NULL)
+    if (name_class(name) >= STORE_LARGE && block_data(&q->store, b, name_class(name), name_index(name)) == NULL)
         return -ENOMEM; /* while it is not ours yet */
     /* pairs with cell_was_taken, and with block_free */
     if (!cas_seq(&b->word, &word, block_owned(queue_me(q), ticket)))
         return 0;
-    int rc = item_describe(q, b, name, item);
+    int rc = item_describe(&q->store, b, name, item);
     return rc < 0 ? rc : 1;
 }
 
 static inline int item_take(const struct queue *q, shared64 *cell, uint64_t seen, uint64_t ticket,
-                            struct queue_item *item)
+                            struct store_item *item)
 {
     if (cell_kind(seen) == CELL_BLOCK)
         return item_take_block(q, cell_what(seen), ticket, item);
     if (cell_kind(seen) == CELL_TAKEN)
         return 0;
-    item->block = QUEUE_NO_BLOCK;
+    item->block = NO_BLOCK;
     item->value = cell_what(seen);
     return cas_seq(cell, &seen, cell_taken(ticket_page(ticket))); /* pairs with the load in head_help */
 }
 
 /* Takes the first item. -EAGAIN: there was none at the moment when its ticket's cell was looked at. */
-static inline int ticket_take(const struct queue *q, struct queue_item *item)
+static inline int ticket_take(const struct queue *q, struct store_item *item)
 {
     struct patience p = {.turns = 0};
     for (;;) {

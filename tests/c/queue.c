@@ -35,8 +35,8 @@ static struct queue *queue_new(uint64_t maxsize) { return queue_view(family, que
 
 static void queue_end(struct queue *q)
 {
-    uint32_t slot = q->slot;
-    struct family *f = q->family;
+    uint32_t slot = q->store.slot;
+    struct family *f = q->store.family;
     queue_close(q);
     handle_remove(f, slot);
 }
@@ -47,22 +47,22 @@ static struct queue *queue_share(const struct queue *q, struct family *f)
     struct queue *copy = malloc(sizeof *copy);
     EXPECT(copy != NULL);
     memcpy(copy, q, sizeof *copy);
-    copy->family = f;
-    memset(copy->cursors, 0, sizeof copy->cursors);
-    memset((void *)copy->touched, 0, sizeof copy->touched);
-    copy->pins = NULL;
-    copy->pinned = copy->pins_size = 0;
+    copy->store.family = f;
+    memset(copy->store.cursors, 0, sizeof copy->store.cursors);
+    memset((void *)copy->store.touched, 0, sizeof copy->store.touched);
+    copy->store.pins = NULL;
+    copy->store.pinned = copy->store.pins_size = 0;
     pthread_mutex_lock(&f->mutex);
-    ref_set(f, identity_index(family_me(f)), q->slot);
+    ref_set(f, identity_index(family_me(f)), q->store.slot);
     pthread_mutex_unlock(&f->mutex);
     return copy;
 }
 
 static void queue_unshare(struct queue *q)
 {
-    for (int c = 0; c < QUEUE_CLASSES; c++)
-        free(q->touched[c]);
-    free(q->pins);
+    for (int c = 0; c < STORE_CLASSES; c++)
+        free(q->store.touched[c]);
+    free(q->store.pins);
     free(q);
 }
 
@@ -84,30 +84,30 @@ static bool filled(const char *data, uint64_t size, uint32_t seed)
 
 static void put_bytes(struct queue *q, uint64_t size, uint32_t seed)
 {
-    struct queue_item item;
-    EXPECT_EQ(queue_prepare(q, size, seed & 0xff, &item), 0);
+    struct store_item item;
+    EXPECT_EQ(item_prepare(&q->store, size, seed & 0xff, &item), 0);
     fill(item.data, size, seed);
     EXPECT_EQ(queue_put(q, &item), 0);
 }
 
 static void take_bytes(struct queue *q, uint64_t size, uint32_t seed)
 {
-    struct queue_item item;
+    struct store_item item;
     EXPECT_EQ(queue_take(q, &item), 0);
-    EXPECT(item.block != QUEUE_NO_BLOCK);
+    EXPECT(item.block != NO_BLOCK);
     EXPECT_EQ(item.size, size);
     EXPECT_EQ(item.kind, seed & 0xff);
-    queue_touch(q, &item);
+    item_touch(&q->store, &item);
     EXPECT(filled(item.data, size, seed));
-    queue_release(q, &item);
+    item_release(&q->store, &item);
 }
 
 /* No block is anybody's, and no segment is being installed. */
 static void nothing_kept(const struct queue *q)
 {
-    for (uint32_t c = 0; c < QUEUE_CLASSES; c++)
-        for (uint32_t i = 0; i < load_relaxed(&q->header->top[c]); i++)
-            EXPECT_EQ(load_relaxed(&block_at(q, c, i)->word), 0);
+    for (uint32_t c = 0; c < STORE_CLASSES; c++)
+        for (uint32_t i = 0; i < load_relaxed(&q->header->store.top[c]); i++)
+            EXPECT_EQ(load_relaxed(&block_at(&q->store, c, i)->word), 0);
     for (uint32_t i = 0; i < QUEUE_SEGMENTS; i++)
         EXPECT(!segment_is_init(load_relaxed(&q->states[i])));
 }
@@ -120,17 +120,17 @@ static void classes(void)
         EXPECT(class_capacity(class) >= sizes[i]);
         EXPECT(class == 0 || class_capacity(class - 1) < sizes[i]);
     }
-    EXPECT_EQ(class_for(UINT64_C(64) << 30), QUEUE_CLASSES - 1);
-    EXPECT_EQ(class_for((UINT64_C(64) << 30) + 1), QUEUE_CLASSES);
-    EXPECT_EQ(class_for(UINT64_MAX), QUEUE_CLASSES);
-    for (uint32_t c = 0; c < QUEUE_CLASSES; c++)
+    EXPECT_EQ(class_for(UINT64_C(64) << 30), STORE_CLASSES - 1);
+    EXPECT_EQ(class_for((UINT64_C(64) << 30) + 1), STORE_CLASSES);
+    EXPECT_EQ(class_for(UINT64_MAX), STORE_CLASSES);
+    for (uint32_t c = 0; c < STORE_CLASSES; c++)
         EXPECT(class_data_at(c) + class_blocks(c) * class_size(c) <= class_data_at(c + 1));
 }
 
 static void order(void)
 {
     struct queue *q = queue_new(0);
-    struct queue_item item;
+    struct store_item item;
     EXPECT_EQ(queue_take(q, &item), -EAGAIN);
     EXPECT(queue_empty(q));
     for (uint64_t turn = 0, in = 0, out = 0; turn < 300; turn++) {
@@ -144,7 +144,7 @@ static void order(void)
         for (uint64_t n = turn % 40; n > 0; n--, out++)
             if (out % 3 == 0) {
                 EXPECT_EQ(queue_take(q, &item), 0);
-                EXPECT(item.block == QUEUE_NO_BLOCK && item.value == out);
+                EXPECT(item.block == NO_BLOCK && item.value == out);
             } else {
                 take_bytes(q, out % 200, (uint32_t)out);
             }
@@ -170,14 +170,14 @@ static void sizes(void)
     queue_trim(q);
     queue_stats(q, &s);
     EXPECT(s.idle == 0 && s.memory < 1 << 20);
-    EXPECT_EQ(queue_prepare(q, (UINT64_C(64) << 30) + 1, 0, &(struct queue_item){0}), -EMSGSIZE);
+    EXPECT_EQ(item_prepare(&q->store, (UINT64_C(64) << 30) + 1, 0, &(struct store_item){0}), -EMSGSIZE);
     queue_end(q);
 }
 
 static void bounds(void)
 {
     struct queue *q = queue_new(5);
-    struct queue_item item;
+    struct store_item item;
     for (uint64_t i = 0; i < 1000; i++) {
         EXPECT(!queue_full(q));
         for (uint64_t n = 0; n < 5; n++)
@@ -193,7 +193,7 @@ static void bounds(void)
 static void no_more_pages(void)
 {
     struct queue *q = queue_new(0);
-    struct queue_item item;
+    struct store_item item;
     for (int turn = 0; turn < 5; turn++) {
         uint64_t n = 0;
         while (queue_put_value(q, n) == 0)
@@ -211,20 +211,20 @@ static void no_more_pages(void)
 static void budgets(void)
 {
     struct queue *q = queue_view(family, queue_make(family, 0, 8 << 20));
-    struct queue_item items[64];
+    struct store_item items[64];
     int n = 0, rc;
-    while (n < 64 && (rc = queue_prepare(q, 1 << 20, 0, &items[n])) == 0)
+    while (n < 64 && (rc = item_prepare(&q->store, 1 << 20, 0, &items[n])) == 0)
         n++;
     EXPECT_EQ(rc, -EAGAIN);
     EXPECT(n >= 6 && n <= 9);
-    EXPECT_EQ(queue_prepare(q, 16 << 20, 0, &items[n]), -EAGAIN);
-    queue_release(q, &items[--n]);
-    EXPECT_EQ(queue_prepare(q, 1 << 20, 0, &items[n]), 0);
+    EXPECT_EQ(item_prepare(&q->store, 16 << 20, 0, &items[n]), -EAGAIN);
+    item_release(&q->store, &items[--n]);
+    EXPECT_EQ(item_prepare(&q->store, 1 << 20, 0, &items[n]), 0);
     n++;
     while (n > 0)
-        queue_release(q, &items[--n]);
-    EXPECT_EQ(queue_prepare(q, 16 << 20, 0, &items[0]), 0); /* alone it is let in */
-    queue_release(q, &items[0]);
+        item_release(&q->store, &items[--n]);
+    EXPECT_EQ(item_prepare(&q->store, 16 << 20, 0, &items[0]), 0); /* alone it is let in */
+    item_release(&q->store, &items[0]);
     for (n = 0; n < 60; n++)
         put_bytes(q, 4000, 1);
     queue_end(q);
@@ -233,7 +233,7 @@ static void budgets(void)
 static void ends(void)
 {
     struct queue *q = queue_new(0);
-    struct queue_item item;
+    struct store_item item;
     EXPECT_EQ(queue_task_done(q), -ERANGE);
     EXPECT_EQ(queue_put_value(q, 1), 0);
     EXPECT_EQ(queue_put_value(q, 2), 0);
@@ -253,7 +253,7 @@ static void ends(void)
 static void bells(void)
 {
     struct queue *q = queue_new(2);
-    struct queue_item item;
+    struct store_item item;
     int fd = queue_bell(q, true);
     EXPECT(fd >= 0);
     struct pollfd p = {.fd = fd, .events = POLLIN};
@@ -273,7 +273,7 @@ static void bells(void)
 
 static bool rings(struct queue *q, struct pollfd *p)
 {
-    struct queue_item item;
+    struct store_item item;
     queue_silence(q);
     EXPECT(!queue_arm(q, false));
     EXPECT_EQ(queue_put_value(q, 1), 0);
@@ -354,9 +354,9 @@ static int patient_wait(struct user *u, struct queue *q, enum queue_end end)
 static void crowd_put(struct user *u, struct queue *q)
 {
     for (uint32_t i = 0; i < crowd_items; i++) {
-        struct queue_item item = {.block = QUEUE_NO_BLOCK, .value = (uint64_t)u->number << 24 | i};
+        struct store_item item = {.block = NO_BLOCK, .value = (uint64_t)u->number << 24 | i};
         if (i % 3 != 0) {
-            EXPECT_EQ(queue_prepare(q, 8 + i % 100, 1, &item), 0);
+            EXPECT_EQ(item_prepare(&q->store, 8 + i % 100, 1, &item), 0);
             memcpy(item.data, &(uint64_t){(uint64_t)u->number << 24 | i}, 8);
         }
         int rc;
@@ -373,7 +373,7 @@ static void crowd_take(struct user *u, struct queue *q)
 {
     int64_t last[PUTTERS] = {-1, -1, -1};
     for (;;) {
-        struct queue_item item;
+        struct store_item item;
         int rc = queue_take(q, &item);
         if (rc == -ESHUTDOWN)
             return;
@@ -383,9 +383,9 @@ static void crowd_take(struct user *u, struct queue *q)
         }
         EXPECT_EQ(rc, 0);
         uint64_t value = item.value;
-        if (item.block != QUEUE_NO_BLOCK)
+        if (item.block != NO_BLOCK)
             memcpy(&value, item.data, 8);
-        queue_release(q, &item);
+        item_release(&q->store, &item);
         uint32_t number = (uint32_t)(value >> 24), i = value & 0xffffff;
         EXPECT(number < PUTTERS && i < crowd_items && (int64_t)i > last[number]);
         last[number] = i;
@@ -451,11 +451,11 @@ static void bury(struct queue *ghost)
 static void dead_owners(void)
 {
     struct queue *q = queue_new(0), *ghost = ghost_of(q);
-    struct queue_item small, large, taken;
+    struct store_item small, large, taken;
     put_bytes(q, 20, 1);
     put_bytes(q, 100000, 2);
-    EXPECT_EQ(queue_prepare(ghost, 20, 0, &small), 0);
-    EXPECT_EQ(queue_prepare(ghost, 1 << 20, 0, &large), 0);
+    EXPECT_EQ(item_prepare(&ghost->store, 20, 0, &small), 0);
+    EXPECT_EQ(item_prepare(&ghost->store, 1 << 20, 0, &large), 0);
     EXPECT_EQ(queue_take(ghost, &taken), 0);
     put_bytes(ghost, 30, 3);
     bury(ghost);
@@ -470,9 +470,9 @@ static void dead_owners(void)
 static void dead_putters(void)
 {
     struct queue *q = queue_new(0), *ghost = ghost_of(q);
-    struct queue_item item;
-    EXPECT_EQ(queue_prepare(ghost, 20, 0, &item), 0);
-    struct block *b = block_at(q, name_class(item.block), name_index(item.block));
+    struct store_item item;
+    EXPECT_EQ(item_prepare(&ghost->store, 20, 0, &item), 0);
+    struct block *b = block_at(&q->store, name_class(item.block), name_index(item.block));
     store_relaxed(&b->word, block_queued(queue_me(ghost), 0));
     put_bytes(q, 10, 1);
     bury(ghost);
@@ -490,28 +490,28 @@ static void dead_putters(void)
 static void views_of_children(void)
 {
     struct queue *q = queue_new(0), *ghost = ghost_of(q);
-    struct queue_item item;
+    struct store_item item;
     put_bytes(q, 100000, 5);
     EXPECT_EQ(queue_take(q, &item), 0);
-    EXPECT_EQ(queue_pin(q, &item), 0);
-    hold_add(pinned_block(q, item.block), queue_me(q)); /* as queues_fork */
-    hold_add(pinned_block(q, item.block), queue_me(ghost));
-    queue_unpin(q, &item);
-    EXPECT_EQ(block_participant(load_relaxed(&pinned_block(q, item.block)->block.word)), queue_me(ghost));
+    EXPECT_EQ(item_pin(&q->store, &item), 0);
+    hold_add(pinned_block(&q->store, item.block), queue_me(q)); /* as stores_fork */
+    hold_add(pinned_block(&q->store, item.block), queue_me(ghost));
+    item_unpin(&q->store, &item);
+    EXPECT_EQ(block_participant(load_relaxed(&pinned_block(&q->store, item.block)->block.word)), queue_me(ghost));
     EXPECT(filled(item.data, item.size, 5));
-    queue_unpin(ghost, &item);
+    item_unpin(&ghost->store, &item);
     nothing_kept(q);
     for (int parent_first = 0; parent_first < 2; parent_first++) {
         put_bytes(q, 100000, 5);
         EXPECT_EQ(queue_take(q, &item), 0);
-        EXPECT_EQ(queue_pin(q, &item), 0);
-        hold_add(pinned_block(q, item.block), queue_me(q));
-        hold_add(pinned_block(q, item.block), queue_me(ghost));
+        EXPECT_EQ(item_pin(&q->store, &item), 0);
+        hold_add(pinned_block(&q->store, item.block), queue_me(q));
+        hold_add(pinned_block(&q->store, item.block), queue_me(ghost));
         if (parent_first)
-            queue_unpin(q, &item);
+            item_unpin(&q->store, &item);
         bury(ghost);
         if (!parent_first)
-            queue_unpin(q, &item);
+            item_unpin(&q->store, &item);
         nothing_kept(q);
         ghost = ghost_of(q);
     }

@@ -17,7 +17,7 @@ static shared64 *entry_of(uint64_t ticket) { return &q->directory[ticket_page(ti
 static struct block *first_block(void)
 {
     uint64_t name = cell_what(load_relaxed(cell_find(q, head())));
-    return block_at(q, name_class(name), name_index(name));
+    return block_at(&q->store, name_class(name), name_index(name));
 }
 
 static void set_cell(uint64_t ticket, uint64_t word)
@@ -32,9 +32,9 @@ static void set_name(uint64_t name) { set_cell(head(), cell_make(CELL_BLOCK, tic
 static void nothing(void) {}
 
 /* What is first in the queue */
-static void class_unknown(void) { set_name((uint64_t)QUEUE_CLASSES << 29); }
+static void class_unknown(void) { set_name((uint64_t)STORE_CLASSES << 29); }
 static void block_unknown(void) { set_name(block_name(0, class_blocks(0))); }
-static void large_block_unknown(void) { set_name(block_name(QUEUE_LARGE, class_blocks(QUEUE_LARGE))); }
+static void large_block_unknown(void) { set_name(block_name(STORE_LARGE, class_blocks(STORE_LARGE))); }
 static void value_of_another_page(void) { set_cell(head(), cell_make(CELL_VALUE, ticket_page(head()) + 9, 1)); }
 static void block_of_another_page(void) { set_cell(head(), cell_make(CELL_BLOCK, ticket_page(head()) - 1, 1)); }
 static void taken_of_another_page(void) { set_cell(head(), cell_taken(ticket_page(head()) + 1)); }
@@ -121,24 +121,24 @@ static void prepare(uint32_t first)
 
 static int take_all(void)
 {
-    struct queue_item item;
+    struct store_item item;
     int rc;
     while ((rc = queue_take(q, &item)) == 0)
-        queue_release(q, &item);
+        item_release(&q->store, &item);
     return rc;
 }
 
 /* All are told, nobody waits. */
 static void expect_broken(void)
 {
-    struct queue_item item;
+    struct store_item item;
     struct spin_history history = {0};
     struct waiting w;
     EXPECT_EQ(queue_take(q, &item), -EBADMSG);
     EXPECT_EQ(queue_put_value(q, 1), -EBADMSG);
-    EXPECT_EQ(queue_prepare(q, 10, 0, &item), 0);
+    EXPECT_EQ(item_prepare(&q->store, 10, 0, &item), 0);
     EXPECT_EQ(queue_put(q, &item), -EBADMSG);
-    queue_release(q, &item);
+    item_release(&q->store, &item);
     for (int end = QUEUE_ITEMS; end <= QUEUE_DONE; end++) {
         waiting_begin(&w, NEVER, BACKSTOP_IDLE);
         EXPECT_EQ(queue_wait(q, (enum queue_end)end, &w, &history), 0);
@@ -171,15 +171,15 @@ static void inflict(const struct damage *d, uint32_t first, int who)
 /* Who lets go of a view meets holders that no participant can be. */
 static void holders_unknown(void)
 {
-    struct queue_item item;
+    struct store_item item;
     uint32_t slot = queue_make(family, 0, 0);
     q = queue_view(family, slot);
     EXPECT_EQ(item_put(q, 6), 0);
     EXPECT_EQ(queue_take(q, &item), 0);
-    EXPECT_EQ(queue_pin(q, &item), 0);
-    store_relaxed(&pinned_block(q, item.block)->holders[3], UINT16_MAX);
-    queue_unpin(q, &item);
-    EXPECT_EQ(load_relaxed(&pinned_block(q, item.block)->block.word), 0);
+    EXPECT_EQ(item_pin(&q->store, &item), 0);
+    store_relaxed(&pinned_block(&q->store, item.block)->holders[3], UINT16_MAX);
+    item_unpin(&q->store, &item);
+    EXPECT_EQ(load_relaxed(&pinned_block(&q->store, item.block)->block.word), 0);
     queue_close(q);
     handle_remove(family, slot);
 }

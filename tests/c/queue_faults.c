@@ -40,7 +40,7 @@ static void puts_and_gets(void *unused)
 /* Reaps somebody who has put items, some of them large, had taken some, and was about to put one. */
 static void is_reaped(void *unused)
 {
-    struct queue_item item;
+    struct store_item item;
     (void)unused;
     for (int i = 0; i < 4; i++)
         (void)books_put(books, q, VICTIM);
@@ -77,16 +77,16 @@ static void wakes(void *unused)
 /* Prepared, and thought better of. */
 static void abandons(void *unused)
 {
-    struct queue_item item[4];
+    struct store_item item[4];
     (void)unused;
     for (uint32_t i = 0; i < 4; i++)
         EXPECT_EQ(item_make(q, i + 3, &item[i]), 0);
     for (uint32_t i = 0; i < 4; i++)
-        queue_release(q, &item[i]);
+        item_release(&q->store, &item[i]);
 }
 
 /* Takes everything, and keeps what is large: views into shared memory. Returns how many. */
-static int keep_all(struct queue_item *kept)
+static int keep_all(struct store_item *kept)
 {
     int n = 0;
     for (bool more = true; more;) {
@@ -103,25 +103,25 @@ static int keep_all(struct queue_item *kept)
 
 static void pins(void *unused)
 {
-    struct queue_item kept[MOST_KEPT];
+    struct store_item kept[MOST_KEPT];
     (void)unused;
     int n = keep_all(kept);
     for (int i = 0; i < n; i++)
         (void)item_number(&kept[i]);
     for (int i = 1; i < n; i += 2)
-        queue_unpin(q, &kept[i]); /* and the rest at its end */
+        item_unpin(&q->store, &kept[i]); /* and the rest at its end */
 }
 
-static void unpin_all(struct queue_item *kept, int n)
+static void unpin_all(struct store_item *kept, int n)
 {
-    for (; n > 0; queue_unpin(q, &kept[n]))
+    for (; n > 0; item_unpin(&q->store, &kept[n]))
         (void)item_number(&kept[--n]);
 }
 
 /* A child inherits them, and has them also when the victim is dead. */
 static void forks_with_pins(void *unused)
 {
-    struct queue_item kept[MOST_KEPT];
+    struct store_item kept[MOST_KEPT];
     (void)unused;
     int n = keep_all(kept);
     pid_t child = fork();

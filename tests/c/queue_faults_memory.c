@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Kills while memory is given back, or is not enough, while a queue is shut down, and of two that let go of one view. See
  * scenes.h. Pieces of memory are as small as can be. */
-#define QUEUE_CHUNK ((uint64_t)4096)
-#define QUEUE_SLACK ((uint64_t)16384)
+#define STORE_CHUNK ((uint64_t)4096)
+#define STORE_SLACK ((uint64_t)16384)
 #define SEGMENTS_KEPT 1u
 #include "scenes.h"
 
@@ -14,14 +14,14 @@
 /* Memory and pages that are used no more, given back while others go on. */
 static void trims(void *unused)
 {
-    struct queue_item item[16];
+    struct store_item item[16];
     uint32_t n = 0;
     (void)unused;
     for (; n < 16; n++) /* several pieces of small blocks, and some large ones */
         if (item_make(q, n % 4 == 0 ? 6 : 4, &item[n]) < 0)
             break;
     while (n > 0)
-        queue_release(q, &item[--n]);
+        item_release(&q->store, &item[--n]);
     for (uint32_t i = 0; i < 2 * QUEUE_PAGE_TICKETS; i++) {
         (void)books_put(books, q, VICTIM);
         (void)books_get_at_risk(books, q);
@@ -35,7 +35,7 @@ static void spends(void *unused)
     struct queue_header *h = slot_at(family, slot);
     (void)unused;
     for (int i = 0; i < 14; i++) {
-        atomic_fetch_or(&h->freed, 1u);
+        atomic_fetch_or(&h->store.freed, 1u);
         if (books_put(books, q, VICTIM) == -EAGAIN)
             (void)books_get_at_risk(books, q);
     }
@@ -62,18 +62,18 @@ struct leavers {
     long n, m, k;
 };
 
-static void leave_alone(long at, int signal, long end, struct queue_item *kept)
+static void leave_alone(long at, int signal, long end, struct store_item *kept)
 {
     fault_arm(at, signal);
     fault.end = end;
-    queue_unpin(q, kept);
+    item_unpin(&q->store, kept);
     _exit(GOOD);
 }
 
 static void parent_and_child_leave(void *with)
 {
     const struct leavers *l = with;
-    struct queue_item kept;
+    struct store_item kept;
     EXPECT_EQ(queue_take(q, &kept), 0);
     EXPECT(item_keep(q, &kept));
     pid_t child = fork();

@@ -119,35 +119,35 @@ static void wait_briefly(enum queue_end end)
 
 static void put_something(void)
 {
-    struct queue_item item;
+    struct store_item item;
     if (chance(3) == 0) {
         expect_allowed(queue_put_value(q, chance(1000)));
         return;
     }
-    if (expect_allowed(queue_prepare(q, chance(5) ? chance(6000) : chance(100000), chance(256), &item)) < 0)
+    if (expect_allowed(item_prepare(&q->store, chance(5) ? chance(6000) : chance(100000), chance(256), &item)) < 0)
         return;
     memset(item.data, 'x', item.size);
     if (expect_allowed(queue_put(q, &item)) < 0)
-        queue_release(q, &item);
+        item_release(&q->store, &item);
 }
 
 static void take_something(void)
 {
-    struct queue_item item;
+    struct store_item item;
     volatile char last = 0;
-    if (expect_allowed(queue_take(q, &item)) < 0 || item.block == QUEUE_NO_BLOCK)
+    if (expect_allowed(queue_take(q, &item)) < 0 || item.block == NO_BLOCK)
         return;
-    queue_touch(q, &item);
+    item_touch(&q->store, &item);
     for (uint64_t i = 0; i < item.size; i += 64)
         last = item.data[i];
     if (item.size > 0)
         last = item.data[item.size - 1];
     (void)last;
-    bool large = name_class(item.block) >= QUEUE_LARGE;
-    if (large && chance(2) && expect_allowed(queue_pin(q, &item)) == 0)
-        queue_unpin(q, &item);
+    bool large = name_class(item.block) >= STORE_LARGE;
+    if (large && chance(2) && expect_allowed(item_pin(&q->store, &item)) == 0)
+        item_unpin(&q->store, &item);
     else
-        queue_release(q, &item);
+        item_release(&q->store, &item);
 }
 
 static void look(void)
@@ -157,7 +157,7 @@ static void look(void)
     (void)queue_empty(q);
     (void)queue_full(q);
     (void)queue_unfinished(q);
-    (void)queue_is_shutdown(q);
+    (void)load_relaxed(&q->header->shutdown);
     queue_stats(q, &stats);
 }
 

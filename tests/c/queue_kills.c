@@ -3,7 +3,7 @@
  * on. What the queue holds then is for queue_faults.c. */
 #define QUEUE_PAGE_BITS 2
 #define QUEUE_DIRECTORY 4u
-#define QUEUE_BLOCKS 64u
+#define STORE_BLOCKS 64u
 #include "kills.h"
 #include "core/queue.h"
 
@@ -42,7 +42,7 @@ static void put_one(void)
 
 static int get_one(void)
 {
-    struct queue_item item;
+    struct store_item item;
     int rc;
     int64_t deadline = in(LONG);
     while ((rc = queue_take(q, &item)) == -EAGAIN && clock_now() < deadline)
@@ -120,7 +120,7 @@ static void closes(void)
 static void hears_of_end(void) { EXPECT_EQ(get_one(), -ESHUTDOWN); }
 static void closes_afterwards(void)
 {
-    if (!queue_is_shutdown(q))
+    if (!load_relaxed(&q->header->shutdown))
         queue_shutdown(q);
     until_done(is_full, gets); /* never full: it only waits */
     end_queue();

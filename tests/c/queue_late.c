@@ -69,9 +69,9 @@ static void trims(void) { queue_trim(q); }
 
 static void nothing_kept(void)
 {
-    for (uint32_t c = 0; c < QUEUE_CLASSES; c++)
-        for (uint32_t i = 0; i < load_relaxed(&q->header->top[c]); i++)
-            EXPECT_EQ(load_relaxed(&block_at(q, c, i)->word), 0);
+    for (uint32_t c = 0; c < STORE_CLASSES; c++)
+        for (uint32_t i = 0; i < load_relaxed(&q->header->store.top[c]); i++)
+            EXPECT_EQ(load_relaxed(&block_at(&q->store, c, i)->word), 0);
     for (uint32_t i = 0; i < QUEUE_SEGMENTS; i++)
         EXPECT(!segment_is_init(load_relaxed(&q->states[i])));
 }
@@ -138,12 +138,12 @@ static void parent_forks_and_leaves(void)
  * it has looked there. */
 static bool lets_go_at(long n)
 {
-    struct queue_item item = {0};
+    struct store_item item = {0};
     uint32_t slot = queue_make(family, 0, 0);
     q = queue_view(family, slot);
     EXPECT_EQ(item_put(q, 6), 0);
     EXPECT_EQ(queue_take(q, &item), 0);
-    held = pinned_block(q, item.block);
+    held = pinned_block(&q->store, item.block);
     hold_add(held, LEFT);
     hold_add(held, queue_me(q));
     hold_add(held, PARENT);
@@ -151,14 +151,14 @@ static bool lets_go_at(long n)
     late.others = parent_forks_and_leaves;
     late.seen = 0;
     late.at = n;
-    hold_end(q, held, queue_me(q));
+    hold_end(&q->store, held, queue_me(q));
     bool hit = late.at == 0;
     late.at = 0;
     if (!hit)
         parent_forks_and_leaves();
-    hold_settle(q, held, load_relaxed(&held->block.word) & TICKET_MASK);
+    hold_settle(&q->store, held, load_relaxed(&held->block.word) & TICKET_MASK);
     EXPECT_EQ(block_participant(load_relaxed(&held->block.word)), CHILD);
-    hold_end(q, held, CHILD);
+    hold_end(&q->store, held, CHILD);
     EXPECT_EQ(load_relaxed(&held->block.word), 0);
     queue_close(q);
     handle_remove(family, slot);

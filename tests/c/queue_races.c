@@ -202,7 +202,7 @@ static void timeouts(void)
 static void keeping(struct user *u)
 {
     struct queue *q = enter(u);
-    struct queue_item kept[3];
+    struct store_item kept[3];
     int n = 0;
     for (uint32_t i = 0; i < share; i++) {
         put_one(u, q, i * USERS + (uint32_t)u->number);
@@ -210,13 +210,13 @@ static void keeping(struct user *u)
             wait_for(u, q, QUEUE_ITEMS, NEVER);
         EXPECT_EQ(add_relaxed(&came[item_number(&kept[n])], 1u), 0);
         if (chance(2))
-            queue_release(q, &kept[n]);
+            item_release(&q->store, &kept[n]);
         else if (item_keep(q, &kept[n]) && ++n == 3)
-            for (; n > 0; queue_unpin(q, &kept[n]))
+            for (; n > 0; item_unpin(&q->store, &kept[n]))
                 (void)item_number(&kept[--n]);
     }
     while (n > 0)
-        queue_unpin(q, &kept[--n]);
+        item_unpin(&q->store, &kept[--n]);
     quit(u, q);
 }
 
@@ -231,7 +231,7 @@ static void pins(void)
 static void dying(struct user *u)
 {
     struct queue *q = enter(u);
-    struct queue_item item;
+    struct store_item item;
     for (uint32_t i = 0; i < share; i++) {
         put_one(u, q, i * USERS + (uint32_t)u->number);
         take_one(u, q);
@@ -274,7 +274,7 @@ static void until_shutdown(struct user *u)
             else
                 wait_for(u, q, QUEUE_ITEMS, NEVER);
         }
-        EXPECT(queue_is_shutdown(q));
+        EXPECT(load_relaxed(&q->header->shutdown));
     }
     quit(u, q);
 }
@@ -339,7 +339,7 @@ static void bells(void)
     fresh(0, 3000);
     struct queue *q = queue_view(family, slot);
     struct user u;
-    struct queue_item item;
+    struct store_item item;
     struct pollfd p = {.fd = queue_bell(q, false), .events = POLLIN};
     EXPECT(p.fd >= 0);
     queue_settle(q);

@@ -18,8 +18,8 @@
 #ifndef QUEUE_DIRECTORY
 #define QUEUE_DIRECTORY 4u
 #endif
-#ifndef QUEUE_BLOCKS
-#define QUEUE_BLOCKS 64u
+#ifndef STORE_BLOCKS
+#define STORE_BLOCKS 64u
 #endif
 
 #include "users.h"
@@ -41,12 +41,12 @@ static inline uint64_t size_of(uint32_t number)
 
 static inline uint32_t kind_of(uint32_t number) { return 1 + number % 200; }
 
-static inline int item_make(struct queue *q, uint32_t number, struct queue_item *item)
+static inline int item_make(struct queue *q, uint32_t number, struct store_item *item)
 {
-    int rc = queue_prepare(q, size_of(number), kind_of(number), item);
+    int rc = item_prepare(&q->store, size_of(number), kind_of(number), item);
     if (rc < 0)
         return rc;
-    EXPECT(item->block != QUEUE_NO_BLOCK && item->size == size_of(number));
+    EXPECT(item->block != NO_BLOCK && item->size == size_of(number));
     for (uint64_t i = 0; i < item->size; i += 4)
         memcpy(item->data + i, &number, 4);
     return 0;
@@ -55,7 +55,7 @@ static inline int item_make(struct queue *q, uint32_t number, struct queue_item 
 /* Puts it at once, or not at all. */
 static inline int item_put(struct queue *q, uint32_t number)
 {
-    struct queue_item item;
+    struct store_item item;
     if (size_of(number) == 0)
         return queue_put_value(q, number);
     int rc = item_make(q, number, &item);
@@ -63,15 +63,15 @@ static inline int item_put(struct queue *q, uint32_t number)
         return rc;
     rc = queue_put(q, &item);
     if (rc < 0)
-        queue_release(q, &item);
+        item_release(&q->store, &item);
     return rc;
 }
 
 /* Which one is it? Ends the process if the item is not whole. */
-static inline uint32_t item_number(const struct queue_item *item)
+static inline uint32_t item_number(const struct store_item *item)
 {
     uint32_t number, word;
-    if (item->block == QUEUE_NO_BLOCK) {
+    if (item->block == NO_BLOCK) {
         EXPECT(size_of((uint32_t)item->value) == 0);
         return (uint32_t)item->value;
     }
@@ -88,23 +88,23 @@ static inline uint32_t item_number(const struct queue_item *item)
 
 static inline int item_get(struct queue *q, uint32_t *number)
 {
-    struct queue_item item = {0};
+    struct store_item item = {0};
     int rc = queue_take(q, &item);
     if (rc < 0)
         return rc;
     *number = item_number(&item);
-    queue_release(q, &item);
+    item_release(&q->store, &item);
     return 0;
 }
 
 /* Keeps a large item; lets go of a small one, which cannot be kept. */
-static inline bool item_keep(struct queue *q, const struct queue_item *item)
+static inline bool item_keep(struct queue *q, const struct store_item *item)
 {
-    int rc = queue_pin(q, item);
+    int rc = item_pin(&q->store, item);
     if (rc == 0)
         return true;
-    EXPECT(rc == -EINVAL && size_of(item_number(item)) <= class_capacity(QUEUE_LARGE - 1));
-    queue_release(q, item);
+    EXPECT(rc == -EINVAL && size_of(item_number(item)) <= class_capacity(STORE_LARGE - 1));
+    item_release(&q->store, item);
     return false;
 }
 
@@ -173,7 +173,7 @@ static inline void books_drain(struct books *b, struct queue *q)
         EXPECT(number >= last[b->begun[number]]);
         last[b->begun[number]] = number;
     }
-    EXPECT_EQ(rc, queue_is_shutdown(q) ? -ESHUTDOWN : -EAGAIN);
+    EXPECT_EQ(rc, load_relaxed(&q->header->shutdown) ? -ESHUTDOWN : -EAGAIN);
     EXPECT(queue_empty(q) && queue_size(q) == 0);
 }
 
@@ -199,14 +199,14 @@ static inline uint64_t window_word(const struct family *f, uint32_t slot, uint64
 
 static inline uint64_t block_word_at(uint32_t class, uint32_t index)
 {
-    return class < QUEUE_LARGE ? class_data_at(class) + index * class_size(class)
+    return class < STORE_LARGE ? class_data_at(class) + index * class_size(class)
                                : class_headers_at(class) + index * sizeof(struct large_block);
 }
 
 /* In an empty queue that nobody uses all blocks are free, and no segment is about to become a page. */
 static inline void expect_nothing_kept(const struct family *f, uint32_t slot)
 {
-    for (uint32_t class = 0; class < QUEUE_CLASSES; class ++)
+    for (uint32_t class = 0; class < STORE_CLASSES; class ++)
         for (uint32_t i = 0; i < class_blocks(class); i++)
             EXPECT_EQ(window_word(f, slot, block_word_at(class, i)), 0);
     for (uint32_t s = 0; s < QUEUE_SEGMENTS; s++)

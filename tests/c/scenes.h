@@ -46,7 +46,7 @@ static void begin_scene(const struct scene *s)
  * dead have it; and once a put was refused for a shutdown, all are. */
 static void put_beside(const struct scene *s)
 {
-    bool shut = queue_is_shutdown(q);
+    bool shut = load_relaxed(&q->header->shutdown);
     int rc;
     while ((rc = books_put(books, q, SURVIVOR)) == -EAGAIN) {
         if (s->budget > 0 && queue_empty(q))
@@ -68,7 +68,7 @@ static void go_on_beside(const struct scene *s)
     if (!queue_empty(q))
         EXPECT_EQ(books_get(books, q), 0);
     else
-        EXPECT(s->budget > 0 || queue_is_shutdown(q));
+        EXPECT(s->budget > 0 || load_relaxed(&q->header->shutdown));
 }
 
 /* All that the dead had came back: as much may be put as ever. */
@@ -154,7 +154,7 @@ static void sweep_pairs(const struct scene *s, long writes)
             pairs++;
 }
 
-static void expect_ours(const struct queue_item *item)
+static void expect_ours(const struct store_item *item)
 {
     uint64_t word = window_word(family, slot, block_word_at(name_class(item->block), name_index(item->block)));
     EXPECT_EQ(block_state(word), BLOCK_OWNED);
@@ -175,17 +175,17 @@ static void go_on_later(void)
 /* So many items come and go; some are kept for a while. Far enough, and every page, segment and block was used again. */
 static void go_around(uint32_t distance)
 {
-    struct queue_item kept[MOST_KEPT];
+    struct store_item kept[MOST_KEPT];
     int n = 0, rc;
     for (uint32_t i = 0; i < distance; i++) {
-        struct queue_item item;
+        struct store_item item;
         rc = books_put(books, q, SURVIVOR);
-        EXPECT(rc == 0 || rc == -EAGAIN || (rc == -ESHUTDOWN && queue_is_shutdown(q)));
+        EXPECT(rc == 0 || rc == -EAGAIN || (rc == -ESHUTDOWN && load_relaxed(&q->header->shutdown)));
         while (queue_size(q) > 1) {
             EXPECT_EQ(queue_take(q, &item), 0);
             books_note(books, item_number(&item));
-            if (item.block == QUEUE_NO_BLOCK || n == MOST_KEPT)
-                queue_release(q, &item);
+            if (item.block == NO_BLOCK || n == MOST_KEPT)
+                item_release(&q->store, &item);
             else
                 kept[n++] = item;
         }
@@ -195,7 +195,7 @@ static void go_around(uint32_t distance)
         expect_ours(&kept[i]);
     while (n > 0) {
         (void)item_number(&kept[--n]);
-        queue_release(q, &kept[n]);
+        item_release(&q->store, &kept[n]);
     }
 }
 

@@ -137,7 +137,7 @@ proctype keeper(byte me) provided (up[me])
     fi;
     do
 #ifdef CHAIN
-    :: c == me + 1 && c <= CHILDREN -> /* queues_fork, then the fork */
+    :: c == me + 1 && c <= CHILDREN -> /* stores_fork, then the fork */
 #else
     :: me == 0 && c <= CHILDREN ->
 #endif

@@ -7,10 +7,10 @@
  * block. Whoever reaps a process settles all blocks that were shared, so that for each who left, somebody has settled
  * after that, and the last to do so met no holder. Who is slow may meet a block that is somebody else's by now, for the
  * item of another ticket, perhaps shared again: it acts only on words with the ticket that it knows to be shared. */
-#ifndef MPFAST_QUEUE_HOLD_H
-#define MPFAST_QUEUE_HOLD_H
+#ifndef MPFAST_STORE_HOLD_H
+#define MPFAST_STORE_HOLD_H
 
-#include "queue_memory.h"
+#include "core/store/memory.h"
 
 static inline bool hold_has(const struct large_block *b, uint32_t participant)
 {
@@ -79,7 +79,7 @@ static inline bool hold_settled(const struct large_block *b, uint64_t word, uint
 }
 
 /* Anybody may do this for a block that was shared, at any time and as often as he likes. */
-static inline void hold_settle(const struct queue *q, struct large_block *b, uint64_t ticket)
+static inline void hold_settle(const struct store *s, struct large_block *b, uint64_t ticket)
 {
     uint64_t word = load_seq(&b->block.word); /* pairs with the CAS of others in hold_settle */
     while (block_sharing(load_relaxed(&b->shared)) != BLOCK_CROWDED && !hold_settled(b, word, ticket)) {
@@ -90,84 +90,84 @@ static inline void hold_settle(const struct queue *q, struct large_block *b, uin
             continue;
         word = then;
         if (then == 0) {
-            add_relaxed(&q->header->idle, backed);
-            eventcount_notify(&q->header->freed, 1);
+            add_relaxed(&s->header->idle, backed);
+            eventcount_notify(&s->header->freed, 1);
         }
     }
 }
 
 /* The participant, which is alive, has done with the block. */
-static inline void hold_end(const struct queue *q, struct large_block *b, uint32_t participant)
+static inline void hold_end(const struct store *s, struct large_block *b, uint32_t participant)
 {
     uint64_t word = load_seq(&b->block.word); /* while the block cannot be free; pairs with block_try */
     hold_leave(b, participant);
-    hold_settle(q, b, word & TICKET_MASK);
+    hold_settle(s, b, word & TICKET_MASK);
 }
 
 /* The participant is dead. False: the block was not shared when it had this word. */
-static inline bool hold_reap(const struct queue *q, struct large_block *b, uint32_t participant, uint32_t shared,
+static inline bool hold_reap(const struct store *s, struct large_block *b, uint32_t participant, uint32_t shared,
                              uint64_t word)
 {
     hold_leave(b, participant);
     if (!hold_shared(shared, word))
         return false;
-    hold_settle(q, b, word & TICKET_MASK);
+    hold_settle(s, b, word & TICKET_MASK);
     return true;
 }
 
-static inline struct large_block *pinned_block(const struct queue *q, uint64_t name)
+static inline struct large_block *pinned_block(const struct store *s, uint64_t name)
 {
-    return large_block(block_at(q, name_class(name), name_index(name)));
+    return large_block(block_at(s, name_class(name), name_index(name)));
 }
 
-/* The views of an item that was taken keep its block from now on: instead of queue_release. -EINVAL: it is a small one,
+/* The views of an item that was taken keep its block from now on: instead of item_release. -EINVAL: it is a small one,
  * copy it. */
-static inline int queue_pin(struct queue *q, const struct queue_item *item)
+static inline int item_pin(struct store *s, const struct store_item *item)
 {
-    if (item->block == QUEUE_NO_BLOCK || name_class(item->block) < QUEUE_LARGE)
+    if (item->block == NO_BLOCK || name_class(item->block) < STORE_LARGE)
         return -EINVAL;
     int rc = 0;
-    pthread_mutex_lock(&q->family->mutex);
-    if (q->pinned == q->pins_size) {
-        size_t size = q->pins_size == 0 ? 16 : 2 * q->pins_size;
-        uint64_t *grown = realloc(q->pins, size * sizeof *grown);
+    pthread_mutex_lock(&s->family->mutex);
+    if (s->pinned == s->pins_size) {
+        size_t size = s->pins_size == 0 ? 16 : 2 * s->pins_size;
+        uint64_t *grown = realloc(s->pins, size * sizeof *grown);
         rc = grown == NULL ? -ENOMEM : 0;
         if (grown != NULL) {
-            q->pins = grown;
-            q->pins_size = size;
+            s->pins = grown;
+            s->pins_size = size;
         }
     }
     if (rc == 0)
-        q->pins[q->pinned++] = item->block;
-    pthread_mutex_unlock(&q->family->mutex);
+        s->pins[s->pinned++] = item->block;
+    pthread_mutex_unlock(&s->family->mutex);
     return rc;
 }
 
 /* The last view is gone, in this process. */
-static inline void queue_unpin(struct queue *q, const struct queue_item *item)
+static inline void item_unpin(struct store *s, const struct store_item *item)
 {
-    pthread_mutex_lock(&q->family->mutex);
-    for (size_t i = 0; i < q->pinned; i++)
-        if (q->pins[i] == item->block) {
-            q->pins[i] = q->pins[--q->pinned];
+    pthread_mutex_lock(&s->family->mutex);
+    for (size_t i = 0; i < s->pinned; i++)
+        if (s->pins[i] == item->block) {
+            s->pins[i] = s->pins[--s->pinned];
             break;
         }
-    struct large_block *b = pinned_block(q, item->block);
-    if (family_me(q->family) != 0)
-        hold_end(q, b, queue_me(q));
-    pthread_mutex_unlock(&q->family->mutex);
+    struct large_block *b = pinned_block(s, item->block);
+    if (family_me(s->family) != 0)
+        hold_end(s, b, store_me(s));
+    pthread_mutex_unlock(&s->family->mutex);
 }
 
 /* This process is about to fork: the child keeps what our views keep. The caller holds the family's mutex. */
-static inline void queues_fork(const struct family *f, uint32_t child)
+static inline void stores_fork(const struct family *f, uint32_t child)
 {
-    for (struct queue *q = f->queues; q != NULL; q = q->next)
-        for (size_t i = 0; i < q->pinned; i++) {
-            struct large_block *b = pinned_block(q, q->pins[i]);
-            hold_add(b, queue_me(q));
+    for (struct store *s = f->stores; s != NULL; s = s->next)
+        for (size_t i = 0; i < s->pinned; i++) {
+            struct large_block *b = pinned_block(s, s->pins[i]);
+            hold_add(b, store_me(s));
             hold_add(b, child);
             if (child != 0)
-                hold_claim(b, queue_me(q));
+                hold_claim(b, store_me(s));
         }
 }
 

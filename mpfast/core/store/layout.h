@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT */
+/* What lies where in a store of blocks, and the words that it is made of.
+ *
+ * A store is the memory of one large slot of the family: what queues keep their items in. It lies in the slot's window
+ * of the family's file, behind a core that belongs to what uses the store:
+ *
+ *   the user's core | headers of large blocks | blocks of 64 bytes | of 128 | ... | of 64 GiB
+ *
+ * Blocks never move and are never anything else, so that a stale reference to one always meets a block's word.
+ *
+ *   block:  0 = free, or OWNED or QUEUED | participant:12 (from bit 49) | ticket:49, which stays when the item is taken */
+#ifndef MPFAST_STORE_LAYOUT_H
+#define MPFAST_STORE_LAYOUT_H
+
+#include "core/family.h"
+
+#ifndef STORE_BLOCKS
+#define STORE_BLOCKS (1u << 26) /* of one size, at most */
+#endif
+#define STORE_CLASSES 31 /* class c has blocks of 64 << c bytes */
+#define STORE_LARGE 7    /* the first class whose headers lie apart, so that payloads begin with a page */
+
+enum block_state { BLOCK_FREE, BLOCK_OWNED, BLOCK_QUEUED };
+
+#define TICKET_MASK ((UINT64_C(1) << 49) - 1)
+#define NO_TICKET TICKET_MASK /* of a block whose item was not put yet */
+
+static inline enum block_state block_state(uint64_t word) { return (enum block_state)(word >> 61); }
+static inline uint32_t block_participant(uint64_t word) { return (uint32_t)(word >> 49) & 0xfff; }
+static inline uint64_t block_owned(uint32_t index, uint64_t ticket)
+{
+    return (uint64_t)BLOCK_OWNED << 61 | (uint64_t)index << 49 | (ticket & TICKET_MASK);
+}
+static inline uint64_t block_queued(uint32_t index, uint64_t ticket)
+{
+    return (uint64_t)BLOCK_QUEUED << 61 | (uint64_t)index << 49 | (ticket & TICKET_MASK);
+}
+static inline bool block_word_sound(uint64_t word) { return word >> 61 <= BLOCK_QUEUED; }
+static inline bool block_has_ticket(uint64_t word, uint64_t ticket)
+{
+    return block_state(word) == BLOCK_QUEUED && (word & TICKET_MASK) == (ticket & TICKET_MASK);
+}
+
+/* HELD: other processes inherited views of it by fork, or did once. CROWDED: more than can be named, so that it is never
+ * free again. This is true for the ticket whose low bits are beside it. */
+enum block_sharing { BLOCK_PRIVATE, BLOCK_HELD, BLOCK_CROWDED };
+
+static inline enum block_sharing block_sharing(uint32_t shared) { return (enum block_sharing)(shared & 3); }
+static inline uint32_t block_shared(enum block_sharing sharing, uint64_t word)
+{
+    return (uint32_t)sharing | (uint32_t)(word & 0x3fffffff) << 2;
+}
+
+/* In front of a small block's payload. */
+struct block {
+    shared64 word;
+    shared64 about; /* kind:8 | size of the payload:56; written by the owner, published with the ticket */
+};
+
+#define BLOCK_HOLDERS 16
+
+/* A large block's, in a table. */
+struct large_block {
+    struct block block;
+    shared64 backed;                 /* bytes of the payload that exist in memory; the owner's */
+    shared32 punched;                /* how often its memory was given back: what others mapped is gone then */
+    shared32 shared;                 /* block_shared(); the owner of a block that it prepares clears it */
+    shared16 holders[BLOCK_HOLDERS]; /* participants with views of it, once it is HELD; 0: none */
+};
+
+_Static_assert(sizeof(struct block) == 16 && sizeof(struct large_block) == 64, "headers of blocks");
+
+/* The part of a slot's header that is about the store. What changes with every large block comes first, and what every
+ * call reads comes last: they are in different cache lines. */
+struct store_header {
+    shared64 memory;             /* about how many bytes of blocks exist */
+    shared64 idle;               /* about how many of them are in large blocks that are free */
+    shared32 top[STORE_CLASSES]; /* blocks at or above it are free or were never used, with luck */
+    shared32 freed;              /* the eventcount of those who wait for memory */
+    shared32 broken;             /* something in the slot or its window was not what the algorithm says */
+    uint64_t budget;             /* bytes of memory for blocks; 0: as much as there is */
+};
+
+static inline uint64_t class_size(uint32_t class) { return UINT64_C(64) << class; }
+static inline uint32_t class_blocks(uint32_t class)
+{
+    uint64_t most = UINT64_C(1) << (34 - class);
+    return most < STORE_BLOCKS ? (uint32_t)most : STORE_BLOCKS;
+}
+static inline uint64_t class_headers_at(uint32_t class) { return (UINT64_C(64) + class) << 32; }
+static inline uint64_t class_data_at(uint32_t class) { return (UINT64_C(1) + class) << 40; }
+static inline uint64_t class_capacity(uint32_t class)
+{
+    return class < STORE_LARGE ? class_size(class) - sizeof(struct block) : class_size(class);
+}
+
+/* The class for a payload of `size` bytes; STORE_CLASSES: none. */
+static inline uint32_t class_for(uint64_t size)
+{
+    if (size <= class_capacity(STORE_LARGE - 1))
+        return size <= 48 ? 0 : 58 - (uint32_t)__builtin_clzll(size + 15);
+    if (size > class_size(STORE_CLASSES - 1))
+        return STORE_CLASSES;
+    return size <= class_size(STORE_LARGE) ? STORE_LARGE : 58 - (uint32_t)__builtin_clzll(size - 1);
+}
+
+_Static_assert(WINDOW_SIZE >= (UINT64_C(1) + STORE_CLASSES) << 40, "a window has room for all classes");
+#define STORE_CORE_MOST ((UINT64_C(64) + STORE_LARGE) << 32) /* bytes that a user's core may take */
+
+/* The 34 bits that name a block. */
+static inline uint64_t block_name(uint32_t class, uint32_t index) { return (uint64_t)class << 29 | index; }
+static inline uint32_t name_class(uint64_t name) { return (uint32_t)(name >> 29); }
+static inline uint32_t name_index(uint64_t name) { return (uint32_t)name & 0x1fffffff; }
+static inline bool name_valid(uint64_t name)
+{
+    return name_class(name) < STORE_CLASSES && name_index(name) < class_blocks(name_class(name));
+}
+
+#endif

@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: MIT */
+/* The memory behind blocks: making it exist, mapping it, counting it.
+ *
+ * Fresh memory costs ten times what writing to it costs, in a page fault each 4 KiB, and a fault that finds none kills
+ * the process. So memory is made in bulk, by a call that can fail, before it is written to, and kept for the next. */
+#ifndef MPFAST_STORE_MEMORY_H
+#define MPFAST_STORE_MEMORY_H
+
+#include "core/store/item.h"
+#include "core/store/trim.h"
+
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#define MADV_POPULATE_WRITE 23
+#endif
+
+#define STORE_KEEP ((uint64_t)256 << 20) /* bytes of free large blocks that nobody gives back before a pause */
+#define STORE_TOUCH ((uint64_t)64 << 10) /* from here on pages are mapped in bulk */
+#define STORE_AWAIT ((uint64_t)1 << 20)  /* a block of this size is waited for rather than made, */
+#define STORE_AWAIT_BLOCKS 3u            /* once there are so many, */
+#define STORE_HASTE 8u                   /* unless it was in vain lately */
+#ifndef STORE_SLACK
+#define STORE_SLACK ((uint64_t)1 << 20) /* an item of any size is let into a store that has no more than this */
+#endif
+
+/* How much memory the blocks take: the kernel knows, whoever was killed. */
+static inline uint64_t memory_measure(const struct store *s)
+{
+    uint64_t sum = 0;
+    off_t at = (off_t)(window_offset(s->slot) + class_data_at(0)), end = (off_t)(window_offset(s->slot) + WINDOW_SIZE);
+    while (family_fd_valid(s->family)) {
+        off_t data = lseek(s->family->fd, at, SEEK_DATA);
+        if (data < 0 || data >= end)
+            break;
+        at = lseek(s->family->fd, data, SEEK_HOLE);
+        if (at < 0 || at > end)
+            at = end;
+        sum += (uint64_t)(at - data);
+    }
+    return sum;
+}
+
+/* Asks for so many more bytes. -EAGAIN: they are more than the budget allows, even after all that is free was given
+ * back. `own`: what the block has already that they are for. */
+static inline int memory_charge(const struct store *s, uint64_t bytes, uint64_t own)
+{
+    uint64_t budget = s->header->budget;
+    uint64_t sum = add_relaxed(&s->header->memory, bytes) + bytes;
+    if (budget == 0 || sum <= budget)
+        return 0;
+    for (int trimmed = 0; trimmed < 2; trimmed++) {
+        sum = memory_measure(s);
+        if (sum + bytes <= budget || sum <= own + STORE_SLACK) {
+            store_relaxed(&s->header->memory, sum + bytes);
+            return 0;
+        }
+        if (!trimmed)
+            store_trim(s);
+    }
+    store_relaxed(&s->header->memory, sum);
+    return -EAGAIN;
+}
+
+/* Makes memory exist. Kernels before 5.14 cannot say that there is none. */
+static inline int memory_populate(char *data, uint64_t size)
+{
+    int rc;
+    while ((rc = madvise(data, size, MADV_POPULATE_WRITE)) < 0 && errno == EINTR)
+        ;
+    return rc == 0 || errno == EINVAL ? 0 : -ENOMEM;
+}
+
+/* What this view remembers of a large block's pages; NULL: nothing. */
+static inline shared64 *touched_of(struct store *s, uint32_t class, uint32_t index)
+{
+    uint32_t me = family_me(s->family);
+    if (index >= STORE_TOUCHED)
+        return NULL;
+    if (load_relaxed(&s->toucher) != me) {
+        for (uint32_t c = STORE_LARGE; c < STORE_CLASSES; c++)
+            for (uint32_t i = 0; load_relaxed(&s->touched[c]) != NULL && i < STORE_TOUCHED; i++)
+                store_relaxed(load_relaxed(&s->touched[c]) + i, 0);
+        store_relaxed(&s->toucher, me);
+    }
+    shared64 *found = load_acquire(&s->touched[class]); /* pairs with the CAS below, in touched_of */
+    if (found != NULL)
+        return found + index;
+    shared64 *fresh = calloc(STORE_TOUCHED, sizeof *fresh);
+    if (fresh == NULL)
+        return NULL;
+    if (cas_acqrel(&s->touched[class], &found, fresh)) /* pairs with the load above, in touched_of */
+        return fresh + index;
+    free(fresh);
+    return NULL;
+}
+
+/* Maps the first `size` bytes of a large block, which exist. */
+static inline void large_touch(struct store *s, uint32_t class, uint32_t index, struct large_block *b, char *data,
+                               uint64_t size)
+{
+    shared64 *record = touched_of(s, class, index);
+    uint64_t era = (uint64_t)(load_relaxed(&b->punched) & 0xffff) << 48;
+    uint64_t mapped = record == NULL ? 0 : load_relaxed(record);
+    mapped = (mapped ^ era) >> 48 == 0 ? mapped & TOUCHED_MASK : 0;
+    if (size < mapped + STORE_TOUCH)
+        return;
+    madvise(data + mapped, ROUND_UP(size - mapped, FAMILY_PAGE), MADV_POPULATE_READ); /* advice */
+    if (record != NULL)
+        store_relaxed(record, era | ROUND_UP(size, FAMILY_PAGE));
+}
+
+/* Sees to it that the first `size` bytes of a large block exist; it is ours. */
+static inline int large_back(struct store *s, uint32_t class, uint32_t index, struct large_block *b, char *data,
+                             uint64_t size)
+{
+    uint64_t need = ROUND_UP(size, FAMILY_PAGE), backed = load_relaxed(&b->backed);
+    if (need > backed) {
+        int rc = memory_charge(s, need - backed, backed);
+        if (rc == 0 && (rc = memory_populate(data + backed, need - backed)) < 0)
+            sub_relaxed(&s->header->memory, need - backed);
+        if (rc < 0)
+            return rc;
+        store_relaxed(&b->backed, need);
+    }
+    large_touch(s, class, index, b, data, size);
+    return 0;
+}
+
+/* Before the first of a piece of small blocks is used. */
+static inline int chunk_back(struct store *s, uint32_t class, uint32_t index)
+{
+    uint64_t offset = (uint64_t)index << (class + 6);
+    if (class >= STORE_LARGE || offset % STORE_CHUNK != 0)
+        return 0;
+    int rc = memory_charge(s, STORE_CHUNK, 0);
+    if (rc < 0 || offset == 0)
+        return rc;
+    char *data = region_address(s->map, class, offset);
+    rc = data == NULL ? -ENOMEM : memory_populate(data, STORE_CHUNK);
+    if (rc < 0)
+        sub_relaxed(&s->header->memory, STORE_CHUNK);
+    return rc;
+}
+
+/* A block that was not in use, as far as `top` knows: 1. -EAGAIN: there is none, or it would go over the budget. */
+static inline int block_extend(struct store *s, uint32_t class, uint32_t *index, struct block **out)
+{
+    shared32 *top = &s->header->top[class];
+    uint32_t i = load_relaxed(top);
+    while (i < class_blocks(class)) {
+        int rc = chunk_back(s, class, i);
+        if (rc < 0)
+            return rc;
+        if (!cas_relaxed(top, &i, i + 1))
+            continue;
+        if ((rc = block_try(s, class, i, out)) != 0) {
+            *index = i;
+            return rc;
+        }
+        i++;
+    }
+    return -EAGAIN;
+}
+
+static inline void memory_abandon(struct store *s, uint32_t class, struct block *b)
+{
+    if (class < STORE_LARGE) {
+        block_free(s, b);
+        return;
+    }
+    add_relaxed(&s->header->idle, load_relaxed(&large_block(b)->backed));
+    block_free_told(s, b);
+}
+
+static inline int memory_back(struct store *s, uint32_t class, uint32_t index, struct block *b, char *data,
+                              uint64_t size)
+{
+    if (data == NULL)
+        return -ENOMEM;
+    if (class < STORE_LARGE)
+        return 0;
+    return large_back(s, class, index, large_block(b), data, size);
+}
+
+/* An existing block that somebody is about to free is worth waiting for, as long as making a new one would take; if one
+ * is, which the user's progress tells. */
+static inline int memory_await(struct store *s, uint32_t class, uint64_t size, uint32_t *index, struct block **out)
+{
+    uint64_t progress = load_relaxed(s->progress);
+    uint32_t seen, hasty = load_relaxed(&s->hasty);
+    bool moved = load_relaxed(&s->progress_seen) != progress;
+    store_relaxed(&s->progress_seen, progress);
+    if (!moved || size < STORE_AWAIT || block_top(s, class) < STORE_AWAIT_BLOCKS)
+        return 0;
+    if (hasty > 0) {
+        store_relaxed(&s->hasty, hasty - 1);
+        return 0;
+    }
+    int64_t deadline = clock_now() + (int64_t)(size - size / 4); /* nanoseconds: 1.3 bytes each, where pages are made */
+    for (int rc = 0; rc != -ETIMEDOUT && rc != -EINTR;) {
+        if (!eventcount_enter(&s->header->freed, &seen))
+            continue;
+        if ((rc = block_reuse(s, class, index, out)) != 0)
+            return rc;
+        rc = futex_wait(&s->header->freed, seen, deadline);
+    }
+    store_relaxed(&s->hasty, STORE_HASTE);
+    return 0;
+}
+
+static inline int block_take(struct store *s, uint32_t class, uint64_t size, uint32_t *index, struct block **out)
+{
+    int rc = block_reuse(s, class, index, out);
+    if (unlikely(rc == 0) && class >= STORE_LARGE)
+        rc = memory_await(s, class, size, index, out);
+    if (unlikely(rc == 0) && (rc = block_extend(s, class, index, out)) == -EAGAIN)
+        rc = block_reuse_any(s, class, index, out);
+    return rc;
+}
+
+/* A private block for `size` bytes. -EAGAIN: over the budget; -ENOMEM; -EMSGSIZE. */
+static inline int item_prepare(struct store *s, uint64_t size, uint32_t kind, struct store_item *item)
+{
+    struct block *b;
+    uint32_t index = 0, class = class_for(size);
+    if (unlikely(class == STORE_CLASSES))
+        return -EMSGSIZE;
+    int rc = block_take(s, class, size, &index, &b);
+    if (unlikely(rc <= 0))
+        return rc < 0 ? rc : -EAGAIN;
+    if (class >= STORE_LARGE) {
+        store_relaxed(&large_block(b)->shared, BLOCK_PRIVATE);
+        sub_relaxed(&s->header->idle, load_relaxed(&large_block(b)->backed));
+    }
+    char *data = block_data(s, b, class, index);
+    rc = memory_back(s, class, index, b, data, size);
+    if (unlikely(rc < 0)) {
+        memory_abandon(s, class, b);
+        return rc;
+    }
+    store_relaxed(&b->about, (uint64_t)kind << 56 | size); /* published by cell_fill */
+    *item = (struct store_item){.block = block_name(class, index), .data = data, .size = size, .kind = kind};
+    return 0;
+}
+
+/* Before much of an item is read: maps its memory in bulk. */
+static inline void item_touch(struct store *s, const struct store_item *item)
+{
+    if (item->block == NO_BLOCK || item->size < STORE_TOUCH)
+        return;
+    struct block *b = block_at(s, name_class(item->block), name_index(item->block));
+    if (b != NULL)
+        large_touch(s, name_class(item->block), name_index(item->block), large_block(b), item->data, item->size);
+}
+
+/* Gives back the highest free block of the class: the lowest are used first. False: there is none. */
+static inline bool large_give_back(const struct store *s, uint32_t class)
+{
+    for (uint32_t i = block_top(s, class); i-- > 0;) {
+        struct block *b = block_at(s, class, i);
+        if (b == NULL)
+            return false;
+        uint64_t backed = load_relaxed(&large_block(b)->backed);
+        if (backed == 0 || block_try(s, class, i, &b) != 1)
+            continue;
+        sub_relaxed(&s->header->idle, backed);
+        large_punch(s, class, i, large_block(b));
+        block_free(s, b);
+        return true;
+    }
+    return false;
+}
+
+/* After a peak: no more memory is kept for what may come than is in use, nor than STORE_KEEP. */
+static inline void memory_relieve(const struct store *s, uint32_t class)
+{
+    for (int turn = 0; turn < 2; turn++) { /* more than comes free, so that it ends; not all at once */
+        uint64_t idle = load_relaxed(&s->header->idle), memory = load_relaxed(&s->header->memory);
+        if ((int64_t)idle <= (int64_t)STORE_KEEP || idle <= memory - idle || !large_give_back(s, class))
+            return;
+    }
+}
+
+/* The item was read, or will not be put. */
+static inline void item_release(struct store *s, const struct store_item *item)
+{
+    uint32_t class = name_class(item->block), index = name_index(item->block);
+    if (item->block == NO_BLOCK)
+        return;
+    memory_abandon(s, class, block_at(s, class, index));
+    if (class >= STORE_LARGE)
+        memory_relieve(s, class);
+}
+
+#endif
