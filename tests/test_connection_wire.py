@@ -13,7 +13,7 @@ import pythons
 import talk
 from harness import PATIENCE, Thread
 
-PEER = (Path(__file__).parent / "peer.py").read_text()
+PEER = Path(talk.__file__).with_name("peer.py").read_text()
 SIZES = [0, 1, 16384, 16385]
 HUGE = (1 << 31) + 1
 ROLES = ["client", "server"]

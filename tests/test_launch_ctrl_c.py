@@ -15,7 +15,7 @@ import programs
 import pytest
 from harness import PATIENCE, until
 
-STORM = Path(__file__).with_name("ctrl_c.py")
+STORM = Path(programs.__file__).with_name("ctrl_c.py")
 SPARE = 20  # descriptors and processes that a context may keep ready, more than at first
 FULL = int(os.environ.get("MPFAST_CTRL_C", "10000"))
 

@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 from time import perf_counter_ns
 
-sys.path.append(str(Path(__file__).parents[1]))
+sys.path.append(str(Path(__file__).parents[2]))
 
 from bench import plan, worker
 from bench.alone import Alone
