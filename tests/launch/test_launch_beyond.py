@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """What mpfast's launching has over multiprocessing's: descriptors, exit codes, state that travels, errors that name the
-culprit, many at a time. (Whoever is killed: stress/test_launch_kills.py; Ctrl-C: test_launch_ctrl_c.py.)"""
+culprit, many at a time. (Whoever is killed: tests/stress/test_launch_kills.py; Ctrl-C: test_launch_ctrl_c.py.)"""
 
 import os
 import select

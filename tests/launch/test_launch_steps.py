@@ -16,7 +16,7 @@ import programs
 import pytest
 import stepping
 
-SOURCE = Path(__file__).with_name("preload") / "step.c"
+SOURCE = Path(__file__).parents[1] / "preload" / "step.c"
 MOST = 400  # moments; there are fewer
 STRIDE = {"user": 9, "server": 7, "child": 2}
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "tests" / "c").glob("*.c"))
 BUILD = ROOT / "build" / "c"
 SKIP = 77
