@@ -14,6 +14,7 @@ from multiprocessing import forkserver, process, resource_tracker
 from pathlib import Path
 
 import pytest
+import shm
 from harness import thread_state
 
 try:
@@ -22,6 +23,7 @@ except ImportError:
     parking = None  # the tests say so
 
 SEMAPHORES = f"mpfast-test-{os.getpid()}"  # see conftest.py
+BEFORE = shm.listed()  # the run
 
 
 def children_of(pid):
@@ -39,14 +41,19 @@ def servants():
     return {resource_tracker._resource_tracker._pid, forkserver._forkserver._forkserver_pid, *ours} - {None}
 
 
-def descendants():
-    """All processes below this one but the servants themselves."""
+def below():
+    """All processes below this one."""
     found, queue = set(), [os.getpid()]
     while queue:
-        below = set(children_of(queue.pop())) - found
-        found |= below
-        queue += below
-    return found - servants()
+        new = set(children_of(queue.pop())) - found
+        found |= new
+        queue += new
+    return found
+
+
+def descendants():
+    """All processes below this one but the servants themselves."""
+    return below() - servants()
 
 
 def descriptors():
@@ -68,9 +75,9 @@ def memory_files():
 
 
 def shared_files():
-    """/dev/shm without the semaphores of other runs on this machine."""
-    names = os.listdir("/dev/shm") if os.path.isdir("/dev/shm") else []
-    return {name for name in names if not name.startswith("sem.") or SEMAPHORES in name}
+    """What this run has made in /dev/shm. Of semaphores only its own, as every one has its name for an instant."""
+    names = {name for name in shm.listed() - BEFORE if not name.startswith("sem.") or SEMAPHORES in name}
+    return names - shm.foreign(names, lambda: {os.getpid(), *below()})
 
 
 def live_objects():
