@@ -9,7 +9,7 @@ import jobs
 import pytest
 import subclasses
 import workers
-from harness import PATIENCE, Thread
+from harness import Thread, run_process
 
 INHERITANCE = r"^[A-Za-z]+ objects should only be shared between processes through inheritance($|\nwhen serializing)"
 MAKE = {
@@ -33,13 +33,6 @@ def thing(request, ctx):
 @pytest.fixture(params=LOCKS)
 def lock(request, ctx):
     return MAKE[request.param](ctx)
-
-
-def run_process(process):
-    process.start()
-    process.join(PATIENCE)
-    assert process.exitcode == 0
-    process.close()
 
 
 @pytest.mark.parametrize(

@@ -26,23 +26,6 @@ def kind(request):
     return request.param
 
 
-@pytest.fixture
-def make(ctx, kind):
-    """make(maxsize=0): a queue that is closed when the test ends."""
-    made = []
-
-    def make_queue(*args, **kwargs):
-        made.append(getattr(ctx, kind)(*args, **kwargs))
-        return made[-1]
-
-    yield make_queue
-    for q in made:
-        q.close()
-        if kind != "SimpleQueue":
-            q.cancel_join_thread()
-    made.clear()
-
-
 def fill(q, items):
     """Puts, and waits until they can be seen: multiprocessing's come by way of a thread."""
     for item in items:

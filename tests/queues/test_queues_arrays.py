@@ -5,8 +5,7 @@ import gc
 import mmap
 
 import pytest
-from harness import Thread
-from queuers import Buffer
+from queuers import Buffer, through
 
 KIB, MIB = 1 << 10, 1 << 20
 
@@ -14,25 +13,6 @@ KIB, MIB = 1 << 10, 1 << 20
 @pytest.fixture(params=["fork"])
 def method(request):
     return request.param
-
-
-@pytest.fixture(params=["Queue", "SimpleQueue"])
-def kind(request):
-    return request.param
-
-
-@pytest.fixture
-def q(ctx, kind):
-    q = getattr(ctx, kind)()
-    yield q
-    q.close()
-
-
-def through(q, value):
-    putter = Thread(q.put, value)
-    result = q.get()
-    putter.result()
-    return result
 
 
 SIZES = [0, 1, 4 * KIB - 1, 4 * KIB, 4 * KIB + 1, 64 * KIB, MIB, 2 * MIB - 1, 2 * MIB, 2 * MIB + 1, 9 * MIB + 5]

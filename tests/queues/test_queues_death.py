@@ -21,18 +21,6 @@ def mp():
     return mpfast
 
 
-@pytest.fixture(params=["Queue", "SimpleQueue"])
-def kind(request):
-    return request.param
-
-
-@pytest.fixture
-def q(ctx, kind):
-    q = getattr(ctx, kind)()
-    yield q
-    q.close()
-
-
 def test_a_getter_killed_while_it_waits(q, start):
     for _ in range(3):
         start(q).begin(workers.invoke, q, "get").kill()

@@ -35,19 +35,6 @@ def kind(request):
     return request.param
 
 
-@pytest.fixture
-def make(ctx, kind):
-    made = []
-
-    def make_queue(*args, **kwargs):
-        made.append(getattr(ctx, kind)(*args, **kwargs))
-        return made[-1]
-
-    yield make_queue
-    for q in made:
-        q.close()
-
-
 class TestMany:
     def test_there_and_back(self, make):
         q = make()

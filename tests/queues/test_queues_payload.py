@@ -16,6 +16,7 @@ from multiprocessing.reduction import ForkingPickler
 
 import pytest
 from harness import Thread
+from queuers import through
 
 MIB = 1 << 20
 
@@ -56,26 +57,6 @@ class Plain:
 @pytest.fixture(params=["fork"])
 def method(request):
     return request.param
-
-
-@pytest.fixture(params=["Queue", "SimpleQueue"])
-def kind(request):
-    return request.param
-
-
-@pytest.fixture
-def q(ctx, kind):
-    q = getattr(ctx, kind)()
-    yield q
-    q.close()
-
-
-def through(q, value):
-    """A thread puts it, because a pipe may be too small to take it all."""
-    putter = Thread(q.put, value)
-    result = q.get()
-    putter.result()
-    return result
 
 
 INTS = [0, 1, -1, 255, 256, -256]

@@ -9,7 +9,7 @@ import jobs
 import pytest
 import queuers
 import workers
-from harness import PATIENCE, Noise, Thread, until
+from harness import PATIENCE, Noise, Thread, run_process, until
 
 KINDS = ["Queue", "JoinableQueue", "SimpleQueue"]
 
@@ -17,31 +17,6 @@ KINDS = ["Queue", "JoinableQueue", "SimpleQueue"]
 @pytest.fixture(params=KINDS)
 def kind(request):
     return request.param
-
-
-@pytest.fixture
-def make(ctx, kind):
-    made = []
-
-    def make_queue(*args, kind=kind):
-        made.append(getattr(ctx, kind)(*args))
-        return made[-1]
-
-    yield make_queue
-    for q in made:
-        q.close()
-
-
-@pytest.fixture
-def q(make):
-    return make()
-
-
-def run_process(process):
-    process.start()
-    process.join(PATIENCE)
-    assert process.exitcode == 0
-    process.close()
 
 
 def test_there_and_back(q, start):

@@ -18,18 +18,6 @@ def method(request):
     return request.param
 
 
-@pytest.fixture(params=["Queue", "SimpleQueue"])
-def kind(request):
-    return request.param
-
-
-@pytest.fixture
-def q(ctx, kind):
-    q = getattr(ctx, kind)()
-    yield q
-    q.close()
-
-
 @pytest.mark.parametrize("method", ["fork", "spawn"], indirect=True)
 def test_keyboard_interrupt_in_get(q, start):
     child = start(q)

@@ -15,24 +15,6 @@ import queuers
 from harness import PATIENCE, Thread, until
 
 
-@pytest.fixture(params=["Queue", "SimpleQueue"])
-def kind(request):
-    return request.param
-
-
-@pytest.fixture
-def make(ctx, kind):
-    made = []
-
-    def make_queue(*args):
-        made.append(getattr(ctx, kind)(*args))
-        return made[-1]
-
-    yield make_queue
-    for q in made:
-        q.close()
-
-
 class TestWait:
     def test_nothing_there(self, make):
         assert wait([make()._reader, make()._reader], 0.01) == []

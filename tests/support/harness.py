@@ -61,6 +61,14 @@ def wait_asleep(pid, tid, looks=6):
         time.sleep(0.001)
 
 
+def run_process(process):
+    """Has it run to a good end."""
+    process.start()
+    process.join(PATIENCE)
+    assert process.exitcode == 0
+    process.close()
+
+
 class Child:
     """A process that was started with some objects and does with them what it is told.
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What processes of the tests do with queues."""
+"""What the tests do with queues, most of it in processes of theirs."""
 
 import importlib
 import os
@@ -8,7 +8,16 @@ import signal
 import time
 from multiprocessing.connection import wait
 
+from harness import Thread
 from jobs import Box, square
+
+
+def through(q, value):
+    """What comes out. A thread puts it, because a pipe may be too small to take it all."""
+    putter = Thread(q.put, value)
+    result = q.get()
+    putter.result()
+    return result
 
 
 def produce(queue, number, count):
