@@ -34,26 +34,6 @@ OBJECTS = [
 ]
 
 
-@pytest.fixture(params=talk.WIRES)
-def wire(request):
-    return request.param
-
-
-@pytest.fixture
-def pair(connection, wire):
-    return talk.ends(connection, wire)
-
-
-@pytest.fixture
-def reader(pair):
-    return pair[0]
-
-
-@pytest.fixture
-def writer(pair):
-    return pair[1]
-
-
 def same(one, other):
     """Equal, as far as such objects can be."""
     if isinstance(one, BaseException):

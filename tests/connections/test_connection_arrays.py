@@ -14,9 +14,9 @@ MIB = 1 << 20
 numpy = pytest.importorskip("numpy")
 
 
-@pytest.fixture(params=talk.WIRES)
-def pair(request, connection):
-    return talk.ends(connection, request.param, talk.KEY)
+@pytest.fixture
+def pair(connection, wire):
+    return talk.ends(connection, wire, talk.KEY)
 
 
 def there(pair, thing):

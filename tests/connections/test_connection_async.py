@@ -20,16 +20,6 @@ def mp():
     return mpfast
 
 
-@pytest.fixture(params=talk.WIRES)
-def wire(request):
-    return request.param
-
-
-@pytest.fixture
-def pair(connection, wire):
-    return talk.ends(connection, wire)
-
-
 def run(coroutine, seconds=20):
     return asyncio.run(asyncio.wait_for(coroutine, seconds))
 

@@ -15,11 +15,6 @@ from harness import DEATH_LIMIT, ChildRaised, Noise, Thread
 GONE = (BrokenPipeError, ConnectionResetError)
 
 
-@pytest.fixture(params=talk.WIRES)
-def wire(request):
-    return request.param
-
-
 @pytest.fixture
 def sharing(mp):
     """Objects that are sent outside of a start are fetched from a thread of the sender, which ends with the test."""

@@ -21,16 +21,6 @@ def method(request):
     return request.param
 
 
-@pytest.fixture(params=talk.WIRES)
-def wire(request):
-    return request.param
-
-
-@pytest.fixture
-def pair(connection, wire):
-    return talk.ends(connection, wire)
-
-
 def raw(connection, wire="one-way"):
     """(reader, descriptor that writes to it)"""
     reader, writer = talk.ends(connection, wire)

@@ -7,21 +7,6 @@ import pytest
 import talk
 
 
-@pytest.fixture(params=talk.WIRES)
-def pair(request, connection):
-    return talk.ends(connection, request.param)
-
-
-@pytest.fixture
-def reader(pair):
-    return pair[0]
-
-
-@pytest.fixture
-def writer(pair):
-    return pair[1]
-
-
 def test_unpicklable(reader, writer):
     """Nothing of it is sent, however late the pickler notices."""
     for _ in range(3):

@@ -15,16 +15,6 @@ import workers
 from harness import Noise, Thread
 
 
-@pytest.fixture(params=talk.WIRES)
-def wire(request):
-    return request.param
-
-
-@pytest.fixture
-def pair(connection, wire):
-    return talk.ends(connection, wire)
-
-
 @pytest.fixture
 def one_way(connection):
     return connection.Pipe(False)
