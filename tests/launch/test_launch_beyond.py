@@ -10,15 +10,13 @@ import sys
 from multiprocessing import connection
 
 import launched
+import little_room
 import programs
 import pytest
-import test_launch_limits
 import watch
 from harness import PATIENCE, Thread
 
 import mpfast
-
-program, no_memory = test_launch_limits.program, test_launch_limits.no_memory
 
 
 @pytest.fixture
@@ -122,7 +120,7 @@ print(descriptors() <= before + 8)
 
 def test_few_descriptors(program):
     """Also the fork server says what is missing, and nothing that start() had opened stays."""
-    text = test_launch_limits.FEW_DESCRIPTORS.replace("(64, 64)", "(64, 4096)")
+    text = little_room.FEW_DESCRIPTORS.replace("(64, 64)", "(64, 4096)")
     done = program("assert run(ctx) == 3\nbefore = descriptors()\n" + text + NOTHING_LEFT)
     assert done.lines() == ["EMFILE True", "True {-9}", "set()", "True"]
 
@@ -130,17 +128,17 @@ def test_few_descriptors(program):
 @pytest.mark.parametrize("method", ["forkserver"], indirect=True)
 def test_few_processes(program):
     """What the server cannot do comes out of start() as the error that it got."""
-    text = test_launch_limits.FEW_PROCESSES.replace("print(1 < len", "print(0 < len").replace("+ 6", "+ 12")
+    text = little_room.FEW_PROCESSES.replace("print(1 < len", "print(0 < len").replace("+ 6", "+ 12")
     text = text.replace("< 10", "< 20").replace("while tasks() > limit - 4", "while tasks() > limit - 2")
     both = "for pid in {os.getpid(), *servants}:\n    resource.prlimit(pid, resource.RLIMIT_NPROC, (limit, limit))"
     text = text.replace("resource.setrlimit(resource.RLIMIT_NPROC, (limit, limit))", both)
-    done = program(text, *test_launch_limits.few_rights(), cwd="/")
+    done = program(text, *little_room.few_rights(), cwd="/")
     assert done.lines() == ["BlockingIOError EAGAIN", "True True {-9}", "set()"]
 
 
 def test_no_memory(program, no_memory):
     """What fork() says where it is called comes out of start(), and nothing that was opened for it stays."""
-    lines = program(test_launch_limits.NO_MEMORY, **no_memory).lines()
+    lines = program(little_room.NO_MEMORY, **no_memory).lines()
     assert lines == ["OSError ENOMEM True", "False set()"]
 
 

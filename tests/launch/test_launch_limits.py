@@ -4,74 +4,16 @@ it works, or an error says what happened, and nothing is leaked."""
 
 import gc
 import os
-import shutil
 import signal
-import subprocess
 import sys
 
 import launched
+import little_room
 import programs
 import pytest
 import watch
 import workers
 from harness import PATIENCE, until
-
-UID = 61234  # nobody's
-
-PROGRAM = """
-import {mp} as mp, errno, multiprocessing.connection, os, resource, signal, sys, time
-def exit_with(code):
-    os._exit(code)
-def start(ctx, target=time.sleep, *args):
-    process = ctx.Process(target=target, args=args or (60,))
-    process.start()
-    return process
-def run(ctx):
-    process = start(ctx, exit_with, 3)
-    process.join()
-    code = process.exitcode
-    process.close()
-    return code
-def fill(ctx, most):
-    processes = []
-    try:
-        while len(processes) < most:
-            processes.append(start(ctx))
-    except OSError as e:
-        return processes, e
-    return processes, None
-def end(processes):
-    for process in processes:
-        process.kill()
-    for process in processes:
-        process.join()
-    codes = {process.exitcode for process in processes}
-    for process in processes:
-        process.close()
-    return codes
-def descriptors():
-    return len(os.listdir("/proc/self/fd"))
-def children():
-    return {int(pid) for pid in open(f"/proc/self/task/{os.getpid()}/children").read().split()}
-def tasks():
-    mine = [f"/proc/{pid}/task" for pid in os.listdir("/proc") if pid.isdigit()]
-    return sum(len(os.listdir(path)) for path in mine if os.path.exists(path) and os.stat(path).st_uid == os.getuid())
-if __name__ == "__main__":
-    ctx = mp.get_context({method})
-    {main}
-"""
-
-
-@pytest.fixture
-def program(mp, method, tmp_path):
-    def run(main, *before, **options):
-        names = {"mp": mp.__name__, "method": repr(method)}
-        main = main.strip("\n").replace("\n", "\n    ")
-        script = programs.write(tmp_path / "program.py", PROGRAM, main=main, **names)
-        return programs.run(script, before=before, **options)
-
-    return run
-
 
 # Again and again -----------------------------------------------------------------------------------------------------
 
@@ -148,22 +90,10 @@ def test_many_at_a_time(ctx, count):
 # Little room ---------------------------------------------------------------------------------------------------------
 
 
-FEW_DESCRIPTORS = """
-assert run(ctx) == 3
-servants = children()
-resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
-processes, error = fill(ctx, 100)
-print(errno.errorcode[error.errno], 10 < len(processes) < 62)
-print(all(process.is_alive() for process in processes), end(processes))
-assert run(ctx) == 3
-print(children() - servants)
-"""
-
-
 @pytest.mark.parametrize("method", ["fork", "spawn"], indirect=True)
 def test_few_descriptors(program):
     """64 of them: start() raises EMFILE once they are used up, and works again when there is room."""
-    assert program(FEW_DESCRIPTORS).lines() == ["EMFILE True", "True {-9}", "set()"]
+    assert program(little_room.FEW_DESCRIPTORS).lines() == ["EMFILE True", "True {-9}", "set()"]
 
 
 def test_few_descriptors_from_the_start(program):
@@ -184,93 +114,17 @@ print(run(ctx))
     assert done.out.splitlines()[0] in ("3", "EMFILE")
 
 
-def few_rights():
-    """The command that makes a program somebody else's, who may read everything: root has no limit of processes."""
-    if os.getuid() != 0:
-        return []
-    if shutil.which("setpriv") is None:
-        pytest.skip("root, and no setpriv to become somebody else")
-    capabilities = "-all,+dac_override"
-    return [
-        *("setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups"),
-        *(f"--inh-caps={capabilities}", f"--ambient-caps={capabilities}"),
-    ]
-
-
-FEW_PROCESSES = """
-assert run(ctx) == 3
-servants = children()
-limit = tasks() + 6
-resource.setrlimit(resource.RLIMIT_NPROC, (limit, limit))
-processes, error = fill(ctx, 20)
-print(type(error).__name__, errno.errorcode[error.errno])
-print(1 < len(processes) < 10, all(process.is_alive() for process in processes), end(processes))
-while tasks() > limit - 4:
-    time.sleep(0.01)
-assert run(ctx) == 3
-print(children() - servants)
-"""
-
-
 @pytest.mark.parametrize("method", ["fork", "spawn"], indirect=True)
 def test_few_processes(program):
     """start() raises EAGAIN when there may be no more processes, and works again when there may."""
-    done = program(FEW_PROCESSES, *few_rights(), cwd="/")
+    done = program(little_room.FEW_PROCESSES, *little_room.few_rights(), cwd="/")
     assert done.lines() == ["BlockingIOError EAGAIN", "True True {-9}", "set()"]
-
-
-SHIM = """
-#define _GNU_SOURCE
-#include <dlfcn.h>
-#include <errno.h>
-#include <stdlib.h>
-#include <unistd.h>
-pid_t fork(void)
-{
-    const char *flag = getenv("MPFAST_TEST_NO_FORK");
-    if (flag && access(flag, F_OK) == 0) {
-        errno = ENOMEM;
-        return -1;
-    }
-    return ((pid_t (*)(void))dlsym(RTLD_NEXT, "fork"))();
-}
-pid_t vfork(void)
-{
-    return fork();
-}
-"""
-NO_MEMORY = """
-flag = os.environ["MPFAST_TEST_NO_FORK"]
-assert run(ctx) == 3
-before, servants = descriptors(), children()
-open(flag, "w").close()
-processes, error = fill(ctx, 20)
-print(type(error).__name__, errno.errorcode[error.errno], len(processes) < 10)
-os.unlink(flag)
-end(processes)
-assert run(ctx) == 3
-del error
-print(descriptors() > before + 8, children() - servants)
-"""
-
-
-@pytest.fixture
-def no_memory(tmp_path):
-    """The environment of a program in which fork() fails while a file exists."""
-    compiler = shutil.which(os.environ.get("CC", "cc").split()[0])
-    if compiler is None:
-        pytest.skip("no C compiler")
-    source = programs.write(tmp_path / "shim.c", SHIM)
-    library = tmp_path / "shim.so"
-    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True, timeout=PATIENCE)
-    preload = " ".join([*os.environ.get("LD_PRELOAD", "").split(), str(library)])  # a sanitizer's comes first
-    return {"LD_PRELOAD": preload, "MPFAST_TEST_NO_FORK": str(tmp_path / "flag")}
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"], indirect=True)
 def test_no_memory(program, no_memory):
     """start() raises what fork() did, and works again afterwards."""
-    assert program(NO_MEMORY, **no_memory).lines()[0] == "OSError ENOMEM True"
+    assert program(little_room.NO_MEMORY, **no_memory).lines()[0] == "OSError ENOMEM True"
 
 
 # Descriptors that somebody closes ------------------------------------------------------------------------------------

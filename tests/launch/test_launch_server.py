@@ -6,12 +6,9 @@ import os
 import launched
 import programs
 import pytest
-import test_launch_limits
 from harness import PATIENCE
 
 import mpfast
-
-program = test_launch_limits.program
 
 
 @pytest.fixture
