@@ -6,7 +6,6 @@ begun, what put() has returned from, what came. A killed putter may leave one it
 killed getter takes at most what it was getting with it. Everything else must come once, whole and in order.
 """
 
-import itertools
 import os
 import queue
 import random
@@ -15,35 +14,23 @@ import time
 from contextlib import suppress
 from functools import partial
 
-from harness import Noise, until
-from storm import timed
+from crew import FORBIDDEN, LONGEST, OPS, OWN, Crew, Rows, timed
 
+BEGUN = OWN  # the number of items
 SPAN = 1 << 20  # items of one putter
 BATCH = 3
 PUT, REFUSED = 1, 2
-COLUMNS = OPS, LONGEST, FORBIDDEN, BEGUN = range(4)
 ENOUGH = 4096  # with as many items in the queue the putters pause
 SIZES = [0] * 12 + [1, 40, 1000, 5000, 70_000, 300_000]
 
 
-class Books:
-    """Doubles, a row per seat; a byte per item: what its putter knows; a byte per item: who got it."""
+class Books(Rows):
+    """Beside the rows a byte per item: what its putter knows; and another: who got it."""
 
     def __init__(self, ctx, seats):
-        self.rows = ctx.RawArray("d", seats * len(COLUMNS))
+        super().__init__(ctx, seats)
         self.known = ctx.RawArray("B", seats * SPAN)
         self.got = ctx.RawArray("B", seats * SPAN)
-        self.over = ctx.RawArray("q", 1)
-
-    def get(self, seat, column):
-        return self.rows[seat * len(COLUMNS) + column]
-
-    def add(self, seat, column, value=1):
-        self.rows[seat * len(COLUMNS) + column] += value
-
-    def took(self, seat, seconds):
-        index = seat * len(COLUMNS) + LONGEST
-        self.rows[index] = max(self.rows[index], seconds)
 
     def number(self, seat):
         """Of the next item: one that a killed putter had begun is never used again."""
@@ -157,67 +144,13 @@ def serve(seat, role, books, q):
         books.add(seat, OPS)
 
 
-class QueueStorm:
-    """`with QueueStorm(ctx) as storm: storm.kill(300)`, then storm.check(). The queue stays the caller's."""
+class QueueStorm(Crew):
+    """`with QueueStorm(ctx, q) as storm: storm.kill(300)`, then storm.check(). The queue stays the caller's."""
+
+    STOP_EVERY = 10
 
     def __init__(self, ctx, q, roles=SEATS):
-        self.ctx, self.q, self.roles = ctx, q, roles
-        self.books = Books(ctx, len(roles))
-        self.kills, self.stops, self.noise = dict.fromkeys(roles, 0), 0, Noise()
-        self.random = random.Random(1)
-        self.workers = [self.seat(number) for number in range(len(roles))]
-
-    def seat(self, number):
-        process = self.ctx.Process(target=serve, args=(number, self.roles[number], self.books, self.q))
-        process.start()
-        return process
-
-    def ops(self):
-        return [self.books.get(seat, OPS) for seat in range(len(self.roles))]
-
-    def wait_for_progress(self, but=()):
-        """Every worker has done something after this call began: nobody hangs."""
-        before = self.ops()
-        rest = [seat for seat in range(len(self.roles)) if seat not in but]
-        until(lambda: all(self.books.get(seat, OPS) > before[seat] for seat in rest), "everybody goes on")
-
-    def __enter__(self):
-        self.noise.__enter__()
-        self.wait_for_progress()
-        return self
-
-    def kill(self, count, pause=0.02):
-        """One after the other, whatever it does at that moment; every tenth is stopped first, and the others go on."""
-        for n in range(count):
-            self.kill_one(self.random.randrange(len(self.workers)), self.random.random() * pause, n % 10 == 9)
-        self.wait_for_progress()
-
-    def kill_one(self, seat, pause, stop):
-        process, ops = self.workers[seat], self.books.get(seat, OPS)
-        until(lambda: self.books.get(seat, OPS) > ops, "the victim works")
-        time.sleep(pause)
-        if stop:
-            os.kill(process.pid, signal.SIGSTOP)
-            self.stops += 1
-            self.wait_for_progress(but=[seat])
-        os.kill(process.pid, signal.SIGKILL)
-        process.join()
-        process.close()
-        self.kills[self.roles[seat]] += 1
-        self.workers[seat] = self.seat(seat)
-
-    def __exit__(self, *_):
-        self.books.over[0] = 1
-        for _ in itertools.takewhile(lambda _: any(process.is_alive() for process in self.workers), range(2000)):
-            self.let_go()
-            time.sleep(0.005)
-        self.exitcodes = [process.exitcode for process in self.workers]
-        for process in self.workers:
-            if process.is_alive():
-                process.kill()
-            process.join()
-            process.close()
-        self.noise.__exit__()
+        super().__init__(ctx, roles, serve, Books(ctx, len(roles)), q)
 
     def let_go(self):
         """Lets those who wait see that it is over: an item for each getter, room for each putter."""
@@ -225,14 +158,14 @@ class QueueStorm:
             self.drain(20)
         else:
             with suppress(queue.Full):
-                self.q.put(None, block=False)
+                self.things.put(None, block=False)
 
     def drain(self, most):
         """Who drains takes part: everything that is left must be there."""
-        getter = Getter(0, self.books, self.q)
+        getter = Getter(0, self.books, self.things)
         with suppress(queue.Empty):
             for _ in range(most):
-                item = self.q.get(block=False)
+                item = self.things.get(block=False)
                 if item is not None:
                     getter.note(item)
 
@@ -243,19 +176,18 @@ class QueueStorm:
         lost = [number for number in begun if known[number] == PUT and not got[number]]
         left = [number for number in begun if not known[number] and got[number]]
         refused = [number for number in begun if known[number] == REFUSED and got[number]]
-        longest = max(self.books.get(seat, LONGEST) for seat in range(len(self.roles)))
+        longest = max(self.column(LONGEST))
         assert self.exitcodes == [0] * len(self.roles)
-        forbidden = sum(self.books.get(seat, FORBIDDEN) for seat in range(len(self.roles)))
-        assert forbidden == 0, "items came twice, damaged, or in the wrong order"
+        assert sum(self.column(FORBIDDEN)) == 0, "items came twice, damaged, or in the wrong order"
         assert not refused, "put() raised Full, and the item came"
         assert len(lost) <= self.most(LOSES), f"{len(lost)} items were lost: {lost[:5]}"
         assert len(left) <= self.most(LEAVES), f"{len(left)} items came that put() had not returned from: {left[:5]}"
         assert longest < self.noise.limit(limit), f"a call took {longest} s"
         return (
-            f"{sum(self.kills.values())} kills, {self.stops} stops, {len(begun)} items, {len(lost)} died with who got"
+            f"{len(self.killed)} kills, {self.stops} stops, {len(begun)} items, {len(lost)} died with who got"
             f" them, {len(left)} outlived who put them, longest call {longest * 1000:.0f} ms,"
             f" scheduler up to {self.noise.worst * 1000:.0f} ms late"
         )
 
     def most(self, per_kill):
-        return sum(count * per_kill.get(role, 0) for role, count in self.kills.items())
+        return sum(per_kill.get(role, 0) for role, _ in self.killed)
