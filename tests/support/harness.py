@@ -49,6 +49,16 @@ def thread_state(pid, tid):
         return ""
 
 
+def children_of(pid):
+    """The children of all of its threads; none if it is gone."""
+    found = set()
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                found.update(map(int, (task / "children").read_text().split()))
+    return found
+
+
 def wait_asleep(pid, tid, looks=6):
     """Returns once the thread was asleep in each of several looks: it is blocked, and not on its way to something."""
     deadline = time.monotonic() + PATIENCE

@@ -13,33 +13,13 @@ import signal
 import sys
 import time
 
+from harness import PATIENCE, children_of, thread_state, until
+
 import mpfast
-
-PATIENCE = 20
-
-
-def children_of(pid):
-    try:
-        with open(f"/proc/{pid}/task/{pid}/children") as file:
-            return {int(child) for child in file.read().split()}
-    except OSError:
-        return set()
 
 
 def alive(pid):
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
-
-
-def until(condition, what):
-    end = time.monotonic() + PATIENCE
-    while not (result := condition()):
-        assert time.monotonic() < end, f"not in time: {what}"
-        time.sleep(0.001)
-    return result
+    return thread_state(pid, pid) not in ("", "Z", "X")
 
 
 def kill(pid):

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 import shm
-from harness import thread_state
+from harness import children_of, thread_state
 
 try:
     from mpfast import parking
@@ -24,15 +24,6 @@ except ImportError:
 
 SEMAPHORES = f"mpfast-test-{os.getpid()}"  # see conftest.py
 BEFORE = shm.listed()  # the run
-
-
-def children_of(pid):
-    found = []
-    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-                found += map(int, (task / "children").read_text().split())
-    return found
 
 
 def servants():
@@ -45,7 +36,7 @@ def below():
     """All processes below this one."""
     found, queue = set(), [os.getpid()]
     while queue:
-        new = set(children_of(queue.pop())) - found
+        new = children_of(queue.pop()) - found
         found |= new
         queue += new
     return found
