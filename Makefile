@@ -101,11 +101,11 @@ sanitize: build $(VENV)/.test
 	@LD_PRELOAD="$$($(CC) -print-file-name=libasan.so)" PYTHONMALLOC=malloc \
 	 ASAN_OPTIONS=detect_leaks=0,detect_stack_use_after_return=0,abort_on_error=1,allocator_may_return_null=1,$(ASAN_OPTIONS) \
 	 UBSAN_OPTIONS=print_stacktrace=1,$(UBSAN_OPTIONS) \
-	 $(call pytest,/build/asan/lib) --ignore tests/test_c.py --ignore tests/test_source.py $(ARGS)
+	 $(call pytest,/build/asan/lib) --ignore tests/c --ignore tests/test_source.py $(ARGS)
 
 debug: $(VENV)/.build $(VENV)/.test
 	@$(call variant,debug) MPFAST_DEBUG=1 $(PY) setup.py --quiet build --build-lib build/debug/lib
-	@$(call pytest,/build/debug/lib) --ignore tests/test_c.py --ignore tests/test_source.py $(ARGS)
+	@$(call pytest,/build/debug/lib) --ignore tests/c --ignore tests/test_source.py $(ARGS)
 
 clean:
 	rm -rf build mpfast/*.so mpfast/*.c *.egg-info .pytest_cache .mypy_cache .ruff_cache

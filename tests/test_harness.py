@@ -1,17 +1,22 @@
 # SPDX-License-Identifier: MIT
 """The tests' own safety net: what hangs is ended with all that it started, and what is left behind is found."""
 
+import contextlib
+import ctypes
+import mmap
 import os
 import re
+import secrets
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from harness import Thread, until
 
 HERE = Path(__file__).parent
 
-SHARED = Path(f"/dev/shm/mpfast-test-{os.getpid()}")
+SHARED = Path(f"/dev/shm/mpfast-test-{secrets.token_hex(4)}")
 CASES = {
     "descriptor": ("keep(open(__file__))", "descriptors"),
     "process": ("keep(context.Process(target=time.sleep, args=(60,))).start()", "processes"),
@@ -40,10 +45,17 @@ def memory_file():
     os.close(fd)
 """
 
+# What the session's fixtures make is on its time. The deadlines are for the other tests.
+FIRST = """
+@pytest.mark.timeout(60)
+def test_first():
+    pass
+"""
+
 
 def run_pytest(path, text, *options):
     test = path / "test_inner.py"
-    test.write_text(IMPORTS + text)
+    test.write_text(IMPORTS + FIRST + text)
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "conftest", "-p", "no:cacheprovider", *options, test],
         capture_output=True,
@@ -56,7 +68,7 @@ def run_pytest(path, text, *options):
 
 def test_what_is_left_behind_is_found(tmp_path):
     """One run for all cases, each of which fails for its own reason, and does not spoil the next one."""
-    text = "def test_nothing():\n    pass\n"
+    text = ""
     for name, (line, _) in CASES.items():
         text += f"def test_{name}():\n    {line}\n"
     done = run_pytest(tmp_path, text, "-o", "settle=0")
@@ -66,6 +78,50 @@ def test_what_is_left_behind_is_found(tmp_path):
         assert len(found) == 1, done.stdout
         assert re.search(f"the test left {{.*'{reason}", done.stdout)
     assert f"{len(CASES) + 1} passed, {len(CASES)} errors" in done.stdout
+
+
+@contextlib.contextmanager
+def mapping(path):
+    """Of the file, without a descriptor beside it as Python's mmap has one."""
+    libc = ctypes.CDLL(None)
+    libc.mmap.restype = ctypes.c_void_p
+    with path.open("rb") as file:
+        address = libc.mmap(None, ctypes.c_size_t(1), mmap.PROT_READ, mmap.MAP_SHARED, file.fileno(), ctypes.c_long(0))
+    yield
+    libc.munmap(ctypes.c_void_p(address), ctypes.c_size_t(1))
+
+
+@contextlib.contextmanager
+def files_of_another_program():
+    """What this process makes is another program's for the run in a process below it."""
+    named = Path(f"/dev/shm/joblib_memmapping_folder_{os.getpid()}_{secrets.token_hex(4)}")
+    opened, mapped = (Path(f"/dev/shm/mpfast-test-{secrets.token_hex(4)}") for _ in range(2))
+    named.mkdir()
+    mapped.write_bytes(bytes(mmap.PAGESIZE))
+    try:
+        with opened.open("wb"), mapping(mapped):
+            yield
+    finally:
+        named.rmdir()
+        opened.unlink()
+        mapped.unlink()
+
+
+def test_files_of_another_program_are_not_counted(tmp_path):
+    """They come while a test runs, and stay."""
+    text = """
+def test_meanwhile():
+    Path("begun").touch()
+    while not Path("made").exists():
+        time.sleep(0.001)
+"""
+    run = Thread(run_pytest, tmp_path, text, "-o", "settle=0")
+    until((tmp_path / "begun").exists, "the inner test runs")
+    with files_of_another_program():
+        (tmp_path / "made").touch()
+        done = run.result(60)
+    assert "2 passed" in done.stdout, done.stdout
+    assert "error" not in done.stdout, done.stdout
 
 
 @pytest.mark.parametrize("wait", ["lock.acquire()", "process.join()", "time.sleep(60)", "thread.join()"])
@@ -93,7 +149,7 @@ def test_next():
 """,
         "--timeout=1",
     )
-    assert "1 failed, 1 passed" in done.stdout, done.stdout
+    assert "1 failed, 2 passed" in done.stdout, done.stdout
     assert "killed the processes" in done.stdout
     assert "most recent call first" in done.stderr
 
@@ -115,7 +171,7 @@ def test_next():
 """,
         "--timeout=1",
     )
-    assert "1 failed, 1 passed, 1 error" in done.stdout, done.stdout
+    assert "1 failed, 2 passed, 1 error" in done.stdout, done.stdout
 
 
 def test_what_never_serves_signals_ends_the_run(tmp_path):

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: MIT
+"""The user's process, the fork server and a child of it are killed before and after each system call of the protocol.
+
+make test does so at some of them, make stress at all.
+"""
+
+import json
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import programs
+import pytest
+import stepping
+
+SOURCE = Path(__file__).parents[1] / "preload" / "step.c"
+MOST = 400  # moments; there are fewer
+STRIDE = {"user": 9, "server": 7, "child": 2}
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory):
+    compiler = shlex.split(os.environ.get("CC", "cc"))
+    if shutil.which(compiler[0]) is None:
+        pytest.skip("no C compiler")
+    path = tmp_path_factory.mktemp("preload") / "step.so"
+    flags = ("-std=gnu11", "-D_GNU_SOURCE", "-shared", "-fPIC", "-O1")
+    subprocess.run([*compiler, *flags, "-o", path, SOURCE, "-ldl"], check=True)
+    return path
+
+
+def kill_at(library, place, role, moment, tells="kernel"):
+    """Was there such a moment, and what did the program say?"""
+    done = place / f"{role}-{moment}"
+    preload = " ".join([*os.environ.get("LD_PRELOAD", "").split(), str(library)])  # a sanitizer's comes first
+    said = programs.run(
+        stepping.__file__,
+        LD_PRELOAD=preload,
+        MPFAST_STEP_ROLE=role,
+        MPFAST_STEP=str(moment),
+        MPFAST_STEP_DONE=str(done),
+        MPFAST_LAUNCH="table" if tells == "table" else "",
+    )
+    return done.exists(), said
+
+
+def user(said):
+    """Nobody is left, as programs.run() has seen to."""
+    assert said.code == -signal.SIGKILL, said
+
+
+def server(said):
+    """Nothing is to be seen: each process runs and ends as it should."""
+    assert said.code == 0, said
+    found = json.loads(said.out)
+    assert (found["codes"], found["errors"]) == ([5] * 6, []), said
+    assert found["descriptors"] <= 12
+
+
+def child(said):
+    """One process, if it was one by then, ended by the signal; the others as they should."""
+    assert said.code == 0, said
+    found = json.loads(said.out)
+    assert found["errors"] == [], said
+    assert sorted(found["codes"]) in ([5] * 6, [-9] + [5] * 5), said
+    assert found["descriptors"] <= 12
+
+
+OUTCOMES = {"user": user, "server": server, "child": child}
+
+
+def sweep(library, place, role, moments, tells="kernel"):
+    count = 0
+    for moment in moments:
+        killed, said = kill_at(library, place, role, moment, tells)
+        if not killed:
+            assert said.code == 0, said
+            return count
+        OUTCOMES[role](said)
+        count += 1
+    return count
+
+
+@pytest.mark.parametrize("tells", ["kernel", "table"])
+@pytest.mark.parametrize("role", OUTCOMES)
+def test_killed_at_some_steps(library, tmp_path, role, tells):
+    """tells: how the exit codes are known, by the kernel or, as on older ones, by the status table."""
+    assert sweep(library, tmp_path, role, range(0, MOST, STRIDE[role]), tells) > 2
+
+
+@pytest.mark.stress
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("tells", ["kernel", "table"])
+@pytest.mark.parametrize("role", OUTCOMES)
+def test_killed_at_every_step(library, tmp_path, role, tells, capsys):
+    count = sweep(library, tmp_path, role, range(MOST), tells)
+    with capsys.disabled():
+        print(f"{role}, {tells}: killed at {count} moments", end=" ", flush=True)
+    assert 5 < count < MOST

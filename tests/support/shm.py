@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: MIT
+"""Whose are the files in /dev/shm? Other programs of this machine make some too, and other runs of these tests."""
+
+import contextlib
+import os
+import re
+from pathlib import Path
+
+FOLDER = Path("/dev/shm")
+USED = re.compile(rf"{FOLDER}/([^/\n]+)")
+NAMED = re.compile(r"(?:joblib_memmapping_folder_|pym-)(\d+)")  # names with the pid of the process that made them
+
+
+def listed():
+    return set(os.listdir(FOLDER)) if FOLDER.is_dir() else set()
+
+
+def foreign(names, family):
+    """Those of the files that are not of a family of processes: family() is asked for their ids.
+
+    A file is not if another user owns it, if its name has the pid of a living process outside the family, or if such a
+    process has it open or mapped. Any other file counts as the family's: when a test leaks one, either nobody uses it
+    any more or only the family does. One leak is missed: the one that an orphan still uses, because its parent does
+    not tell whose it is. But a test that leaves a process behind fails for that.
+    """
+    if not names:
+        return set()
+    living = {int(name) for name in os.listdir("/proc") if name.isdigit()}
+    outside = living - family()  # asked last, or a child that is born in between would be outside
+    theirs = {name for name in names if owned_by_another(name) or pid_in(name) in outside}
+    return theirs | (names & used_by(outside))
+
+
+def owned_by_another(name):
+    with contextlib.suppress(FileNotFoundError):
+        return os.lstat(FOLDER / name).st_uid != os.geteuid()
+    return False
+
+
+def pid_in(name):
+    match = NAMED.match(name)
+    return match and int(match[1])
+
+
+def used_by(pids):
+    """The files, or folders with files, that one of the processes has open or mapped."""
+    found = set()
+    for pid in pids:
+        with contextlib.suppress(OSError):  # it has ended, or it is another user's
+            found.update(USED.findall(Path(f"/proc/{pid}/maps").read_text()))
+        with contextlib.suppress(OSError):
+            for fd in os.listdir(f"/proc/{pid}/fd"):
+                with contextlib.suppress(OSError):
+                    found.update(USED.findall(os.readlink(f"/proc/{pid}/fd/{fd}")))
+    return found
