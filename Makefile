@@ -44,7 +44,7 @@ bench: build
 	@PYTHONPATH="$(CURDIR)" $(PY) bench/run.py $(ARGS)
 
 costs: build
-	@PYTHONPATH="$(CURDIR)" $(PY) -m bench.costs $(ARGS)
+	@PYTHONPATH="$(CURDIR)" $(PY) bench/run.py costs $(ARGS)
 
 # Did this change make anything slower? BASE=<commit> is what HEAD=<commit> is compared with. .ci/gate has the exit status.
 HEAD ?= HEAD
@@ -58,10 +58,10 @@ gate-tools: $(VENV)/.build
 # Resumable, and Ctrl-C keeps what was measured.
 history: $(VENV)/.bench
 	@test -n "$(RANGE)" || { echo 'make history wants RANGE=A..B, commits as in git log; RANGE=HEAD^! is the last one'; exit 2; }
-	@PYTHONPATH="$(CURDIR)" $(PY) bench/history.py "$(RANGE)" $(ARGS)
+	@PYTHONPATH="$(CURDIR)" $(PY) bench/run.py history "$(RANGE)" $(ARGS)
 
 dashboard: $(VENV)/.bench
-	@PYTHONPATH="$(CURDIR)" $(PY) bench/dashboard.py $(ARGS)
+	@PYTHONPATH="$(CURDIR)" $(PY) bench/run.py dashboard $(ARGS)
 
 # What the queue's core costs in C, as multiples of a cache line's round trip and of memcpy.
 core: | build/bench

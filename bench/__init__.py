@@ -17,6 +17,11 @@ if SUPPORT not in sys.path:
     sys.path.append(SUPPORT)
 
 
+def command(program: str) -> tuple[str, ...]:
+    """How to start a program of bench/run.py in a process of its own."""
+    return (sys.executable, os.path.join(ROOT, "bench", "run.py"), program)
+
+
 def use_main(name: str = "mpfb_main", module: bool = False) -> None:
     """Give children a script of _support as their main module: they shall not import this harness (or asv) instead.
 

@@ -7,14 +7,9 @@ Two of these, one for each build, are asked in turns. Jobs and answers are lines
 from __future__ import annotations
 
 import os
-import sys
 import traceback
 from contextlib import ExitStack
 from typing import Any
-
-if not __package__:  # run as a script: its own folder is no place to import from
-    sys.path[0:1] = []
-    sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from bench.deadline import Limits
 from bench.errors import CellError, Skipped, WrongClass
@@ -23,7 +18,7 @@ from bench.measure import calibrate
 from bench.placement import pinned
 from bench.plan import find
 from bench.scenario import Side
-from bench.worker import main
+from bench.worker import serve
 
 
 class Lacking(Exception):
@@ -81,5 +76,5 @@ def check_build(file: str) -> None:
         raise CellError(f"mpfast came from {file}, not from {expected}")
 
 
-if __name__ == "__main__":
-    main(Bout().answer)
+def main(_arguments: list[str] | None = None) -> None:
+    serve(Bout().answer)

@@ -109,13 +109,9 @@ def lines(pairs: dict[Cost, list[tuple[float, float]]]) -> Iterator[str]:
         )
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="make costs", description=__doc__)
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"pairs of each (default {ROUNDS})")
-    rounds = max(1, parser.parse_args().rounds)
+    rounds = max(1, parser.parse_args(arguments).rounds)
     with pinned(place("one_cpu", frozenset(os.sched_getaffinity(0))).own):
         print(*lines(measure(rounds)), sep="\n")
-
-
-if __name__ == "__main__":
-    main()

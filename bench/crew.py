@@ -12,14 +12,13 @@ import os
 import select
 import signal
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from time import monotonic
 from typing import Any
 
-from . import ROOT
+from . import command
 
-COMMAND = (sys.executable, os.path.join(ROOT, "bench", "worker.py"))
+COMMAND = command("worker")
 CHUNK = 1 << 16
 KEPT = 4000  # characters of stderr, for the reason of a failure
 

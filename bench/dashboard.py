@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -17,10 +16,6 @@ import sys
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-
-if not __package__:  # run as a script: its own folder is no place to import from
-    sys.path[0:1] = []
-    sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from bench import ROOT, asv, databranch
 from bench.assets import OF_ASV, AssetError, fetch
@@ -171,7 +166,3 @@ def serve(folder: Path, port: int) -> None:
             pages.serve_forever()
         except KeyboardInterrupt:
             print()
-
-
-if __name__ == "__main__":
-    sys.exit(main())

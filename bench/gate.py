@@ -9,17 +9,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import traceback
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
-
-if not __package__:  # run as a script: its own folder is no place to import from
-    sys.path[0:1] = []
-    sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from bench import guard
 from bench.builds import FOLDER, Build, BuildError, build
@@ -180,6 +175,14 @@ def run(options: argparse.Namespace, cells: list[Cell]) -> Report:
 
 
 def main(arguments: list[str] | None = None) -> int:
+    try:
+        return judge(arguments)
+    except Exception:  # Python would end with 1, which here means that something is slower
+        traceback.print_exc()
+        return NOT_MEASURED
+
+
+def judge(arguments: list[str] | None) -> int:
     command_line = parser()
     options = command_line.parse_args(arguments)
     only = [text + "/" if text in SUITES else text for text in options.only]
@@ -199,11 +202,3 @@ def main(arguments: list[str] | None = None) -> int:
     options.json.write_text(json.dumps(report.as_json(), indent=1) + "\n")
     print(*report.lines(), sep="\n")
     return report.status()
-
-
-if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except Exception:  # Python would end with 1, which here means that something is slower
-        traceback.print_exc()
-        sys.exit(NOT_MEASURED)

@@ -11,7 +11,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from . import ROOT
+from . import command
 from .builds import Build
 from .scenario import Cell
 
@@ -105,11 +104,11 @@ def count(cell: Cell, build: Build, tool: Tool, operations: int) -> int:
     with TemporaryDirectory() as folder:
         out = Path(folder, "count")
         arguments = [argument.format(out=out) for argument in tool.arguments]
-        job = (sys.executable, os.path.join(ROOT, "bench", "operations.py"), cell.key, str(operations))
-        command = ("setarch", "-R", tool.program, *arguments, *job)
+        job = (*command("operations"), cell.key, str(operations))
+        counted = ("setarch", "-R", tool.program, *arguments, *job)
         unwritten = {**build.environment(), "PYTHONDONTWRITEBYTECODE": "1"}  # else the first run does more
         try:
-            done = subprocess.run(command, env=unwritten, capture_output=True, text=True, timeout=DEADLINE, check=False)
+            done = subprocess.run(counted, env=unwritten, capture_output=True, text=True, timeout=DEADLINE, check=False)
         except (OSError, subprocess.TimeoutExpired) as error:
             raise CountError(f"{tool.program}: {error}") from None
         match = re.search(tool.found, out.read_text() if out.exists() else "")

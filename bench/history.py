@@ -22,10 +22,6 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-if not __package__:  # run as a script: its own folder is no place to import from
-    sys.path[0:1] = []
-    sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-
 from bench import ROOT, asv, track
 from bench.databranch import BranchError, DataBranch, git
 from bench.facts import Facts, gather
@@ -279,7 +275,3 @@ class Countdown:
         done = self._done + share
         left = (self._steps - done) * ((now - self._begin) / done if done >= 1 else GUESS)
         return f"{int(left) // 60}:{int(left) % 60:02}"
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
@@ -12,14 +11,14 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from . import ROOT
+from . import command
 from .builds import FOLDER, Build
 from .crew import Crew
 from .deadline import Limits
 from .scenario import Cell
 from .stats import Interval, interval_of_median
 
-COMMAND = (sys.executable, str(Path(ROOT, "bench", "bout.py")))
+COMMAND = command("bout")
 ROUNDS = 3
 PAIRS = {"alone": 24, "duo": 16, "talk": 16, "crowd": 12, "launch": 24}
 SLOWER = 1.08  # in every round; equals differ by less than half of that

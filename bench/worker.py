@@ -14,10 +14,6 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-if not __package__:  # run as a script: its own folder is no place to import from
-    sys.path[0:1] = []
-    sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-
 from bench import use_main
 from bench.deadline import Limits
 from bench.errors import Skipped
@@ -37,7 +33,11 @@ def answer(job: dict[str, Any]) -> dict[str, Any]:
     return {"status": "ok", "reason": "", "measured": asdict(measured)}
 
 
-def main(answer: Callable[[dict[str, Any]], dict[str, Any]] = answer) -> None:
+def main(_arguments: list[str] | None = None) -> None:
+    serve(answer)
+
+
+def serve(answer: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
     """Answer jobs until there are no more."""
     from mpfb_peer import die_with_parent  # bench has made it importable
 
@@ -50,7 +50,3 @@ def main(answer: Callable[[dict[str, Any]], dict[str, Any]] = answer) -> None:
         os.write(answers, json.dumps(said).encode() + b"\n")
         if said["status"] == "failed":
             break  # who knows what state this process is in
-
-
-if __name__ == "__main__":
-    main()

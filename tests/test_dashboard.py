@@ -396,6 +396,7 @@ def test_browser_test_sees_what_is_broken(pages, tmp_path):
 
 
 def test_command_line_needs_a_range():
-    done = subprocess.run([sys.executable, str(ROOT / "bench" / "history.py")], capture_output=True, text=True)
+    command = [sys.executable, str(ROOT / "bench" / "run.py"), "history"]
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2
     assert "RANGE" in done.stderr

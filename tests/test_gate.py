@@ -186,5 +186,6 @@ def test_unknown_commit(revision):
 
 @pytest.mark.parametrize("arguments", [["--base", "no-such-commit"], ["--base", "HEAD", "--only", "no such cell"], []])
 def test_not_measured(arguments):
-    done = subprocess.run([sys.executable, ROOT / "bench" / "gate.py", *arguments], capture_output=True, timeout=60)
+    command = [sys.executable, ROOT / "bench" / "run.py", "gate", *arguments]
+    done = subprocess.run(command, capture_output=True, timeout=60)
     assert done.returncode == gate.NOT_MEASURED
