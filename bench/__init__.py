@@ -2,6 +2,24 @@
 """Benchmarks of mpfast against multiprocessing; docs/benchmarking.md tells how they are run and read.
 
 `python bench/run.py` is the main job. asv imports this package too and finds the track_ functions of bench/track.py.
+
+The rooms, and which of them each may import. A row names rows above it only, and a test checks every import
+(tests/test_bench_rooms.py).
+
+    room       what is in it                                              may import
+    _support   what the children of a benchmark import, by bare name      nothing
+    base       the two implementations, facts, placement, numbers         nothing
+    floors     what the machine itself takes, by the programs in c/       base
+    kinds      the shapes of a scenario: alone, duo, crowd, launch        _support base floors
+    suites     what is measured: lists of scenarios, and the plan         _support base floors kinds
+    measure    the process that measures, its parent, the results         _support base kinds suites
+    track      the same cells for asv                                     base kinds suites measure
+    gate       commit against commit                                      base kinds suites measure
+    history    recording commits with asv, and reading that back          base track
+    page       table, page, dashboard: how results are shown              base floors kinds measure history
+    costs      what mpfast adds to a program's start                      base measure
+    main       the command line of make bench                             base floors kinds suites measure history page
+    run        the script that starts each of the programs                measure gate history page costs main
 """
 
 import importlib.util

@@ -10,16 +10,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from . import ROOT, plots, table, yardsticks
-from .alone import overhead_ns
-from .facts import Facts, gather
-from .impls import OURS
-from .plan import FULL, QUICK, SUITES, Effort, cells, exactly, hurried
-from .progress import Progress
-from .recorded import recorded
-from .report import write_page
-from .results import Result
-from .runner import Run
+from . import ROOT
+from .base.facts import Facts, gather
+from .base.impls import OURS
+from .floors import yardsticks
+from .history.recorded import recorded
+from .kinds.alone import overhead_ns
+from .measure.progress import Progress
+from .measure.results import Result
+from .measure.runner import Run
+from .page import plots, table
+from .page.report import write_page
+from .suites.plan import FULL, QUICK, SUITES, Effort, cells, exactly, hurried
 
 MEASURED, NOT_ALL_MEASURED, INTERRUPTED = 0, 2, 130
 

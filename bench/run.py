@@ -10,13 +10,13 @@ import sys
 PROGRAMS = {
     "bench": "bench.main",
     "costs": "bench.costs",
-    "gate": "bench.gate",
-    "history": "bench.history",
-    "dashboard": "bench.dashboard",
+    "gate": "bench.gate.gate",
+    "history": "bench.history.history",
+    "dashboard": "bench.page.dashboard",
     # The processes that measure. The programs above start them.
-    "worker": "bench.worker",
-    "bout": "bench.bout",
-    "operations": "bench.operations",
+    "worker": "bench.measure.worker",
+    "bout": "bench.gate.bout",
+    "operations": "bench.gate.operations",
 }
 
 

@@ -10,15 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from . import connections, launch, pools, queues
-from .deadline import Limits
-from .errors import Skipped
-from .impls import START_METHODS
-from .locks import ALONE, CREATION, DUO
-from .measure import measure
-from .placement import PLACEMENTS
-from .plan import Budget, find
-from .scenario import Scenario
+from .base.deadline import Limits
+from .base.errors import Skipped
+from .base.impls import START_METHODS
+from .base.placement import PLACEMENTS
+from .kinds.scenario import Scenario
+from .measure.pairs import measure
+from .suites import connections, launch, pools, queues
+from .suites.locks import ALONE, CREATION, DUO
+from .suites.plan import Budget, find
 
 SECONDS = {"alone": 0.4, "duo": 1.0, "talk": 0.6, "crowd": 1.0, "launch": 1.5}
 ROUNDS = 3  # processes for each cell, whose samples asv puts together

@@ -16,15 +16,18 @@ import faulty_bench
 import pytest
 
 import bench
-from bench import launch_floor, main, table, units
-from bench.crew import Crew
-from bench.deadline import Limits
-from bench.errors import Skipped
-from bench.placement import cpu_range, place
-from bench.plan import all_cells, batches, cells, exactly
-from bench.results import Measured, Result
-from bench.runner import Run
-from bench.stats import interval_of_median, outside_probability
+from bench import main
+from bench.base import units
+from bench.base.deadline import Limits
+from bench.base.errors import Skipped
+from bench.base.placement import cpu_range, place
+from bench.base.stats import interval_of_median, outside_probability
+from bench.floors import processes
+from bench.measure.crew import Crew
+from bench.measure.results import Measured, Result
+from bench.measure.runner import Run
+from bench.page import table
+from bench.suites.plan import all_cells, batches, cells, exactly
 
 ROOT = Path(bench.ROOT)
 FAULTY = (sys.executable, str(Path(faulty_bench.__file__)))
@@ -166,19 +169,19 @@ def test_different_mains_share_no_process():
 def test_floor_of_a_process():
     """More memory is more to copy, and an interpreter takes longer than a fork."""
     here = place("one_cpu", frozenset(os.sched_getaffinity(0)))
-    bare = launch_floor.nanoseconds("join", "fork", here)
+    bare = processes.nanoseconds("join", "fork", here)
     if bare is None:
         pytest.skip("no C compiler")
-    assert 0 < bare < launch_floor.nanoseconds("join", "fork", here, 200)
-    assert bare < launch_floor.nanoseconds("line", "spawn", here)
+    assert 0 < bare < processes.nanoseconds("join", "fork", here, 200)
+    assert bare < processes.nanoseconds("line", "spawn", here)
 
 
 def test_asv_finds_only_what_is_meant_for_it():
     """asv takes every function with such a name for a benchmark, whatever it is."""
-    for module in pkgutil.iter_modules(bench.__path__):
-        names = vars(importlib.import_module(f"bench.{module.name}"))
+    for module in pkgutil.walk_packages(bench.__path__, "bench."):
+        names = vars(importlib.import_module(module.name))
         found = [name for name in names if re.match(ASV_NAMES, name)]
-        assert bool(found) == (module.name == "track"), module.name
+        assert bool(found) == (module.name == "bench.track"), module.name
 
 
 def harness(*arguments, cpus=None):

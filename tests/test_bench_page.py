@@ -15,11 +15,13 @@ import faulty_bench
 import made_up
 import pytest
 
-from bench import assets, facts, main, plots
-from bench.plan import cells
-from bench.recorded import Point, Recorded
-from bench.report import write_page
-from bench.runner import Run
+from bench import main
+from bench.base import facts
+from bench.history.recorded import Point, Recorded
+from bench.measure.runner import Run
+from bench.page import assets, plots
+from bench.page.report import write_page
+from bench.suites.plan import cells
 
 PLOT = assets.OF_PAGE[1]
 HISTORY = 14

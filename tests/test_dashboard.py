@@ -14,11 +14,16 @@ import made_up
 import pytest
 
 import bench
-from bench import assets, asv, dashboard, databranch, facts, history, plots, track, yardsticks
-from bench.databranch import BranchError, DataBranch
-from bench.plan import cells
-from bench.recorded import recorded as read_back
-from bench.report import write_page
+from bench import track
+from bench.base import facts
+from bench.floors import yardsticks
+from bench.history import asv, databranch, history
+from bench.history.databranch import BranchError, DataBranch
+from bench.history.recorded import recorded as read_back
+from bench.page import assets, dashboard, plots
+from bench.page.floor import name_of
+from bench.page.report import write_page
+from bench.suites.plan import cells
 
 ROOT = Path(bench.ROOT)
 COMMITS, SLOW, SLOWER = 14, 8, 1.5
@@ -340,7 +345,7 @@ def test_floors_are_measured_or_left_out(monkeypatch):
 
 
 def test_every_cell_has_a_known_floor_or_none():
-    assert {yardsticks.name_of(cell) for cell in cells()} <= {*yardsticks.NAMES, ""}
+    assert {name_of(cell) for cell in cells()} <= {*yardsticks.NAMES, ""}
 
 
 def test_regressions_name_the_commit(pages, commits):

@@ -15,8 +15,8 @@ import drill
 import pytest
 
 import bench
-from bench.builds import FOLDER
-from bench.plan import find
+from bench.gate.builds import FOLDER
+from bench.suites.plan import find
 
 ROOT = Path(bench.ROOT)
 IDENTITY = ("-c", "user.name=drill", "-c", "user.email=drill@localhost")

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: MIT
+"""What the kernel itself asks for the same message, by a program in C: no implementation can be much faster."""
+
+from __future__ import annotations
+
+import functools
+import os
+import shlex
+import subprocess
+import sysconfig
+from dataclasses import dataclass
+
+from .. import ROOT
+from ..base.placement import Place
+
+SOURCE = os.path.join(ROOT, "bench", "c", "floor.c")
+PROGRAM = os.path.join(ROOT, "build", "bench", "floor")
+MILLISECONDS = 25
+DEADLINE = 60
+
+
+@dataclass(frozen=True)
+class Floor:
+    """A pattern of messages on a wire; floor.c knows which there are."""
+
+    pattern: str
+    wire: str
+    size: int  # bytes of a message with its header
+
+    def nanoseconds(self, place: Place) -> float | None:
+        """None if there is no C compiler."""
+        return run(self, min(place.own), min(place.peer))
+
+
+@functools.cache
+def run(floor: Floor, cpu: int, peer_cpu: int) -> float | None:
+    program = build()
+    if program is None:
+        return None
+    arguments = (floor.pattern, floor.wire, floor.size, cpu, peer_cpu, MILLISECONDS)
+    done = subprocess.run((program, *map(str, arguments)), capture_output=True, text=True, timeout=DEADLINE, check=True)
+    return float(done.stdout)
+
+
+@functools.cache
+def build() -> str | None:
+    return compiled(SOURCE, PROGRAM)
+
+
+def compiled(source: str, program: str) -> str | None:
+    """The program, compiled anew if its source is newer; None if there is no C compiler."""
+    try:
+        if os.path.getmtime(program) > os.path.getmtime(source):
+            return program
+    except FileNotFoundError:
+        os.makedirs(os.path.dirname(program), exist_ok=True)
+    compiler = shlex.split(os.environ.get("CC", "") or sysconfig.get_config_var("CC") or "cc")
+    target = f"{program}.{os.getpid()}"
+    try:
+        subprocess.run((*compiler, "-O2", "-o", target, source), capture_output=True, timeout=DEADLINE, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    os.replace(target, program)
+    return program

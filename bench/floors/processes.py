@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: MIT
+"""What the kernel itself asks for a process, by a program in C: fork and _exit, or vfork and an interpreter."""
+
+from __future__ import annotations
+
+import functools
+import os
+import subprocess
+import sys
+
+from .. import ROOT
+from ..base.placement import Place
+from .messages import compiled
+
+SOURCE = os.path.join(ROOT, "bench", "c", "launch.c")
+PROGRAM = os.path.join(ROOT, "build", "bench", "launch")
+MILLISECONDS = 60
+DEADLINE = 60
+# The least that an interpreter can do; `line` is the pattern with something to say.
+COMMANDS = {"line": "import os; os.write(1, b'!')", "": "pass"}
+
+
+def nanoseconds(pattern: str, method: str, place: Place, megabytes: int = 0) -> float | None:
+    """Per process; None if there is no C compiler. launch.c knows which patterns there are.
+
+    Below forkserver and fork there is fork(); a fork server cannot do with less either, but can have it done before.
+    """
+    command = (sys.executable, "-c", COMMANDS.get(pattern, COMMANDS[""])) if method == "spawn" else ()
+    return run(pattern, megabytes, place.both, command)
+
+
+@functools.cache
+def run(pattern: str, megabytes: int, cpus: frozenset[int], command: tuple[str, ...]) -> float | None:
+    program = compiled(SOURCE, PROGRAM)
+    if program is None:
+        return None
+    arguments = (pattern, megabytes, MILLISECONDS, ",".join(map(str, sorted(cpus))), *command)
+    done = subprocess.run((program, *map(str, arguments)), capture_output=True, text=True, timeout=DEADLINE, check=True)
+    return float(done.stdout)

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: MIT
+"""Queues: streams from one process to another, round trips, crowds of producers and consumers, by payload."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import repeat
+from multiprocessing.context import BaseContext
+from typing import Any, ClassVar
+
+import mpfb_queue
+
+from ..base.deadline import Limits
+from ..base.errors import Skipped
+from ..base.placement import Place
+from ..kinds.alone import Alone
+from ..kinds.crowd import Crowd
+from ..kinds.duo import Duo, DuoSide
+from ..kinds.scenario import Scenario
+
+NAMES = {
+    "int": "int",
+    "dict": "small dict",
+    "1k": "1 KiB bytes",
+    "64k": "64 KiB bytes",
+    "1m": "1 MiB bytes",
+    "1m_array": "1 MiB array",
+    "64m_array": "64 MiB array",
+}
+
+
+@dataclass(frozen=True)
+class Flow(Duo):
+    """Through one queue, or there and back through two. Arrays are numpy's."""
+
+    @contextmanager
+    def open(self, context: BaseContext, place: Place, limits: Limits) -> Iterator[DuoSide]:
+        if "array" in self.key and importlib.util.find_spec("numpy") is None:
+            raise Skipped("numpy is not installed")
+        with super().open(context, place, limits) as side:
+            yield side
+
+
+@dataclass(frozen=True)
+class BulkFlow(Flow):
+    """Items so large that a batch is one of them."""
+
+    batch_seconds: ClassVar[float | None] = None
+
+
+def put_and_get(queue: Any, count: int, name: str) -> None:
+    item = mpfb_queue.payload(name)
+    for _ in repeat(None, count):
+        queue.put(item)
+        queue.get()
+
+
+def alone(payload: str) -> Alone:
+    return Alone(
+        f"self_{payload}",
+        f"{NAMES[payload]}, one process",
+        "Queue",
+        "q.put(item); q.get() in one process",
+        lambda c: c.Queue(),
+        partial(put_and_get, name=payload),
+        payload=NAMES[payload],
+    )
+
+
+def stream(payload: str) -> Flow:
+    kind = BulkFlow if payload.startswith("64m") else Flow
+    return kind(
+        f"stream_{payload}",
+        f"{NAMES[payload]}, stream",
+        "Queue",
+        "one process puts, another gets (per item)",
+        lambda c: (c.Queue(),),
+        partial(mpfb_queue.stream, name=payload),
+        payload=NAMES[payload],
+    )
+
+
+def round_trip(payload: str) -> Flow:
+    return Flow(
+        f"trip_{payload}",
+        f"{NAMES[payload]}, round trip",
+        "Queue",
+        "through one queue there and through another back (per round trip)",
+        lambda c: (c.Queue(), c.Queue()),
+        partial(mpfb_queue.round_trip, name=payload),
+        payload=NAMES[payload],
+    )
+
+
+def crowd(payload: str, producers: int, consumers: int) -> Crowd:
+    return Crowd(
+        f"{producers}p{consumers}c_{payload}",
+        f"{NAMES[payload]}, {producers} to {consumers}",
+        "Queue, several processes",
+        f"{producers} processes put, {consumers} get (per item)",
+        lambda c: (c.Queue(),),
+        partial(mpfb_queue.produce, name=payload),
+        partial(mpfb_queue.consume, name=payload),
+        producers,
+        consumers,
+        payload=NAMES[payload],
+    )
+
+
+ALONE: tuple[Alone, ...] = (alone("int"), alone("dict"))
+FLOWS: tuple[Flow, ...] = (*map(stream, NAMES), *map(round_trip, ("int", "dict", "64k")))
+CROWDS: tuple[Crowd, ...] = (
+    crowd("int", 4, 1),
+    crowd("int", 1, 4),
+    crowd("int", 4, 4),
+    crowd("dict", 4, 4),
+)
+
+
+def against_fifo(scenario: Scenario) -> Scenario:
+    """The same against faster-fifo's queue, whose times stand in the stdlib's place then."""
+    return replace(
+        scenario,
+        key=f"fifo_{scenario.key}",
+        title=f"{scenario.title}, against faster-fifo",
+        primitive="Queue against faster-fifo",
+        rival="faster_fifo",
+        methods=("fork",),
+    )
+
+
+FIFO = tuple(against_fifo(scenario) for scenario in (*FLOWS, *CROWDS))
+
+SCENARIOS: tuple[Scenario, ...] = (*ALONE, *FLOWS, *CROWDS, *FIFO)
