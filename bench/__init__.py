@@ -17,7 +17,7 @@ The rooms, and which of them each may import. A row names rows above it only, an
     gate       commit against commit                                      base kinds suites measure
     history    recording commits with asv, and reading that back          base track
     page       table, page, dashboard: how results are shown              base floors kinds measure history
-    costs      what mpfast adds to a program's start                      base measure
+    costs      what mpfast adds to a program's start                      base
     main       the command line of make bench                             base floors kinds suites measure history page
     run        the script that starts each of the programs                measure gate history page costs main
 """

@@ -16,9 +16,9 @@ from statistics import median
 from time import perf_counter_ns
 
 from . import ROOT
+from .base.countdown import Countdown
 from .base.placement import pinned, place
 from .base.stats import interval_of_median
-from .measure.progress import Countdown
 
 ROUNDS = 31
 DEADLINE = 60

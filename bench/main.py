@@ -21,7 +21,7 @@ from .measure.results import Result
 from .measure.runner import Run
 from .page import plots, table
 from .page.report import write_page
-from .suites.plan import FULL, QUICK, SUITES, Effort, cells, exactly, hurried
+from .suites.plan import FULL, QUICK, Effort, cells, exactly, hurried
 
 MEASURED, NOT_ALL_MEASURED, INTERRUPTED = 0, 2, 130
 
@@ -76,8 +76,7 @@ def effort(options: argparse.Namespace) -> Effort:
 def main(arguments: list[str] | None = None) -> int:
     command_line = parser()
     options = command_line.parse_args(arguments)
-    only = [text + "/" if text in SUITES else text for text in options.only]
-    chosen = cells(only)
+    chosen = cells(options.only)
     if not chosen:
         command_line.error(f"no cell's name contains {' or '.join(map(repr, options.only))}; --list shows them")
     if options.list:
@@ -85,7 +84,7 @@ def main(arguments: list[str] | None = None) -> int:
         return MEASURED
     if not options.aa and (problem := missing_mpfast()):
         command_line.error(f"there is no mpfast to measure: {problem}")
-    hurry = options.quick and not only
+    hurry = options.quick and not options.only
     run = Run(hurried(chosen) if hurry else chosen, effort(options), same=options.aa)
     library = plots.library()  # before anything is measured: it may wait for the network
     facts = gather(options.aa)

@@ -2,6 +2,7 @@
 """The benchmark harness: what goes wrong gives no time, and what is printed is what was measured."""
 
 import importlib
+import io
 import json
 import os
 import pkgutil
@@ -17,7 +18,7 @@ import pytest
 
 import bench
 from bench import main
-from bench.base import units
+from bench.base import countdown, units
 from bench.base.deadline import Limits
 from bench.base.errors import Skipped
 from bench.base.placement import cpu_range, place
@@ -142,6 +143,30 @@ def test_failed_round_takes_the_times_away():
 )
 def test_duration(nanoseconds, text):
     assert units.duration(nanoseconds) == text
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_countdown(monkeypatch):
+    """What is done of the step under way counts too; what a step takes is known when the first is done."""
+    now = 0
+    monkeypatch.setattr(countdown, "monotonic", lambda: now)
+    shown = Terminal()
+    progress = countdown.Countdown(2, shown, cost=120.0, expected=True)
+    progress.part("first", 30.0)
+    now = 15
+    progress.step("first", 60.0)
+    now = 21
+    progress.part("second", 30.0)
+    assert shown.getvalue().split("\r\x1b[K")[1:] == [
+        "[0/2] 2:00 left: starting",
+        "[1/2] 1:30 left: first",
+        "[1/2] 0:15 left: first",
+        "[2/2] 0:07 left: second",
+    ]
 
 
 def test_placement():

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* What the machine itself takes, in nanoseconds, best of several: below it no implementation can be.
  *
-^ *     yardsticks         on the CPUs of the affinity mask
+ *     yardsticks         on the CPUs of the affinity mask
  *
  * Prints a line "name nanoseconds" for each; those that need a second CPU only where there is one. */
 
+#define _GNU_SOURCE
 #include <linux/futex.h>
 #include <sched.h>
 #include <signal.h>

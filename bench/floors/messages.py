@@ -5,18 +5,16 @@ from __future__ import annotations
 
 import functools
 import os
-import shlex
 import subprocess
-import sysconfig
 from dataclasses import dataclass
 
 from .. import ROOT
 from ..base.placement import Place
+from .program import DEADLINE, compiled
 
 SOURCE = os.path.join(ROOT, "bench", "c", "floor.c")
 PROGRAM = os.path.join(ROOT, "build", "bench", "floor")
 MILLISECONDS = 25
-DEADLINE = 60
 
 
 @dataclass(frozen=True)
@@ -45,20 +43,3 @@ def run(floor: Floor, cpu: int, peer_cpu: int) -> float | None:
 @functools.cache
 def build() -> str | None:
     return compiled(SOURCE, PROGRAM)
-
-
-def compiled(source: str, program: str) -> str | None:
-    """The program, compiled anew if its source is newer; None if there is no C compiler."""
-    try:
-        if os.path.getmtime(program) > os.path.getmtime(source):
-            return program
-    except FileNotFoundError:
-        os.makedirs(os.path.dirname(program), exist_ok=True)
-    compiler = shlex.split(os.environ.get("CC", "") or sysconfig.get_config_var("CC") or "cc")
-    target = f"{program}.{os.getpid()}"
-    try:
-        subprocess.run((*compiler, "-O2", "-o", target, source), capture_output=True, timeout=DEADLINE, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    os.replace(target, program)
-    return program

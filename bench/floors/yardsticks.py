@@ -6,15 +6,14 @@ Floors of the kernel and of the CPU, measured in C by c/yardsticks.c in a second
 
 from __future__ import annotations
 
+import os
 import subprocess
-import tempfile
-from pathlib import Path
 
 from .. import ROOT
+from .program import DEADLINE, compiled
 
-SOURCE = Path(ROOT, "bench", "c", "yardsticks.c")
-COMPILE = ("cc", "-std=gnu11", "-D_GNU_SOURCE", "-O2")
-SECONDS = 30
+SOURCE = os.path.join(ROOT, "bench", "c", "yardsticks.c")
+PROGRAM = os.path.join(ROOT, "build", "bench", "yardsticks")
 
 NAMES = {
     "swap": "an atomic swap",
@@ -31,12 +30,12 @@ NAMES = {
 
 def measure() -> dict[str, float]:
     """Nanoseconds by name; nothing where there is no compiler. Blocks for a second."""
-    with tempfile.TemporaryDirectory() as folder:
-        program = str(Path(folder, "yardsticks"))
-        try:
-            subprocess.run((*COMPILE, "-o", program, str(SOURCE)), capture_output=True, timeout=SECONDS, check=True)
-            done = subprocess.run((program,), capture_output=True, text=True, timeout=SECONDS, check=True)
-        except (OSError, subprocess.SubprocessError):
-            return {}
+    program = compiled(SOURCE, PROGRAM)
+    if program is None:
+        return {}
+    try:
+        done = subprocess.run((program,), capture_output=True, text=True, timeout=DEADLINE, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return {}
     found = (line.split() for line in done.stdout.splitlines())
     return {name: float(value) for name, value in found}

@@ -11,17 +11,17 @@ import argparse
 import json
 import sys
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ..base.countdown import Countdown
 from ..base.deadline import Limits
 from ..base.facts import gather, revision
 from ..base.units import span, times
 from ..kinds.scenario import Cell
-from ..measure.progress import Countdown
-from ..suites.plan import SUITES, all_cells
+from ..suites.plan import cells
 from . import guard
 from .builds import FOLDER, Build, BuildError, build
 from .guard import Count, CountError
@@ -46,14 +46,14 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
-def gated() -> list[Cell]:
+def gated(only: Sequence[str]) -> list[Cell]:
     """One CPU: across CPUs a time says more about wake-ups than about code, and can fall when the code gets slower.
 
     One start method, but where processes are started: it makes no difference to what a lock does.
     """
     return [
         cell
-        for cell in all_cells()
+        for cell in cells(only)
         if cell.placement == "one_cpu"
         and not cell.scenario.rival
         and (cell.method == "fork" or cell.scenario.kind == "launch")
@@ -185,14 +185,13 @@ def main(arguments: list[str] | None = None) -> int:
 def judge(arguments: list[str] | None) -> int:
     command_line = parser()
     options = command_line.parse_args(arguments)
-    only = [text + "/" if text in SUITES else text for text in options.only]
-    cells = [cell for cell in gated() if not only or any(text in cell.key for text in only)]
-    if not cells:
+    chosen = gated(options.only)
+    if not chosen:
         command_line.error(f"no cell's name contains {' or '.join(map(repr, options.only))}")
     if options.head == "HEAD" and revision()[1]:
         print("the working tree has changes: HEAD is measured, without them", file=sys.stderr)
     try:
-        report = run(options, cells)
+        report = run(options, chosen)
     except BuildError as error:
         print(error)
         return NOT_MEASURED

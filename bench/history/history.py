@@ -19,10 +19,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 from .. import ROOT, track
+from ..base.countdown import Countdown
 from ..base.facts import Facts, gather
 from . import asv
 from .databranch import BranchError, DataBranch, git
@@ -32,7 +32,6 @@ BENCHMARKS = [name for name in vars(track) if name.startswith("track_")]
 PERCENT = re.compile(r"^\[\s*(\d+\.\d+)%\]")
 GUESS = 60.0  # seconds of a benchmark, until one was measured
 PATIENCE = 20.0  # seconds for asv to end after Ctrl-C
-SPARSE_SECONDS = 15.0
 
 
 @dataclass(frozen=True)
@@ -210,21 +209,23 @@ def record(history: History, commits: list[str]) -> int:
 
 def measured(history: History, jobs: list[Job]) -> Iterator[tuple[Job, bool]]:
     """Run the jobs, each until its result is kept."""
-    countdown = Countdown(len(jobs), sys.stderr.isatty())
+    countdown = Countdown(len(jobs), sys.stderr, GUESS * len(jobs), expected=True)
     with history.log.open("a") as log:
         for job in jobs:
             subject = git(history.repository, "log", "-1", "--format=%h %s", job.commit)
+            what = f"{subject[:50]}, {job.benchmark}"
             history.forget(job)
             process = history.start(job)
             try:
-                follow(process, log, lambda share, what=f"{subject[:50]}, {job.benchmark}": countdown.show(share, what))
+                follow(process, log, lambda share, what=what: countdown.part(what, GUESS * share))
             finally:
                 end(process)
                 assert process.stdout
                 process.stdout.close()
                 good = history.keep(job)
-            countdown.step()
+            countdown.step(what, GUESS)
             yield job, good
+    countdown.close()
 
 
 def follow(process: subprocess.Popen[str], log: Any, show: Any) -> None:
@@ -249,30 +250,3 @@ def end(process: subprocess.Popen[str]) -> None:
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
-
-
-class Countdown:
-    """A line with the time left: rewritten in place on a terminal, now and then elsewhere."""
-
-    def __init__(self, steps: int, live: bool) -> None:
-        self._steps, self._live = steps, live
-        self._done = 0
-        self._begin, self._shown = monotonic(), -SPARSE_SECONDS
-
-    def step(self) -> None:
-        self._done += 1
-        if self._live and self._done == self._steps:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
-
-    def show(self, share: float, what: str) -> None:
-        now = monotonic()
-        if not self._live and now - self._shown < SPARSE_SECONDS:
-            return
-        self._shown = now
-        text = f"[{self._done + 1}/{self._steps}] {self._left(now, share)} left: {what}"
-        print(f"\r\x1b[K{text}" if self._live else text, end="" if self._live else "\n", file=sys.stderr, flush=True)
-
-    def _left(self, now: float, share: float) -> str:
-        done = self._done + share
-        left = (self._steps - done) * ((now - self._begin) / done if done >= 1 else GUESS)
-        return f"{int(left) // 60}:{int(left) % 60:02}"

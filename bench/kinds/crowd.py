@@ -3,20 +3,20 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.context import BaseContext
 from typing import Any, ClassVar
 
-from mpfb_peer import Play, serve
+from mpfb_peer import Play
 from mpfb_play import Things
 
 from ..base.deadline import DeadlineError, Limits, deadline
 from ..base.errors import CellError
 from ..base.impls import origins
 from ..base.placement import Place
+from .peer import Peer
 from .scenario import Scenario
 
 
@@ -50,28 +50,17 @@ class CrowdSide:
     def __init__(self, scenario: Crowd, context: BaseContext, limits: Limits) -> None:
         self._scenario, self._context, self._limits = scenario, context, limits
         self._things = Things(scenario.make(context), None)
-        self._peers: list[Any] = []
-        self._links: list[Any] = []
+        self._peers: list[Peer] = []
 
     def hire(self, place: Place) -> None:
         scenario = self._scenario
-        plays = [(scenario.produce, place.own)] * scenario.producers + [
-            (scenario.consume, place.peer)
-        ] * scenario.consumers
-        # The orders travel through the stdlib's pipes on both sides: only the primitive differs.
-        pipe = multiprocessing.get_context(self._context.get_start_method()).Pipe
+        plays = [(scenario.produce, place.own)] * scenario.producers
+        plays += [(scenario.consume, place.peer)] * scenario.consumers
         for play, cpus in plays:
-            link, theirs = pipe()
-            self._links.append(link)
-            peer = self._context.Process(  # type: ignore[attr-defined]
-                target=serve, args=(theirs, play, self._things, cpus, self._limits.batch), daemon=True
-            )
-            peer.start()
-            self._peers.append(peer)
-            theirs.close()
+            self._peers.append(Peer(self._context, play, self._things, cpus, self._limits))
 
     def origins(self) -> list[str]:
-        told = [name for link in self._links for name in self._hear(link, "made of", self._limits.child)]
+        told = [name for peer in self._peers for name in peer.origins()]
         return origins(self._things.measured) + told
 
     def batch(self, count: int) -> float:
@@ -82,42 +71,23 @@ class CrowdSide:
         shares += [rounds * scenario.producers] * scenario.consumers
         with deadline(self._limits.batch, scenario.title):
             try:
-                for link, share in zip(self._links, shares, strict=True):
-                    link.send(share)
-                for link in self._links:
-                    self._hear(link, "ready", self._limits.batch)
-                times = [self._hear(link, "times", self._limits.batch) for link in self._links]
+                for peer, share in zip(self._peers, shares, strict=True):
+                    peer.begin(share)
+                for peer in self._peers:
+                    peer.ready()
+                times = [peer.times() for peer in self._peers]
             except (DeadlineError, BrokenPipeError) as error:
                 raise CellError(str(error)) from None
         took = max(end for _, end in times) - min(begin for begin, _ in times)
         return float(took) * count / (rounds * scenario.producers * scenario.consumers)
 
-    def _hear(self, link: Any, expected: str, seconds: float) -> Any:
-        try:
-            if not link.poll(seconds):
-                raise CellError(f"a peer said nothing for {seconds:g} s")
-            word, value = link.recv()
-        except (EOFError, ConnectionResetError):
-            raise CellError("a peer is gone") from None
-        if word == "failed":
-            raise CellError(f"a peer failed:\n{value}")
-        if word != expected:
-            raise CellError(f"a peer said {word!r}, not {expected!r}")
-        return value
-
     def stop(self) -> None:
         """Let all of them end, which they must do well."""
-        for link in self._links:
-            link.send(0)
         for peer in self._peers:
-            peer.join(self._limits.child)
-            if peer.exitcode != 0:
-                raise CellError(f"a peer ended badly, exit code {peer.exitcode}")
+            peer.dismiss()
+        for peer in self._peers:
+            peer.stop()
 
     def kill(self) -> None:
         for peer in self._peers:
-            if peer.is_alive():
-                peer.kill()
-            peer.join(self._limits.child)
-        for link in self._links:
-            link.close()
+            peer.kill()

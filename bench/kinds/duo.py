@@ -11,13 +11,14 @@ from multiprocessing.context import BaseContext
 from time import perf_counter_ns
 from typing import Any, ClassVar
 
-from mpfb_peer import Play, serve
+from mpfb_peer import Play
 from mpfb_play import Things
 
 from ..base.deadline import DeadlineError, Limits, deadline
 from ..base.errors import CellError
 from ..base.impls import origins
 from ..base.placement import Place
+from .peer import Peer
 from .scenario import Scenario
 
 
@@ -42,76 +43,35 @@ class Duo(Scenario):
 
 
 class DuoSide:
-    """The measuring process's hold of one peer."""
+    """The measuring process plays one part, its peer the other."""
 
     def __init__(self, scenario: Duo, context: BaseContext, things: Things, place: Place, limits: Limits) -> None:
         self._scenario, self._things, self._limits = scenario, things, limits
-        # The orders travel through the stdlib's pipe on both sides: only the primitive differs.
-        self._link, theirs = multiprocessing.get_context(context.get_start_method()).Pipe()
-        self._peer = context.Process(  # type: ignore[attr-defined]
-            target=serve, args=(theirs, scenario.play, things, place.peer, limits.batch), daemon=True
-        )
-        self._peer.start()
-        theirs.close()
+        self._peer = Peer(context, scenario.play, things, place.peer, limits)
 
     def origins(self) -> list[str]:
-        told: list[str] = self._hear("made of", self._limits.child)
-        return origins(self._things.measured) + told
+        return origins(self._things.measured) + self._peer.origins()
 
     def batch(self, count: int) -> float:
         """From the first process's begin to the last one's end, both by the one monotonic clock."""
         before = self._things.word.value
         try:
             with deadline(self._limits.batch, self._scenario.title):
-                self._link.send(count)
-                self._hear("ready", self._limits.batch)
+                self._peer.begin(count)
+                self._peer.ready()
                 begin = perf_counter_ns()
                 self._scenario.play(self._things, 0, count)
                 end = perf_counter_ns()
-                peer_begin, peer_end = self._hear("times", self._limits.batch)
+                peer_begin, peer_end = self._peer.times()
         except (DeadlineError, BrokenPipeError) as error:
-            raise CellError(self._last_words() or str(error)) from None
+            raise CellError(self._peer.last_words() or str(error)) from None
         if self._scenario.counted and self._things.word.value != before + 2 * count:
             raise CellError("both processes were inside the lock at once: the shared count is wrong")
         return float(max(end, peer_end) - min(begin, peer_begin))
 
-    def _hear(self, expected: str, seconds: float) -> Any:
-        try:
-            if not self._link.poll(seconds):
-                raise CellError(f"the peer said nothing for {seconds:g} s")
-            word, value = self._link.recv()
-        except (EOFError, ConnectionResetError):
-            raise CellError(f"the peer is gone, {self._ending()}") from None
-        if word == "failed":
-            raise CellError(f"the peer failed:\n{value}")
-        if word != expected:
-            raise CellError(f"the peer said {word!r}, not {expected!r}")
-        return value
-
-    def _last_words(self) -> str:
-        """Why the peer does not play any more, if it said so."""
-        try:
-            while self._link.poll(0):
-                word, value = self._link.recv()
-                if word == "failed":
-                    return f"the peer failed:\n{value}"
-        except (EOFError, ConnectionResetError):
-            return f"the peer is gone, {self._ending()}"
-        return ""
-
-    def _ending(self) -> str:
-        self._peer.join(self._limits.child)
-        return f"exit code {self._peer.exitcode}"
-
     def stop(self) -> None:
-        """Let the peer end, which it must do well."""
-        self._link.send(0)
-        self._peer.join(self._limits.child)
-        if self._peer.exitcode != 0:
-            raise CellError(f"the peer ended badly, {self._ending()}")
+        self._peer.dismiss()
+        self._peer.stop()
 
     def kill(self) -> None:
-        if self._peer.is_alive():
-            self._peer.kill()
-        self._peer.join(self._limits.child)
-        self._link.close()
+        self._peer.kill()

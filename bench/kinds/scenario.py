@@ -13,6 +13,8 @@ from ..base.deadline import Limits
 from ..base.impls import START_METHODS
 from ..base.placement import PLACEMENTS, Place, place
 
+ONE_METHOD = ("fork",)  # of a scenario to which it makes no difference how its processes were started
+
 
 class Side(Protocol):
     """One implementation, set up to run batches of one scenario."""

@@ -25,12 +25,11 @@ from ..base.placement import Place
 from ..floors.messages import Floor
 from ..kinds.alone import Alone, clocked
 from ..kinds.duo import Duo
-from ..kinds.scenario import Scenario
+from ..kinds.scenario import ONE_METHOD, Scenario
 
 HEADER = 4
 KEY = b"the benchmark's key"
 SMALL, MIDDLE, LARGE = ("int", "dict", "1 KiB"), ("64 KiB", "1 MiB"), "64 MiB array"
-ONE_METHOD = ("fork",)  # once it is open, a connection does not know how the processes were started
 
 
 def module_of(context: BaseContext) -> Any:

@@ -77,8 +77,9 @@ def all_cells() -> Iterator[Cell]:
 
 
 def cells(only: Sequence[str] = ()) -> list[Cell]:
-    """The cells whose key contains any of these strings, or all."""
-    return [cell for cell in all_cells() if not only or any(text in cell.key for text in only)]
+    """The cells whose key contains any of these strings, or all. The name of a suite means its cells and no others."""
+    wanted = [text + "/" if text in SUITES else text for text in only]
+    return [cell for cell in all_cells() if not only or any(text in cell.key for text in wanted)]
 
 
 def find(key: str) -> Cell:

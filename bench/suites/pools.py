@@ -20,10 +20,9 @@ from ..base.errors import CellError
 from ..base.impls import START_METHODS, origins
 from ..base.placement import Place
 from ..kinds.alone import clocked
-from ..kinds.scenario import Scenario
+from ..kinds.scenario import ONE_METHOD, Scenario
 
 WORKERS = 2
-ONE_METHOD = ("fork",)
 
 
 class Workers:
