@@ -11,7 +11,7 @@ The rooms, and which of them each may import. A row names rows above it only, an
     base       the two implementations, facts, placement, numbers         nothing
     floors     what the machine itself takes, by the programs in c/       base
     kinds      the shapes of a scenario: alone, duo, crowd, launch        _support base floors
-    suites     what is measured: lists of scenarios, and the plan         _support base floors kinds
+    suites     what is measured: lists of scenarios, and the plan         _support base kinds
     measure    the process that measures, its parent, the results         _support base kinds suites
     track      the same cells for asv                                     base kinds suites measure
     gate       commit against commit                                      base kinds suites measure

@@ -14,8 +14,9 @@ from bench.base.errors import Skipped
 from bench.base.placement import place
 from bench.floors import messages
 from bench.floors.messages import Floor
+from bench.kinds.talk import Wire
 from bench.suites import connections
-from bench.suites.connections import DUPLEX, SCENARIOS, TRACKED, Wire, proven
+from bench.suites.connections import DUPLEX, SCENARIOS, TRACKED, proven
 
 ROOT = Path(bench.ROOT)
 KEYS = ("connections/poll/", "connections/turns_inet_int/fork/one", "connections/stream_duplex_1MiB/fork/two")

@@ -44,19 +44,20 @@ def imported(path: str, text: str) -> Iterator[tuple[int, str]]:
             yield node.lineno, node.value
 
 
+def imported_room(words: list[str]) -> str:
+    """The room of an imported name, or "" if it is not of the harness."""
+    if words[0].startswith("mpfb_"):
+        return "_support"
+    return words[1] if words[0] == "bench" and words[1:] else ""
+
+
 def forbidden(path: str, text: str) -> Iterator[str]:
     here = room_of(path)
     for line, name in imported(path, text):
         words = name.split(".")
-        if words[0] == "bench" and words[1:]:
-            room = words[1]
-        elif words[0].startswith("mpfb_"):
-            room = "_support"
-        elif words[0] == "mpfast" and words[1:]:
+        if words[0] == "mpfast" and words[1:]:
             yield f"line {line}: {name}: only `import mpfast` works with each commit that asv measures"
-            continue
-        else:
-            continue
+        room = imported_room(words)
         if room in ROOMS and room != here and room not in ROOMS[here]:
             yield f"line {line}: {here} may not import {name}"
 
@@ -73,6 +74,15 @@ def test_every_import_is_allowed():
 
 def test_every_file_has_a_room_and_every_room_a_file():
     assert {room_of(path) for path in files()} == set(ROOMS)
+
+
+def test_the_table_allows_no_more_than_is_needed():
+    used: dict[str, set[str]] = {room: set() for room in ROOMS}
+    for path, text in files().items():
+        used[room_of(path)] |= {imported_room(name.split(".")) for _, name in imported(path, text)}
+    assert {room: sorted(set(ROOMS) & found - {room}) for room, found in used.items()} == {
+        room: sorted(allowed) for room, allowed in ROOMS.items()
+    }
 
 
 def test_a_row_names_rows_above_it_only():
@@ -119,3 +129,10 @@ def test_forbidden_import_is_seen(path, text):
 )
 def test_allowed_import_is_not(path, text):
     assert list(forbidden(path, text)) == []
+
+
+def test_suites_are_lists_of_scenarios():
+    """A new shape of scenario is a class in kinds/."""
+    suites = {path: text for path, text in files().items() if room_of(path) == "suites" and path != "suites/plan.py"}
+    assert len(suites) > 5
+    assert not [path for path, text in suites.items() if re.search(r"^\s*class ", text, re.M)]

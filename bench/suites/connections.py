@@ -6,30 +6,22 @@ from __future__ import annotations
 import importlib
 import os
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import partial
 from itertools import repeat
 from multiprocessing.context import BaseContext
-from multiprocessing.reduction import ForkingPickler
 from threading import Thread
-from typing import Any, ClassVar
+from typing import Any
 
 import mpfb_talk
 
-from ..base.deadline import Limits, deadline
 from ..base.errors import Skipped
-from ..base.impls import START_METHODS, origins
-from ..base.placement import Place
-from ..floors.messages import Floor
-from ..kinds.alone import Alone, clocked
-from ..kinds.duo import Duo
+from ..base.impls import START_METHODS
+from ..kinds.calls import Calls
 from ..kinds.scenario import ONE_METHOD, Scenario
+from ..kinds.talk import LARGE, Look, Talk, Wire
 
-HEADER = 4
 KEY = b"the benchmark's key"
-SMALL, MIDDLE, LARGE = ("int", "dict", "1 KiB"), ("64 KiB", "1 MiB"), "64 MiB array"
+SMALL, MIDDLE = ("int", "dict", "1 KiB"), ("64 KiB", "1 MiB")
 
 
 def module_of(context: BaseContext) -> Any:
@@ -68,39 +60,10 @@ def send_at_once(end: Any) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
-@dataclass(frozen=True)
-class Wire:
-    """A kind of connection, and what floor.c calls it."""
-
-    key: str
-    name: str
-    make: Callable[[BaseContext], tuple[Any, Any]]
-    floor: str
-
-
 ONE_WAY = Wire("one_way", "one-way pipe", one_way, "pipe")
 DUPLEX = Wire("duplex", "duplex pipe", pipe, "pair")
 UNIX = Wire("unix", "AF_UNIX", partial(sockets, "AF_UNIX"), "unix")
 INET = Wire("inet", "AF_INET", partial(sockets, "AF_INET"), "inet")
-
-
-@dataclass(frozen=True)
-class Talk(Duo):
-    """Two processes and a connection."""
-
-    payload: str = field(kw_only=True)
-    pattern: str = field(kw_only=True)
-    wire: Wire = field(kw_only=True)
-
-    kind: ClassVar[str] = "talk"
-    batch_seconds: ClassVar[float | None] = 0.01
-
-    def floor(self, place: Place, method: str) -> float | None:
-        return Floor(self.pattern, self.wire.floor, HEADER + pickled_size(self.payload)).nanoseconds(place)
-
-
-def pickled_size(payload: str) -> int:
-    return 64 * mpfb_talk.MIB if payload == LARGE else len(ForkingPickler.dumps(mpfb_talk.payload(payload)))
 
 
 def proven(wire: Wire, payload: str, context: BaseContext) -> tuple[Any, Any]:
@@ -149,14 +112,6 @@ def wait_for_one(ends: Any, count: int) -> None:
         wait(things, 0)
 
 
-@dataclass(frozen=True)
-class Look(Alone):
-    methods: tuple[str, ...] = field(default=ONE_METHOD, kw_only=True)
-
-    def floor(self, place: Place, method: str) -> float | None:
-        return Floor("poll", "pipe", 0).nanoseconds(place)
-
-
 LOOKS = (
     Look("poll", "poll(0)", "poll, wait", "conn.poll(0), nothing there", lambda c: c.Pipe(), look),
     Look("wait", "wait([c], 0)", "poll, wait", "wait([conn], 0), nothing there", lambda c: c.Pipe(), wait_for_one),
@@ -174,48 +129,6 @@ def store(proxy: Any, count: int) -> None:
 def fetch(proxy: Any, count: int) -> None:
     for _ in repeat(None, count):
         proxy["key"]
-
-
-@dataclass(frozen=True)
-class Calls(Scenario):
-    """A process that uses a proxy, and the manager's server."""
-
-    loop: Callable[[Any, int], None]
-    methods: tuple[str, ...] = field(default=ONE_METHOD, kw_only=True)
-
-    kind: ClassVar[str] = "talk"
-    batch_seconds: ClassVar[float | None] = 0.01
-
-    def floor(self, place: Place, method: str) -> float | None:
-        """A call and its answer have some fifty bytes."""
-        return Floor("turns", "unix", 50).nanoseconds(place)
-
-    @contextmanager
-    def open(self, context: BaseContext, place: Place, limits: Limits) -> Iterator[CallsSide]:
-        with context.Manager() as manager:
-            move(manager._process.pid, place.peer)  # type: ignore[attr-defined]
-            proxy = manager.dict()
-            proxy["key"] = 0
-            yield CallsSide(self, manager, proxy, limits)
-
-
-def move(pid: int, cpus: frozenset[int]) -> None:
-    """Put all threads of a process on these CPUs, and so those that they will start."""
-    for tid in os.listdir(f"/proc/{pid}/task"):
-        os.sched_setaffinity(int(tid), cpus)
-
-
-class CallsSide:
-    def __init__(self, scenario: Calls, manager: Any, proxy: Any, limits: Limits) -> None:
-        self._scenario, self._manager, self._proxy, self._limits = scenario, manager, proxy, limits
-
-    def origins(self) -> list[str]:
-        """The proxy is the stdlib's in both; the connection below it is not."""
-        return origins([self._manager, self._proxy._tls.connection])
-
-    def batch(self, count: int) -> float:
-        with deadline(self._limits.batch, self._scenario.title):
-            return clocked(self._scenario.loop, self._proxy, count)
 
 
 CALLS = (

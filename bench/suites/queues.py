@@ -3,23 +3,16 @@
 
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from itertools import repeat
-from multiprocessing.context import BaseContext
-from typing import Any, ClassVar
+from typing import Any
 
 import mpfb_queue
 
-from ..base.deadline import Limits
-from ..base.errors import Skipped
-from ..base.placement import Place
 from ..kinds.alone import Alone
 from ..kinds.crowd import Crowd
-from ..kinds.duo import Duo, DuoSide
+from ..kinds.flow import BulkFlow, Flow
 from ..kinds.scenario import Scenario
 
 NAMES = {
@@ -31,25 +24,6 @@ NAMES = {
     "1m_array": "1 MiB array",
     "64m_array": "64 MiB array",
 }
-
-
-@dataclass(frozen=True)
-class Flow(Duo):
-    """Through one queue, or there and back through two. Arrays are numpy's."""
-
-    @contextmanager
-    def open(self, context: BaseContext, place: Place, limits: Limits) -> Iterator[DuoSide]:
-        if "array" in self.key and importlib.util.find_spec("numpy") is None:
-            raise Skipped("numpy is not installed")
-        with super().open(context, place, limits) as side:
-            yield side
-
-
-@dataclass(frozen=True)
-class BulkFlow(Flow):
-    """Items so large that a batch is one of them."""
-
-    batch_seconds: ClassVar[float | None] = None
 
 
 def put_and_get(queue: Any, count: int, name: str) -> None:
