@@ -17,12 +17,13 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 pytest = MPFAST_EXPECT_DIR="$(CURDIR)$(1)/mpfast" PYTHONPATH="$(CURDIR)$(1)" $(VENV)/bin/pytest
 
 .NOTPARALLEL:
-.PHONY: help build bench costs gate gate-tools history dashboard core asv test stress conformance lint format sanitize debug clean
+.PHONY: help build bench picture costs gate gate-tools history dashboard core asv test stress conformance lint format sanitize debug clean
 
 C_SOURCES = $(wildcard mpfast/*.h mpfast/core/*.h tests/c/*.[ch] bench/c/*.c)
 
 help:
 	@echo "make bench      how much faster than multiprocessing: a table and build/bench/index.html"
+	@echo "make picture    draw docs/speed.svg, the picture of the README, from the last make bench"
 	@echo "make costs      what mpfast adds to a program's start, its imports and its first process"
 	@echo "make gate       is HEAD slower than BASE=<commit>?"
 	@echo "make history    measure the commits RANGE=A..B with asv; the results go to the branch bench-data"
@@ -42,6 +43,10 @@ help:
 bench: build
 	@$(MAKE) --no-print-directory $(VENV)/.peers || echo "what needs numpy or faster-fifo will be skipped"
 	@PYTHONPATH="$(CURDIR)" $(PY) bench/run.py $(ARGS)
+
+# The picture of the README, from the data of the last `make bench`.
+picture: $(VENV)/.build
+	@PYTHONPATH="$(CURDIR)" $(PY) bench/run.py picture $(ARGS)
 
 costs: build
 	@PYTHONPATH="$(CURDIR)" $(PY) bench/run.py costs $(ARGS)

@@ -125,13 +125,15 @@ def publish(run: Run, facts: Facts, options: argparse.Namespace, complete: bool,
         notes.append("a quick run: the start method fork only, and no other packages")
     if library.missing:
         notes.append(f"the page has no plots: {library.missing}")
+    data = as_json(results, facts, notes)
     if options.json:
-        write_json(options.json, as_json(results, facts, notes))
+        write_json(options.json, data)
     out = sys.stderr if options.json == "-" else sys.stdout
     if out is sys.stdout:
         print(table.render(results, facts.same))
     print(*notes, *table.failures(results), table.summary(results, facts), sep="\n", file=out)
     page = write_page(options.out, results, facts, notes, library, recorded(facts))
+    write_json(str(options.out / "data.json"), data)  # what make picture draws from
     print(f"page: {page}", file=out)
 
 

@@ -12,6 +12,7 @@ PROGRAMS = {
     "costs": "bench.costs",
     "gate": "bench.gate.gate",
     "history": "bench.history.history",
+    "picture": "bench.page.picture",
     "dashboard": "bench.page.dashboard",
     # The processes that measure. The programs above start them.
     "worker": "bench.measure.worker",
