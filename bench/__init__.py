@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Benchmarks of mpfast against multiprocessing; docs/benchmarking.md tells how they are run and read.
+"""Benchmarks of mpfast against multiprocessing. docs/benchmarking.md tells how they are run and read.
 
 `python bench/run.py` is the main job. asv imports this package too and finds the track_ functions of bench/track.py.
 
@@ -30,7 +30,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SUPPORT = os.path.join(ROOT, "bench", "_support")
 
 # What runs in child processes is imported there by name, and sys.path travels to children. Appended, and never the
-# repository: that would put its mpfast before the one that asv has built and installed.
+# repository, which would put its mpfast before the one that asv has built and installed.
 if SUPPORT not in sys.path:
     sys.path.append(SUPPORT)
 
@@ -41,9 +41,9 @@ def command(program: str) -> tuple[str, ...]:
 
 
 def use_main(name: str = "mpfb_main", module: bool = False) -> None:
-    """Give children a script of _support as their main module: they shall not import this harness (or asv) instead.
+    """Give children a script of _support as their main module, so that they do not import this harness or asv instead.
 
-    module: as for `python -m`, by its name.
+    With `module` they find it by its name, as after `python -m`.
     """
     main = sys.modules["__main__"]
     main.__file__ = os.path.join(SUPPORT, f"{name}.py")

@@ -43,20 +43,20 @@ def parser() -> argparse.ArgumentParser:
         metavar="locks|queues|connections|launch|TEXT",
         help="cells whose name contains this",
     )
-    add("--quick", action="store_true", help="less than a minute: fewer cells, wider intervals")
-    add("--pairs", type=positive, metavar="N", help="exactly N pairs in every cell, whatever time that takes")
+    add("--quick", action="store_true", help="fewer cells and wider intervals, in less than a minute")
+    add("--pairs", type=positive, metavar="N", help="exactly N pairs in every cell")
     add(
         "--aa",
         action="store_true",
-        help="the stdlib against itself: how far apart equals look on this machine",
+        help="the stdlib against itself, to see how far apart equals look on this machine",
     )
     add(
         "--json",
         metavar="FILE",
-        help="write the data there too; - is standard output, and then the table is not",
+        help="write the data there too. With - it goes to standard output, and the table is not printed",
     )
     add("--out", type=Path, default=Path(ROOT, "build", "bench"), metavar="DIR", help="where the page goes")
-    add("--list", action="store_true", help="the names of the cells, and no more")
+    add("--list", action="store_true", help="print the names of the cells only")
     return parser
 
 
@@ -78,7 +78,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = command_line.parse_args(arguments)
     chosen = cells(options.only)
     if not chosen:
-        command_line.error(f"no cell's name contains {' or '.join(map(repr, options.only))}; --list shows them")
+        command_line.error(f"no cell's name contains {' or '.join(map(repr, options.only))}. --list shows the names")
     if options.list:
         print(*(cell.key for cell in chosen), sep="\n")
         return MEASURED
@@ -86,11 +86,11 @@ def main(arguments: list[str] | None = None) -> int:
         command_line.error(f"there is no mpfast to measure: {problem}")
     hurry = options.quick and not options.only
     run = Run(hurried(chosen) if hurry else chosen, effort(options), same=options.aa)
-    library = plots.library()  # before anything is measured: it may wait for the network
+    library = plots.library()  # before anything is measured, because it may wait for the network
     facts = gather(options.aa)
     facts.overhead_ns = overhead_ns()
     complete = work(run)
-    if complete:  # who has stopped the run wants no more of it
+    if complete:  # after Ctrl-C nothing more is measured
         facts.yardsticks = yardsticks.measure()
     facts.finish()
     publish(run, facts, options, complete, library)
@@ -122,7 +122,7 @@ def publish(run: Run, facts: Facts, options: argparse.Namespace, complete: bool,
     results = [run.results[cell.key] for cell in run.cells if cell.key in run.results]
     notes = remarks(run, results, complete)
     if options.quick and not options.only:
-        notes.append("a quick run: the start method fork only, and no other packages")
+        notes.append("this was a quick run, with the start method fork only and without other packages")
     if library.missing:
         notes.append(f"the page has no plots: {library.missing}")
     data = as_json(results, facts, notes)
@@ -130,7 +130,7 @@ def publish(run: Run, facts: Facts, options: argparse.Namespace, complete: bool,
         write_json(options.json, data)
     out = sys.stderr if options.json == "-" else sys.stdout
     if out is sys.stdout:
-        print(table.render(results, facts.same))
+        print(table.render(results, facts.same), table.legend(results), sep="\n\n", end="\n\n")
     print(*notes, *table.failures(results), table.summary(results, facts), sep="\n", file=out)
     page = write_page(options.out, results, facts, notes, library, recorded(facts))
     write_json(str(options.out / "data.json"), data)  # what make picture draws from
@@ -141,7 +141,7 @@ def remarks(run: Run, results: list[Result], complete: bool) -> list[str]:
     """What a reader must know before believing the numbers."""
     notes = [f"processes were left behind, and killed, after {key}" for key in run.leftovers]
     if run.same:
-        notes.append("both sides are the stdlib: what differs here is noise")
+        notes.append("both sides are the stdlib, so what differs here is noise")
     if not complete:
         notes.append(f"stopped early: {len(run.cells) - len(results)} of {len(run.cells)} cells were not tried")
     return notes

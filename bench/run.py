@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The one script of the harness: `python bench/run.py [PROGRAM] ARGUMENT...`. Without a program's name it measures."""
+"""The one script of the harness, `python bench/run.py [PROGRAM] ARGUMENT...`. Without a program's name it measures."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def main(words: list[str]) -> int | None:
 
 
 if __name__ == "__main__":
-    # Nothing is to be imported from this folder by a bare name. The repository comes last: an mpfast on PYTHONPATH
-    # comes before the one that lies here.
+    # Nothing is to be imported from this folder by a bare name. The repository comes last, so that an mpfast on
+    # PYTHONPATH comes before the one that lies here.
     sys.path[0:1] = []
     sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     sys.exit(main(sys.argv[1:]))

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""What every room may use: the two implementations, facts of the machine, placement, deadlines, statistics, units."""
+"""What every room may use, the two implementations and the facts of the machine among it."""

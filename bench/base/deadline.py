@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Deadlines for code that may block anywhere: an alarm interrupts the wait with an exception."""
+"""Deadlines for code that may block anywhere. An alarm interrupts the wait with an exception."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class DeadlineError(CellError):
 
 @dataclass(frozen=True)
 class Limits:
-    """How long, in seconds, somebody may take before the cell is given up."""
+    """How long, in seconds, a process may take before the cell is given up."""
 
     batch: float = 10.0
     child: float = 20.0  # from start() to a child's first word, and from its last word to its end

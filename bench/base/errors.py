@@ -3,7 +3,7 @@
 
 
 class CellError(Exception):
-    """The cell was tried and gave no time: a child failed, somebody hung, or the wrong code ran."""
+    """The cell was tried and gave no time, because a child failed, a process hung, or the wrong code ran."""
 
 
 class WrongClass(CellError):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the numbers were measured on. Every fact may be unknown; none is a reason to fail."""
+"""What the numbers were measured on. Any fact may be unknown, and the run goes on without it."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Facts:
         self.seconds = monotonic() - self._start
 
     def active_mitigations(self) -> list[str]:
-        """What the kernel does, and what it leaves open; not what the CPU does not suffer from."""
+        """What the kernel does, and what it leaves open. Weaknesses that the CPU does not have are left out."""
         return [f"{name}: {text}" for name, text in self.mitigations.items() if text != "Not affected"]
 
     def as_json(self) -> dict[str, Any]:
@@ -114,20 +114,20 @@ def siblings() -> list[str]:
 
 
 def mitigations() -> dict[str, str]:
-    """What the kernel does about each weakness of the CPU; several make system calls dearer."""
+    """What the kernel does about each weakness of the CPU. Some of it makes system calls dearer."""
     return {path.name: read(str(path)) for path in sorted(Path(CPU_FOLDER, "vulnerabilities").glob("*"))}
 
 
 def memory() -> str:
-    """Whole GiB: the kernel's own share differs from boot to boot."""
+    """In whole GiB, because the kernel's own share differs from boot to boot."""
     found = re.match(r"MemTotal:\s+(\d+) kB", read("/proc/meminfo"))
     return f"{round(int(found[1]) / 2**20)} GiB" if found else UNKNOWN
 
 
 def machine_name(cpu: str, cores: list[str], virtual: bool) -> str:
-    """The same for machines whose times may stand in one line: a name of the hardware, not of the host.
+    """A name of the hardware, not of the host. Machines with the same name are one line in the history.
 
-    A container has another host name each time, and two machines may have the same.
+    A container has another host name each time, and two machines may have the same host name.
     """
     words = re.sub(r"\W+", "-", re.sub(r"\(\w+\)|@.*|\bCPU\b", "", cpu)).strip("-").lower()
     number = hashlib.sha256(repr((cpu, platform.machine(), cores, virtual)).encode()).hexdigest()[:6]
@@ -135,7 +135,7 @@ def machine_name(cpu: str, cores: list[str], virtual: bool) -> str:
 
 
 def system_name(facts: Facts) -> str:
-    """The kernel, and in short what decides the price of its calls: times under another one are another line."""
+    """The kernel, and in short what decides the price of its calls. Times under another kernel are another line."""
     number = hashlib.sha256(repr((facts.mitigations, facts.governor)).encode()).hexdigest()[:4]
     return f"{facts.kernel}, mitigations {number}"
 

@@ -16,10 +16,10 @@ SIDES = (BASE, OURS)
 
 
 def contexts(method: str, same: bool = False, rival: str = "") -> dict[str, Any]:
-    """The context of each side; `same` puts the stdlib on both, which shows how far apart equals can look.
+    """The context of each side. `same` puts the stdlib on both, which shows how far apart equals can look.
 
-    mpfast's comes first: the sides share multiprocessing's one fork server, and whichever starts it decides what it
-    preloads. A program that uses mpfast has it preloaded, which costs the stdlib's children nothing.
+    mpfast's comes first. The sides share multiprocessing's one fork server, and the side that starts it decides what
+    it preloads. A program that uses mpfast has it preloaded, which costs the stdlib's children nothing.
     """
     stdlib = multiprocessing.get_context(method)
     if same:

@@ -58,7 +58,7 @@ def cpu_range(text: str) -> range:
 
 @contextmanager
 def pinned(cpus: frozenset[int]) -> Iterator[None]:
-    """Run the block on these CPUs only; what it starts inherits that."""
+    """Run the block on these CPUs only. Processes started in it inherit that."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, cpus)
     try:

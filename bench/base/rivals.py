@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Other packages in the stdlib's place: contexts that are multiprocessing's but for one primitive."""
+"""Other packages in the stdlib's place. Their contexts are multiprocessing's but for one primitive."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from .errors import Skipped
 
-ROOM = {"faster_fifo": 256 << 20}  # bytes; a queue of faster-fifo has so much and no more
+ROOM = {"faster_fifo": 256 << 20}  # bytes that a queue of faster-fifo has room for
 
 
 class Rival:

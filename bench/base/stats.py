@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Statistics without assumptions about the distribution: medians, and their intervals from order statistics."""
+"""Medians and their intervals, from order statistics. Nothing is assumed about the distribution."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Interval(NamedTuple):
 def interval_of_median(samples: Sequence[float], confidence: float = CONFIDENCE) -> Interval:
     """The narrowest symmetric interval of order statistics that reaches the confidence.
 
-    Fewer than six samples cannot reach 95 %: then it is their whole range, with the confidence that this has.
+    Fewer than six samples cannot reach 95 %. Their whole range is returned then, with the confidence that it has.
     """
     ordered = sorted(samples)
     count = len(ordered)

@@ -27,6 +27,6 @@ def times(ratio: float) -> str:
 
 
 def span(interval: Interval) -> str:
-    """An interval; with a question mark if there were too few samples for the usual confidence."""
+    """An interval. A question mark says that there were too few samples for the usual confidence."""
     doubt = "" if interval.confidence >= CONFIDENCE else "?"
     return f"{three_digits(interval.low)}–{three_digits(interval.high)}{doubt}"  # noqa: RUF001

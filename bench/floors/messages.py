@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the kernel itself asks for the same message, by a program in C: no implementation can be much faster."""
+"""What the kernel itself takes for the same message, by a program in C. No implementation can be much faster."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MILLISECONDS = 25
 
 @dataclass(frozen=True)
 class Floor:
-    """A pattern of messages on a wire; floor.c knows which there are."""
+    """A pattern of messages on a wire. floor.c knows which there are."""
 
     pattern: str
     wire: str

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the kernel itself asks for a process, by a program in C: fork and _exit, or vfork and an interpreter."""
+"""What the kernel itself takes for a process, by a program in C that forks, or starts an interpreter by vfork."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from .program import DEADLINE, compiled
 SOURCE = os.path.join(ROOT, "bench", "c", "launch.c")
 PROGRAM = os.path.join(ROOT, "build", "bench", "launch")
 MILLISECONDS = 60
-# The least that an interpreter can do; `line` is the pattern with something to say.
+# The least that an interpreter can do. In the pattern `line` it has something to say.
 COMMANDS = {"line": "import os; os.write(1, b'!')", "": "pass"}
 
 
 def nanoseconds(pattern: str, method: str, place: Place, megabytes: int = 0) -> float | None:
-    """Per process; None if there is no C compiler. launch.c knows which patterns there are.
+    """For each process. None if there is no C compiler. launch.c knows which patterns there are.
 
-    Below forkserver and fork there is fork(); a fork server cannot do with less either, but can have it done before.
+    The floor of fork and of forkserver is fork(). A fork server needs one too, but may have done it before.
     """
     command = (sys.executable, "-c", COMMANDS.get(pattern, COMMANDS[""])) if method == "spawn" else ()
     return run(pattern, megabytes, place.both, command)

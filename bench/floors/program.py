@@ -12,7 +12,7 @@ DEADLINE = 60
 
 
 def compiled(source: str, program: str) -> str | None:
-    """The program, compiled anew if its source is newer; None if there is no C compiler."""
+    """The program, compiled anew if its source is newer. None if there is no C compiler."""
     try:
         if os.path.getmtime(program) > os.path.getmtime(source):
             return program

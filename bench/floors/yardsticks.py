@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""What the machine itself takes for what a cell cannot do without: an atomic operation, a turn, a copy, a process.
+"""What the machine itself takes for an atomic operation, a turn, a copy or a process. No cell can do with less.
 
-Floors of the kernel and of the CPU, measured in C by c/yardsticks.c in a second, to see how much above them is left.
+c/yardsticks.c measures these floors in a second. They show how much of a time could still be saved.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ NAMES = {
 
 
 def measure() -> dict[str, float]:
-    """Nanoseconds by name; nothing where there is no compiler. Blocks for a second."""
+    """Nanoseconds by name. Empty if there is no compiler. Blocks for a second."""
     program = compiled(SOURCE, PROGRAM)
     if program is None:
         return {}

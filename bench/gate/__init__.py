@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""Commit against commit: `make gate`."""
+"""Commit against commit, for `make gate`."""

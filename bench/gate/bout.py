@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The process that measures one build for the gate: it keeps a cell open and does batches of it when told to.
+"""The process that measures one build for the gate. It keeps a cell open and does batches of it when told to.
 
 Two of these, one for each build, are asked in turns. Jobs and answers are lines of JSON, as in worker.py.
 """
@@ -22,7 +22,7 @@ from ..suites.plan import find
 
 
 class Lacking(Exception):
-    """This build has not what the cell measures: it may be older than that."""
+    """This build does not have what the cell measures. It may be older than that."""
 
 
 class Bout:

@@ -39,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="make gate BASE=... ARGS=...", description=__doc__, epilog=EPILOG)
     add = parser.add_argument
     add("--base", required=True, metavar="COMMIT", help="what it is compared with")
-    add("--head", default="HEAD", metavar="COMMIT", help="what may be slower; HEAD")
+    add("--head", default="HEAD", metavar="COMMIT", help="what may be slower, HEAD by default")
     add("--only", action="append", default=[], metavar="TEXT", help="cells whose name contains this")
     add("--no-count", action="store_true", help="measure times only")
     add("--json", type=Path, default=FOLDER / "last.json", metavar="FILE", help="where the data goes")
@@ -47,9 +47,10 @@ def parser() -> argparse.ArgumentParser:
 
 
 def gated(only: Sequence[str]) -> list[Cell]:
-    """One CPU: across CPUs a time says more about wake-ups than about code, and can fall when the code gets slower.
+    """The cells that the gate measures.
 
-    One start method, but where processes are started: it makes no difference to what a lock does.
+    They run on one CPU. Across CPUs a time says more about wake-ups than about code, and can fall when the code gets
+    slower. Except where processes are started, one start method is enough, because a lock does the same under each.
     """
     return [
         cell
@@ -78,7 +79,7 @@ class Report:
 
     @property
     def slower(self) -> list[Comparison]:
-        """Slower twice; this is the second time."""
+        """Slower both times. Returned is the second comparison."""
         return [comparison for comparison in self.again if comparison.slower]
 
     @property
@@ -189,7 +190,7 @@ def judge(arguments: list[str] | None) -> int:
     if not chosen:
         command_line.error(f"no cell's name contains {' or '.join(map(repr, options.only))}")
     if options.head == "HEAD" and revision()[1]:
-        print("the working tree has changes: HEAD is measured, without them", file=sys.stderr)
+        print("the working tree has changes, but the commit HEAD is measured, without them", file=sys.stderr)
     try:
         report = run(options, chosen)
     except BuildError as error:

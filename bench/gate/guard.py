@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""The guard beside the timing, which noise cannot touch: system calls and instructions of one operation, counted.
+"""Counts the system calls and instructions of one operation. Noise cannot change them as it changes times.
 
-One process does n operations and another 2n; the difference, by n, is what an operation takes. strace counts the calls,
-valgrind the instructions in user space. Only scenarios of one process: what two do to each other differs each time.
+One process does n operations and another 2n. The difference, divided by n, is what an operation takes. strace counts
+the calls, valgrind the instructions in user space. Only scenarios of one process are counted, because what two
+processes do to each other differs each time.
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ class Count:
 
 
 def counts(cells: list[Cell], builds: tuple[Build, Build]) -> Iterator[Count]:
-    """On all CPUs at once: it is not time that is measured."""
+    """On all CPUs at once, because it is not time that is measured."""
     jobs = [partial(both, cell, tool, builds) for cell in cells for tool in TOOLS if tool.there]
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as executor:
         try:

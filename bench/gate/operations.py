@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Does so many operations of a cell, and ends: `run.py operations CELL COUNT`. For whoever counts what they take."""
+"""`run.py operations CELL COUNT` does so many operations of a cell and ends. guard.py counts what they take."""
 
 import mpfast
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Two builds of mpfast against each other: batches in turns, each round in fresh processes and from fresh files."""
+"""Two builds of mpfast against each other. They do batches in turns, each round in fresh processes from fresh files."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from .builds import FOLDER, Build
 COMMAND = command("bout")
 ROUNDS = 3
 PAIRS = {"alone": 24, "duo": 16, "talk": 16, "crowd": 12, "launch": 24}
-SLOWER = 1.08  # in every round; equals differ by less than half of that
+SLOWER = 1.08  # in every round, where equals differ by less than half of that
 
 
 class NoAnswer(Exception):
-    """A build gave no time: which, and why. status: "failed", "skipped", or "lacking"."""
+    """A build gave no time. The text names it and says why. status is "failed", "skipped" or "lacking"."""
 
     def __init__(self, build: Build, status: str, reason: str) -> None:
         super().__init__(f"{build.name} ({build.short}): {reason}")
@@ -56,7 +56,7 @@ class Comparison:
 
     @property
     def slower(self) -> bool:
-        """In every round, as its median shows; and surely so, for an interval with 1 in it says nothing."""
+        """The median of every round is above SLOWER, and the interval does not have 1 in it."""
         return self.status == "ok" and min(self._medians()) > SLOWER and self.interval.low > 1
 
     def _medians(self) -> list[float]:
@@ -72,7 +72,7 @@ class Comparison:
 
 
 def compare(cells: list[Cell], builds: tuple[Build, Build], limits: Limits) -> Iterator[Comparison]:
-    """Measures all cells once in each round; yields a cell's comparison after each of its rounds."""
+    """Measures all cells once in each round. Yields a cell's comparison after each of its rounds."""
     found = {cell.key: Comparison(cell) for cell in cells}
     for number in range(ROUNDS):
         order = builds if number % 2 == 0 else builds[::-1]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""asv, told where this project's history is: its configuration, its command, its machine."""
+"""How asv is configured and started, and what it is told of the machine."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def configure(repository: Path, results: Path, html: Path, part: str = "") -> Pa
 def machine(facts: Facts) -> dict[str, str]:
     """What asv keeps of a machine. Times of machines that differ in any of it are different lines to asv.
 
-    It forgets what is the same as it would have said itself: the CPU is therefore told more exactly.
+    asv forgets a value that is the same as its own guess. The CPU is therefore told more exactly.
     """
     return {
         "machine": facts.machine,

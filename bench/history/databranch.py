@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The branch of the recorded history, in a work tree of its own below build/: the user's work tree stays as it is."""
+"""The branch of the recorded history. Its work tree lies below build/, so that the user's work tree stays as it is."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NOBODY = ("-c", "user.name=mpfast history", "-c", "user.email=history@mpfast.inv
 
 
 class BranchError(Exception):
-    """The branch cannot be had; the text says why and what to do."""
+    """The branch cannot be used. The text says why and what to do."""
 
 
 class DataBranch:
@@ -42,11 +42,11 @@ class DataBranch:
         return True
 
     def restore(self) -> None:
-        """Drop what was changed since keep(); what is new stays."""
+        """Drop what was changed since keep(). New files stay."""
         self._git("reset", "--quiet", "--hard", at=self.folder)
 
     def _checked_out(self) -> Path | None:
-        """Another work tree of the same repository may have it already; git allows it in one of them only."""
+        """Another work tree of the same repository may have it already. git allows it in one of them only."""
         self._git("worktree", "prune")
         folder = None
         for line in self._git("worktree", "list", "--porcelain").splitlines():
@@ -65,14 +65,14 @@ class DataBranch:
     def _check_out(self) -> Path:
         folder = self._repository / FOLDER
         if folder.exists():
-            raise BranchError(f"{folder} is in the way: it is no work tree of {BRANCH}; remove or rename it")
+            raise BranchError(f"{folder} is in the way, because it is no work tree of {BRANCH}. Remove or rename it")
         if not self._exists(f"refs/heads/{BRANCH}"):
             self._git("branch", "--no-track", BRANCH, self._first())
         self._git("worktree", "add", "--quiet", str(folder), BRANCH)
         return folder
 
     def _first(self) -> str:
-        """Where the branch begins: where it was left elsewhere, or with nothing."""
+        """The commit that the branch begins at, the one on origin or else an empty one."""
         remote = f"refs/remotes/origin/{BRANCH}"
         if self._exists(remote):
             return remote

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Record the history: `make history RANGE=A..B` measures these commits with asv, one after the other, oldest first.
+"""`make history RANGE=A..B` measures these commits with asv, one after the other, oldest first.
 
-Results go to the branch bench-data as they come, so Ctrl-C costs one benchmark of one commit at most. What is there
-already is not measured again.
+Results go to the branch bench-data as they come, so Ctrl-C costs one benchmark of one commit at most. Recorded results
+are not measured again.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ PATIENCE = 20.0  # seconds for asv to end after Ctrl-C
 
 @dataclass(frozen=True)
 class Job:
-    """One benchmark of one commit: what is kept or lost as a whole."""
+    """One benchmark of one commit. Its result is kept or lost as a whole."""
 
     commit: str
     benchmark: str
@@ -57,14 +57,14 @@ def parser() -> argparse.ArgumentParser:
     add("--steps", type=int, metavar="N", help="N commits only, evenly spread over the range")
     add("--rounds", type=int, metavar="N", help=f"processes for each cell, not {track.ROUNDS}")
     add("--only", action="append", choices=BENCHMARKS, metavar="|".join(BENCHMARKS), help="this benchmark")
-    add("--again", action="store_true", help="also what is recorded: the new result replaces it")
-    add("--list", action="store_true", help="what would be measured, and no more")
+    add("--again", action="store_true", help="measure recorded ones too, and replace them")
+    add("--list", action="store_true", help="print what would be measured only")
     return parser
 
 
 def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # asv is in another process group: it must be told
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # asv is in another process group and must be told
     repository = Path(ROOT)
     try:
         commits = spread(selected(repository, options.range), options.steps)
@@ -83,12 +83,12 @@ def alone() -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            parser().error("another make history is at work in this tree")
+            parser().error("another make history is at work in this clone")
         yield
 
 
 def selected(repository: Path, span: str) -> list[str]:
-    """Oldest first: a regression is between neighbours, so an early stop leaves a history without holes."""
+    """Oldest first, so that an early stop leaves a history without holes."""
     commits = git(repository, "rev-list", "--reverse", "--first-parent", "--end-of-options", span).split()
     if not commits:
         raise BranchError(f"no commit is in {span}")
@@ -133,7 +133,7 @@ class History:
         return found
 
     def forget(self, job: Job) -> None:
-        """Until keep(): a result that is there afterwards is a new one."""
+        """Drop the result until keep(), so that a result which is there afterwards is a new one."""
         for path, data in self._results_of(job.commit):
             if data["results"].pop(f"track.{job.benchmark}", None):
                 path.write_text(json.dumps(data))
@@ -163,7 +163,7 @@ class History:
         )
 
     def keep(self, job: Job) -> bool:
-        """Commit the results, with the facts beside them. False if asv has left none: what was there stays."""
+        """Commit the results, with the facts beside them. False if asv has left none. The earlier one stays then."""
         if job.benchmark not in self._recorded(job.commit):
             self.branch.restore()
             return False
@@ -174,7 +174,7 @@ class History:
         return self.branch.keep(f"{job.commit[:8]}: {job.benchmark} on {self.facts.machine}")
 
     def _facts_of(self, job: Job) -> dict[str, Any]:
-        """The commit that was measured is a clean one; the benchmarks are those of the work tree."""
+        """The facts of a clean commit, and beside them the commit of the work tree, which has the benchmarks."""
         facts = self.facts.as_json()
         suites = {"suites_commit": facts["commit"], "suites_dirty": facts["dirty"]}
         return facts | suites | {"commit": job.commit, "dirty": False}
@@ -199,11 +199,11 @@ def record(history: History, commits: list[str]) -> int:
         print(f"stopped: {error}", file=sys.stderr)
         return NOT_ALL_RECORDED
     except KeyboardInterrupt:
-        print("interrupted; the same command goes on from here", file=sys.stderr)
+        print("interrupted. The same command goes on from here", file=sys.stderr)
         return INTERRUPTED
     for job in failed:
-        print(f"no result: {job.commit[:8]} {job.benchmark}; {history.log} says why", file=sys.stderr)
-    print(f"{len(jobs) - len(failed)} results more in {history.branch.results}; make dashboard shows them")
+        print(f"no result: {job.commit[:8]} {job.benchmark}. {history.log} says why", file=sys.stderr)
+    print(f"{len(jobs) - len(failed)} new results are in {history.branch.results}. make dashboard shows them")
     return NOT_ALL_RECORDED if failed else RECORDED
 
 
@@ -241,7 +241,7 @@ def follow(process: subprocess.Popen[str], log: Any, show: Any) -> None:
 
 
 def end(process: subprocess.Popen[str]) -> None:
-    """As Ctrl-C does; what has not ended then is killed with all that it started."""
+    """As Ctrl-C does. If that is not enough, asv is killed with all that it started."""
     if process.poll() is not None:
         return
     os.killpg(process.pid, signal.SIGINT)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The recorded history, read back: how many times faster each cell was at each commit, on this machine."""
+"""Reads the recorded history back. It says how many times faster each cell was at each commit, on this machine."""
 
 from __future__ import annotations
 

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""The shapes that a scenario can have: one process, two, a crowd, a process that is started."""
+"""The shapes that a scenario can have. It may need one process, two, a crowd, or a process that is started."""

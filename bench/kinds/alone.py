@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Scenarios that one process runs by itself: nobody else touches the primitive."""
+"""Scenarios that one process runs by itself. No other process touches the primitive."""
 
 from __future__ import annotations
 
@@ -67,6 +67,6 @@ def empty_loop(thing: Any, count: int) -> None:
 
 
 def overhead_ns() -> float:
-    """What the harness adds to each operation of these scenarios: one turn of the loop."""
+    """What the harness adds to each operation of these scenarios, which is one turn of the loop."""
     count = 100_000
     return min(clocked(empty_loop, None, count) for _ in range(9)) / count

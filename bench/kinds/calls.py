@@ -52,7 +52,7 @@ class CallsSide:
         self._scenario, self._manager, self._proxy, self._limits = scenario, manager, proxy, limits
 
     def origins(self) -> list[str]:
-        """The proxy is the stdlib's in both; the connection below it is not."""
+        """The proxy is the stdlib's on both sides. The connection below it is not."""
         return origins([self._manager, self._proxy._tls.connection])
 
     def batch(self, count: int) -> float:

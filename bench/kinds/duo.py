@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Scenarios of two processes: the one that measures, and a peer that lives as long as the cell."""
+"""Scenarios of two processes, the one that measures and a peer that lives as long as the cell."""
 
 from __future__ import annotations
 

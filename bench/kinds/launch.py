@@ -98,11 +98,11 @@ class Launch(Scenario):
 
     @property
     def setting(self) -> str:
-        """What a measuring process has once for all: a fork server keeps the main that it has imported."""
+        """A fork server keeps the main that it has imported, so another main needs another measuring process."""
         return repr(self.main)
 
     def place(self, placement: str, mask: frozenset[int]) -> Place:
-        """Parent and child share the CPUs: a child that is started inherits its parent's."""
+        """Parent and child share the CPUs, because a child inherits those of its parent."""
         chosen = super().place(placement, mask)
         return Place(chosen.both, chosen.both)
 
@@ -126,7 +126,7 @@ class LaunchSide:
         self.children = children
 
     def origins(self) -> list[str]:
-        """Also the warm-up: it starts the fork server if there is one."""
+        """This is the warm-up too. It starts the fork server if there is one."""
         with deadline(self._limits.child, "the first child"):
             ours, theirs = self.children.pipe()
             process = self.children.make(tell_class, theirs)
@@ -144,7 +144,7 @@ class LaunchSide:
 
 
 def touched(size: int) -> mmap.mmap | None:
-    """Private memory in small pages, of which each is there: what fork() has to copy the tables of."""
+    """Private memory in small pages, all of them touched. fork() has to copy their tables."""
     if not size:
         return None
     memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)

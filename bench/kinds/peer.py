@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The measuring process's hold of a peer: a process that plays its part of each batch when it is told to."""
+"""The measuring process's hold of a peer. The peer plays its part of each batch when it is told to."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Peer:
 
     def __init__(self, context: BaseContext, play: Play, things: Things, cpus: frozenset[int], limits: Limits) -> None:
         self._limits = limits
-        # The orders travel through the stdlib's pipe on both sides: only the primitive differs.
+        # The orders travel through the stdlib's pipe on both sides, so that only the primitive differs.
         self._link, theirs = multiprocessing.get_context(context.get_start_method()).Pipe()
         self._process = context.Process(  # type: ignore[attr-defined]
             target=serve, args=(theirs, play, things, cpus, limits.batch), daemon=True

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a scenario is: something both implementations can do, of which the harness can time a batch."""
+"""A scenario is something that both implementations can do, and of which the harness can time a batch."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Side(Protocol):
 
 @dataclass(frozen=True)
 class Scenario:
-    """One row of the report; its kinds differ in the processes that take part."""
+    """One row of the report. Its kinds differ in the processes that take part."""
 
     key: str
     title: str
@@ -44,7 +44,7 @@ class Scenario:
 
     kind: ClassVar[str]
     placements: ClassVar[tuple[str, ...]] = PLACEMENTS
-    batch_seconds: ClassVar[float | None] = None  # None: a batch is one operation, whatever it takes
+    batch_seconds: ClassVar[float | None] = None  # None if a batch is one operation, whatever it takes
 
     def place(self, placement: str, mask: frozenset[int]) -> Place:
         return place(placement, mask)
@@ -55,7 +55,7 @@ class Scenario:
         return ""
 
     def floor(self, place: Place, method: str) -> float | None:
-        """Nanoseconds that the kernel's part of an operation takes in C; None if nobody knows."""
+        """Nanoseconds that the kernel's part of an operation takes in C. None if that is not known."""
         return None
 
     @abstractmethod
@@ -66,7 +66,7 @@ class Scenario:
 
 @dataclass(frozen=True)
 class Cell:
-    """A scenario under one start method in one placement: the unit that is measured and reported."""
+    """A scenario under one start method in one placement. It is the unit that is measured and reported."""
 
     suite: str
     scenario: Scenario

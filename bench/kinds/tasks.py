@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Scenarios of a pool of workers: handing out tasks, which do nothing but come back, and a pool's whole life."""
+"""Scenarios of a pool of workers. The tasks do nothing but come back."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def all_at_once(work: Work, count: int) -> None:
 
 @dataclass(frozen=True)
 class Tasks(Scenario):
-    """The measuring process hands out tasks; the workers share the peer's CPU."""
+    """The measuring process hands out tasks. The workers share the peer's CPU."""
 
     workers: Callable[[BaseContext, frozenset[int]], Workers]
     loop: Callable[[Work, int], None]

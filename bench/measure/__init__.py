@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""Measuring a cell: the process that does it, the process that watches it, and what was found."""
+"""Measures a cell. Here are the process that does it, the process that watches it, and what was found."""

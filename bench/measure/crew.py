@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The measuring process seen from outside: jobs go in, answers come out, and in the end nothing of it is left.
+"""The measuring process seen from outside. Jobs go in, answers come out, and in the end nothing of it is left.
 
-It leads a process group of its own. Everything that it starts inherits its stderr, a pipe: when that is at its end,
-all of them are gone.
+It leads a process group of its own. Everything that it starts inherits its stderr, which is a pipe. When that pipe is
+at its end, all of these processes are gone.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Crew:
         return gone
 
     def kill(self) -> None:
-        """First kindly: multiprocessing's resource tracker ignores this signal, and cleans up when the others are gone.
+        """First by SIGTERM. multiprocessing's resource tracker ignores it, and cleans up when the others are gone.
 
         The group's leader is not reaped yet, so its number still means this group.
         """
@@ -84,7 +84,7 @@ class Crew:
         self._reap()
 
     def _reap(self) -> None:
-        """Only now: what is in the group could not be killed any more afterwards."""
+        """Reap the leader last. Once it is reaped, its number does not mean this group any more."""
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
             if stream:

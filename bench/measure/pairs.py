@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Measuring one cell: pairs of batches, the stdlib's and mpfast's, one right after the other."""
+"""Measures one cell in pairs of batches, the stdlib's and mpfast's, one right after the other."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def measure(cell: Cell, budget: Budget, limits: Limits, same: bool = False) -> M
 
 
 def calibrate(scenario: Scenario, side: Side) -> int:
-    """How many operations make a batch of the wanted length; warms up on the way."""
+    """How many operations make a batch of the wanted length. Warms up on the way."""
     if scenario.batch_seconds is None:
         return 1
     wanted = scenario.batch_seconds * 1e9
@@ -48,7 +48,7 @@ def calibrate(scenario: Scenario, side: Side) -> int:
 def paired(
     scenario: Scenario, sides: dict[str, Side], counts: dict[str, int], budget: Budget
 ) -> list[tuple[float, float]]:
-    """Nanoseconds per operation of both sides, taken in turns: whatever slows the machine down slows both."""
+    """Nanoseconds per operation of both sides. They take turns, so that a slow moment of the machine slows both."""
     pairs: list[tuple[float, float]] = []
     end = monotonic() + budget.seconds
     while len(pairs) < budget.least or (len(pairs) < budget.most and monotonic() < end):

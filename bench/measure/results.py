@@ -11,9 +11,18 @@ from ..base.stats import Interval, interval_of_median
 from ..kinds.scenario import Cell
 
 ALIKE = 0.02  # the stdlib against itself stays within this, mostly (--aa)
-WIDE = 1.2  # an interval that holds 1 and whose ends are further apart than this cannot tell equals from a difference
+WIDE = 1.2  # ends of an interval further apart than this, around 1, cannot tell equals from a difference
 
-Pair = tuple[float, float]  # nanoseconds per operation: the stdlib's, mpfast's
+VERDICTS = {  # of a result, in words
+    "faster": "faster",
+    "same": "without a clear difference",
+    "unclear": "too noisy to tell",
+    "slower": "slower",
+    "failed": "could not be measured",
+    "skipped": "skipped",
+}
+
+Pair = tuple[float, float]  # nanoseconds per operation, the stdlib's and mpfast's
 
 
 @dataclass
@@ -28,7 +37,7 @@ class Measured:
 
 @dataclass
 class Result:
-    """A cell and what its rounds gave; a failure in any of them takes the times away."""
+    """A cell and what its rounds gave. A failure in any of them takes the times away."""
 
     cell: Cell
     rounds: list[Measured] = field(default_factory=list)
@@ -68,14 +77,14 @@ class Result:
 
     @property
     def floor_ns(self) -> float | None:
-        """The best of the rounds: it is a floor."""
+        """The best of the rounds, as befits a floor."""
         return min((m.floor_ns for m in self.rounds if m.floor_ns is not None), default=None)
 
     @property
     def verdict(self) -> str:
         """Slower or faster only if the whole interval is, and by more than equals differ on a quiet machine.
 
-        The same only if the interval says so: one that is wide is unclear, and a single pair tells nothing.
+        The same only if the interval is narrow. A wide one is unclear, and so is a single pair.
         """
         if self.status != "ok":
             return self.status

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Measuring many cells: one measuring process after the other, and a new one after each failure."""
+"""Measures many cells, in one measuring process after the other, and in a new one after each failure."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Run:
     leftovers: list[str] = field(default_factory=list)  # cells after which processes had to be killed
 
     def steps(self) -> Iterator[Cell]:
-        """Measure; each round of each cell is a step. Whatever stops this leaves the results of the steps before."""
+        """Measure. Each round of each cell is a step. If this is stopped, the results of the steps before remain."""
         for _ in range(self.effort.rounds):
             for batch in batches(self.cells):
                 yield from self._measure(batch)

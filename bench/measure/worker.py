@@ -22,7 +22,7 @@ from .pairs import measure
 
 
 def answer(job: dict[str, Any]) -> dict[str, Any]:
-    """Never raises: every way not to get a result is a result."""
+    """Never raises. If there is no result, the answer says why."""
     try:
         measured = measure(find(job["cell"]), Budget(**job["budget"]), Limits(**job["limits"]), job["same"])
     except Skipped as reason:
@@ -49,4 +49,4 @@ def serve(answer: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
         said = answer(json.loads(line))
         os.write(answers, json.dumps(said).encode() + b"\n")
         if said["status"] == "failed":
-            break  # who knows what state this process is in
+            break  # the next cell gets a fresh process, because this one may be damaged

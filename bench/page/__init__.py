@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""How the results are shown: the table, the page of `make bench`, and the dashboard of the history."""
+"""How the results are shown, in the table, on the page of `make bench`, in a picture and on the dashboard."""

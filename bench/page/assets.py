@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What our page and asv's need from elsewhere: packages of the npm registry, pinned, verified, kept below build/."""
+"""The packages of the npm registry that our page and asv's need. They are pinned, verified and kept below build/."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SECONDS = 60
 
 
 class Package(NamedTuple):
-    """What of it is kept: these files, and folders with all that is in them."""
+    """What of it is kept. A wanted folder is kept with all that is in it."""
 
     name: str
     version: str
@@ -93,11 +93,11 @@ OF_ASV = (
 
 
 class AssetError(Exception):
-    """A package cannot be had, or is not what was pinned; the text names it."""
+    """A package cannot be fetched, or is not what was pinned. The text names it."""
 
 
 def fetch(kept: Path = KEPT, packages: tuple[Package, ...] = OF_ASV) -> Path:
-    """The folder with a folder for each package; fetches those that are not there. Blocks on the network then."""
+    """The folder with a folder for each package. Fetches those that are not there, and blocks on the network then."""
     kept.mkdir(parents=True, exist_ok=True)
     for package in packages:
         if not (kept / package.name / stamp(package)).exists():
@@ -111,7 +111,7 @@ def cached(kept: Path = KEPT, packages: tuple[Package, ...] = OF_ASV) -> bool:
 
 
 def stamp(package: Package) -> str:
-    """A file whose name changes with whatever is pinned, written last."""
+    """The name of a file that is written last. It is another one when anything else is pinned."""
     return ".of-" + hashlib.sha256(repr(package).encode()).hexdigest()[:16]
 
 
@@ -123,7 +123,7 @@ def download(package: Package) -> bytes:
         told = getattr(error, "stderr", "") or str(error)
         raise AssetError(
             f"{package.name} {package.version} cannot be fetched from the npm registry: {told.strip()[-300:]}\n"
-            f"It is needed once; with a network the same command fetches it to {KEPT}."
+            f"It is needed once. With a network the same command fetches it to {KEPT}."
         ) from None
 
 

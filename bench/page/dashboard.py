@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The dashboard: `make dashboard` publishes the recorded history, with our page beside it, and serves both.
+"""`make dashboard` publishes the recorded history, with our page beside it, and serves both.
 
 asv's pages fetch scripts and styles from three other sites. Here these come from the npm registry, once, pinned by
-version and checked against a sha512; after that no network is needed.
+version and checked against a sha512. After that no network is needed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ REMOTE_TAG = re.compile(r'<(script|link)\b[^>]*?(?:src|href)="(https://[^"]+)"[^
 ASV_HOME = '<li id="nav-li-" class="active">'
 BODY = re.compile(r"<body[^>]*>")
 
-# Which file stands for which of those that asv asks for: a part of its address, the file.
+# asv's pages ask for addresses on other sites. A part of the address, and the file that stands for it.
 STANDS_FOR = (
     ("/jquery-3.3.1", "jquery/dist/jquery.min.js"),
     ("/jquery.flot.min.js", "flot/jquery.flot.js"),
@@ -44,17 +44,17 @@ STANDS_FOR = (
 
 
 class PublishError(Exception):
-    """There is no dashboard; the text says why."""
+    """There is no dashboard. The text says why."""
 
 
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="make dashboard ARGS=...", description=__doc__)
     add = parser.add_argument
-    add("--no-serve", action="store_true", help="make the pages, and no more")
-    add("--port", type=int, default=0, help="to serve at; one that is free")
+    add("--no-serve", action="store_true", help="write the pages without serving them")
+    add("--port", type=int, default=0, help="port to serve at, any free one by default")
     add("--out", type=Path, default=BUILD / "dashboard", metavar="DIR", help="where the pages go")
     add("--page", type=Path, default=BUILD / "bench" / "index.html", metavar="FILE", help="the page of make bench")
-    add("--repository", type=Path, default=Path(ROOT), metavar="DIR", help="whose history is shown")
+    add("--repository", type=Path, default=Path(ROOT), metavar="DIR", help="its history is shown")
     return parser
 
 
@@ -72,7 +72,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def make(repository: Path, out: Path, page: Path) -> None:
-    """All pages, in a folder that is replaced. Fetches before it publishes: half a dashboard helps nobody."""
+    """All pages, in a folder that is replaced. Fetches before it publishes, so that no half of a dashboard is left."""
     folder = databranch.find(repository)
     results = folder / "results" if folder else None
     if not (results and (results / "benchmarks.json").exists()):
@@ -89,7 +89,7 @@ def make(repository: Path, out: Path, page: Path) -> None:
         (out / "bench").mkdir()
         (out / "bench" / "index.html").write_text(with_way_back(page.read_text()))
     else:
-        print(f"without the comparison: there is no {page}; make bench makes it", file=sys.stderr)
+        print(f"without the comparison, because there is no {page}. make bench writes it", file=sys.stderr)
 
 
 def publish(repository: Path, results: Path, out: Path) -> None:
@@ -102,7 +102,7 @@ def publish(repository: Path, results: Path, out: Path) -> None:
 
 
 def only_head(repository: Path) -> Path:
-    """A copy with nothing but HEAD's history: asv numbers all commits, and those of the results would leave gaps."""
+    """A copy with nothing but HEAD's history. asv numbers all commits, and those of the results would leave gaps."""
     copy = asv.FOLDER / "publish" / "repository"
     shutil.rmtree(copy, ignore_errors=True)
     copy.mkdir(parents=True)
@@ -113,7 +113,7 @@ def only_head(repository: Path) -> Path:
 
 
 def only_measured(results: Path) -> Path:
-    """A copy without the benchmarks that have no result yet: asv's pages would ask for graphs that are not there."""
+    """A copy without the benchmarks that have no result yet. asv's pages would ask for graphs that are not there."""
     copy = asv.FOLDER / "publish" / "results"
     shutil.rmtree(copy, ignore_errors=True)
     shutil.copytree(results, copy)
@@ -129,7 +129,7 @@ def rewritten(index: str, linked: bool) -> str:
     index = REMOTE_TAG.sub(lambda found: local_tag(found[1], found[2]), index)
     if linked:
         if ASV_HOME not in index:
-            raise PublishError("asv's page has no navigation where it was; bench/page/dashboard.py wants another asv")
+            raise PublishError("asv's page has no navigation where bench/page/dashboard.py looks for it")
         index = index.replace(ASV_HOME, f'<li><a href="bench/index.html">Comparison</a></li>\n\t{ASV_HOME}')
     return index
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The page's answers in short: one sentence, and a map of primitive, payload and start method."""
+"""The page's answers in short, in a few sentences and as a map of primitive, payload and start method."""
 
 from __future__ import annotations
 
@@ -23,10 +23,13 @@ def headline(results: Sequence[Result], name: str) -> str:
     middles = by_primitive(ours)
     most, least = max(middles, key=middles.__getitem__), min(middles, key=middles.__getitem__)
     slower = sum(result.verdict == "slower" for result in ours)
-    told = f"In the middle of {len(ours)} cells {name} is {times(median(r.ratio for r in ours))} as fast. "
+    middle = times(median(result.ratio for result in ours))
+    told = f"Half of the {len(ours)} measurements are at least {middle} as fast with {name}. "
     if most != least:
-        told += f"Most: {most}, {times(middles[most])}. Least: {least}, {times(middles[least])}. "
-    return f"{told}Slower than the stdlib in {slower or 'none'} of them."
+        told += f"{most} gains most ({times(middles[most])}), {least} least ({times(middles[least])}). "
+    if not slower:
+        return f"{told}None is slower than with multiprocessing."
+    return f"{told}{slower} of them {'is' if slower == 1 else 'are'} slower than with multiprocessing."
 
 
 def by_primitive(results: Sequence[Result]) -> dict[str, float]:
@@ -57,7 +60,11 @@ def payload_cell(templates: Templates, results: Sequence[Result]) -> Html:
     ratios = sorted(result.ratio for result in results)
     middle = median(ratios)
     text = three_digits(middle) + ("!" if any(result.verdict == "slower" for result in results) else "")
-    hint = f"{len(results)} cells, {times(ratios[0])} to {times(ratios[-1])}" if len(results) > 1 else "one cell"
+    hint = (
+        f"{len(results)} measurements, {times(ratios[0])} to {times(ratios[-1])}"
+        if len(results) > 1
+        else "one measurement"
+    )
     link = templates.fill("link", to=anchor(results[0]), text=text, hint=hint)
     return templates.fill("heat_cell", shade=middle_shade(results, middle), wide=1, text=link, hint=hint)
 

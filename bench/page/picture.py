@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The speed in one picture: `make picture` draws docs/speed.svg from the data of the last `make bench`."""
+"""`make picture` draws docs/speed.svg, the speed in one picture, from the data of the last `make bench`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ LINE_LETTERS = 84
 
 
 class Bar(NamedTuple):
-    """What a bar is called, and which cells it stands for: those whose name begins with this."""
+    """What a bar is called, and how the names of the cells begin that it stands for."""
 
     name: str
     cells: str
@@ -70,12 +70,12 @@ MEANING = (
 
 
 class PictureError(Exception):
-    """There is nothing to draw from; the text says what to do."""
+    """There is nothing to draw from. The text says what to do."""
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """A bar and its numbers: times faster."""
+    """A bar, and how many times faster each of its cells is."""
 
     name: str
     ratios: tuple[float, ...]
@@ -94,7 +94,7 @@ class Drawn:
 
 
 def short(ratio: float) -> str:
-    """Two digits: the range is wider than that is exact."""
+    """In two digits, because a range is no more exact than that."""
     return f"{ratio:.1f}" if ratio < 9.95 else f"{ratio:.0f}"
 
 
@@ -132,7 +132,7 @@ def render(data: dict[str, Any]) -> str:
     if data["facts"]["same"]:
         raise PictureError("the last run measured the stdlib against itself")
     if len(measured) * 2 < len(everything):
-        raise PictureError("the last run measured too little of what the picture shows: make bench, without --only")
+        raise PictureError("the last run measured too little of what the picture shows. Run make bench without --only")
     scale = Scale([ratio for bar in measured for ratio in bar.ratios])
     return Picture(groups, scale, data["facts"]).render()
 
@@ -240,7 +240,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
         if not options.data.exists():
-            raise PictureError(f"{options.data} does not exist: make bench writes it")
+            raise PictureError(f"{options.data} does not exist. make bench writes it")
         options.out.write_text(render(json.loads(options.data.read_text())), encoding="utf-8")
     except PictureError as error:
         print(f"no picture: {error}", file=sys.stderr)

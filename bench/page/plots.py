@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the page's plots show, as JSON; plots.js draws them in the browser with Observable Plot. The page has both."""
+"""What the page's plots show, as JSON. plots.js draws them in the browser with Observable Plot. The page has both."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from . import assets
 from .templates import Html, joined
 
 DRAWING = Path(__file__).with_name("plots.js")
-MOST_VALUES = 120  # of one distribution: more dots would only hide each other
+MOST_VALUES = 120  # of one distribution, because more dots would only hide each other
 
 
 class Library(NamedTuple):
@@ -40,7 +40,7 @@ def packed(folder: Path, package: assets.Package) -> str:
 
 
 def domain(values: Sequence[float], *always: float) -> list[float]:
-    """The ends of a logarithmic axis: wide enough for all but a hundredth of the values at either end."""
+    """The ends of a logarithmic axis, wide enough for all but a hundredth of the values at either end."""
     ordered = sorted(values)
     cut = len(ordered) // 100
     shown = [*ordered[cut : len(ordered) - cut], *always]

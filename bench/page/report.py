@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The page: one file that opens from the file system and says how much faster mpfast is, and where it is not."""
+"""The page. It is one file, opens from the file system, and says how much faster mpfast is and where it is not."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..base.units import PLACEMENT_NAMES, duration, span, three_digits, times
 from ..floors import yardsticks
 from ..history.recorded import Recorded
 from ..kinds.scenario import Scenario
-from ..measure.results import ALIKE, Result
+from ..measure.results import ALIKE, VERDICTS, Result
 from . import plots, table
 from .floor import name_of
 from .overview import anchor, headline, payload_map, shade
@@ -68,8 +68,8 @@ class Page:
             headline=headline(self._results, label(OURS, facts.same)),
             verdict=self._verdict(),
             primitives=self._primitives(),
-            slower=self._places("slower", "Nothing that was measured is slower than the stdlib."),
-            same=self._places("same", "None."),
+            slower=self._places("slower", "Nowhere. Nothing that was measured is slower than multiprocessing."),
+            same=self._places("same", "Nowhere."),
             unclear=self._unclear(),
             missing=self._missing(),
             payloads=payload_map(self._templates, self._measured),
@@ -80,28 +80,22 @@ class Page:
         )
 
     def _plot(self, label: str, height: int, **data: object) -> Html:
-        """A place for a plot, with what it shows; the text in it stays if nothing draws there."""
+        """A place for a plot, with what it shows. The text in it stays if nothing draws there."""
         instead = "no plot: see the note at the top" if self._library.missing else "no plot: it needs JavaScript"
         shown = plots.encoded(data)
         return self._templates.fill("plot", label=label, height=height, data=shown, instead=instead)
 
-    # The top: five seconds
+    # The top of the page, for a reader in a hurry
 
     def _verdict(self) -> Html:
         count = table.counts(self._results)
-        names = ("faster", "same", "unclear", "slower", "failed", "skipped")
-        texts = {
-            "same": "the same within the noise",
-            "unclear": "too noisy to say",
-            "failed": "could not be measured",
-        }
-        chosen = [name for name in names if count[name] or name in ("faster", "slower")]
+        chosen = {name: text for name, text in VERDICTS.items() if count[name] or name in ("faster", "slower")}
         return joined(
-            self._templates.fill("count", name=name, number=count[name], text=texts.get(name, name)) for name in chosen
+            self._templates.fill("count", name=name, number=count[name], text=text) for name, text in chosen.items()
         )
 
     def _primitives(self) -> Html:
-        """One line a primitive: the middle one of its cells, and where all of them lie."""
+        """One line for each primitive, with the middle one of its cells and where all of them lie."""
         if not self._measured:
             return Html("")
         domain = plots.domain([result.ratio for result in self._measured], 1)
@@ -170,7 +164,7 @@ class Page:
             return self._templates.fill("heat_cell", wide=wide, shade="none", text=text, hint=hint)
         text = three_digits(result.ratio) + ("!" if result.verdict == "slower" else "")
         text += "?" if result.verdict == "unclear" else ""
-        hint = f"{duration(result.base_ns)} and {duration(result.ours_ns)}; interval {span(result.interval)}"
+        hint = f"{duration(result.base_ns)} and {duration(result.ours_ns)}, interval {span(result.interval)}"
         if result.verdict == "unclear":
             hint += ", too wide to say anything"
         link = self._templates.fill("link", to=anchor(result), text=text, hint=hint)
@@ -240,7 +234,7 @@ class Page:
         if not nanoseconds:
             return Html("")
         own = result.floor_ns is not None
-        hint = "the same in C, and no more" if own else yardsticks.NAMES[name_of(result.cell)]
+        hint = "the same in C, without Python" if own else yardsticks.NAMES[name_of(result.cell)]
         return self._templates.fill("floor", text=duration(nanoseconds), hint=hint)
 
     def _history(self, result: Result) -> Html:
@@ -260,7 +254,7 @@ class Page:
         facts = self._facts
         known = {
             "CPU": f"{facts.cpu}{', in a virtual machine' if facts.virtual else ''}",
-            "cores": "; ".join(facts.siblings) + " (CPUs that share one are together)",
+            "cores": "; ".join(facts.siblings) + " (CPUs that share a core are together)",
             "memory": facts.memory,
             "CPUs": f"{facts.cpus}, of which this run may use {', '.join(map(str, facts.affinity))}",
             "governor": facts.governor,
@@ -272,7 +266,7 @@ class Page:
             "mpfast": facts.mpfast,
             "commit": f"{facts.commit}, {'with changes' if facts.dirty else 'clean'}",
             "floors": ", ".join(f"{yardsticks.NAMES[n]} {duration(ns)}" for n, ns in facts.yardsticks.items())
-            or "not measured: stopped before, or no C compiler",
+            or "not measured, because the run was stopped before or there is no C compiler",
             "machine": facts.machine,
             "history": self._history_fact(),
             "run": f"{facts.begun}, {facts.seconds:.0f} s",
@@ -283,7 +277,7 @@ class Page:
         commits = {point.commit for points in self._recorded.series.values() for point in points}
         text = f"{len(commits)} commits of this machine, kernel and Python are recorded"
         if self._recorded.elsewhere:
-            text += f"; {self._recorded.elsewhere} results of others are not shown here"
+            text += f". {self._recorded.elsewhere} results of other machines are not shown here"
         return text
 
 

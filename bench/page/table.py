@@ -8,26 +8,39 @@ from collections.abc import Sequence
 from ..base.facts import Facts
 from ..base.impls import BASE, OURS, label
 from ..base.units import PLACEMENT_NAMES, duration, span, times
-from ..measure.results import Result
+from ..measure.results import VERDICTS, Result
 
 TO_THE_RIGHT = (4, 5, 6, 8, 9)
 MARKS = {"slower": "!", "same": "~", "unclear": "~?", "faster": ""}
+LEGEND = """ratio: how many times faster than the stdlib. The interval holds its true median with 95 % confidence.
+! slower than the stdlib   ~ no clear difference   ~? too noisy to tell
+one CPU: all processes share one processor. two CPUs: the two sides of the work have one each."""
+RAW_C = "raw C: what the kernel takes for the same by a program in C. The last column is mpfast in times of that."
 
 
 def headings(same: bool) -> tuple[str, ...]:
     return (
-        *("", "primitive", "start method", "placement", BASE, label(OURS, same), "ratio", "95 % interval"),
-        *("raw C", "above it"),
+        *("", "what is done", "start method", "placement", BASE, label(OURS, same), "ratio", "95 % interval"),
+        *("raw C", "of raw C"),
     )
 
 
 def render(results: Sequence[Result], same: bool) -> str:
-    """One line a cell; ! marks those slower than the stdlib, ~ those as fast, ~? those of which one cannot say."""
+    """One line for each cell. legend() explains its marks."""
     rows = [headings(same), *map(row, results)]
-    if not any(result.floor_ns for result in results):
+    if not has_floors(results):
         rows = [cells[:-2] for cells in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(line(cells, widths) for cells in rows)
+
+
+def has_floors(results: Sequence[Result]) -> bool:
+    return any(result.floor_ns for result in results)
+
+
+def legend(results: Sequence[Result]) -> str:
+    """What the table's columns and marks mean."""
+    return f"{LEGEND}\n{RAW_C}" if has_floors(results) else LEGEND
 
 
 def row(result: Result) -> tuple[str, ...]:
@@ -55,7 +68,7 @@ def line(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def failures(results: Sequence[Result]) -> list[str]:
-    """Each in one line; the page and the data have tracebacks in full."""
+    """Each in one line. The page and the data have tracebacks in full."""
     missing = [result for result in results if result.status != "ok"]
     return [f"{result.status}: {result.cell.key}: {ends(result.reason)}" for result in missing]
 
@@ -68,15 +81,13 @@ def ends(text: str) -> str:
 
 def counts(results: Sequence[Result]) -> dict[str, int]:
     verdicts = [result.verdict for result in results]
-    names = ("faster", "same", "unclear", "slower", "failed", "skipped")
-    return {"cells": len(results)} | {name: verdicts.count(name) for name in names}
+    return {"cells": len(results)} | {name: verdicts.count(name) for name in VERDICTS}
 
 
 def summary(results: Sequence[Result], facts: Facts) -> str:
     count = counts(results)
-    missing = f"{count['failed']} failed and {count['skipped']} skipped" if count["skipped"] else f"{count['failed']}"
+    parts = (f"{count[name]} {text}" for name, text in VERDICTS.items() if count[name] or name != "skipped")
     return (
-        f"{count['cells']} cells: {count['faster']} faster, {count['same']} the same within the noise (~), "
-        f"{count['unclear']} too noisy to say (~?), {count['slower']} slower (!); could not be measured: {missing}. "
-        f"Included in both times: {facts.overhead_ns:.0f} ns of loop per operation."
+        f"{count['cells']} measurements: {', '.join(parts)}.\n"
+        f"Both times include {facts.overhead_ns:.0f} ns for one turn of the loop around the operation."
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Filling in report.html.in: a page, and the blocks that it is made of."""
+"""Fills in a template, which is a page and the blocks that it is made of."""
 
 from __future__ import annotations
 

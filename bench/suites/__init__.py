@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""What is measured: a list of scenarios for each suite, and the plan that makes cells of them."""
+"""What is measured. Each suite is a list of scenarios, and the plan makes cells of them."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Connections: messages one way and there and back, by payload, wire and placement; looking; calls of a manager."""
+"""Messages through connections, one way and there and back, poll() and wait(), and calls of a manager."""
 
 from __future__ import annotations
 
@@ -21,6 +21,10 @@ from ..kinds.scenario import ONE_METHOD, Scenario
 from ..kinds.talk import LARGE, Look, Talk, Wire
 
 KEY = b"the benchmark's key"
+WAYS = {
+    "stream": ("one way", "one process sends, the other receives (per message)"),
+    "turns": ("round trip", "send() and recv() in both processes (per round trip)"),
+}
 SMALL, MIDDLE = ("int", "dict", "1 KiB"), ("64 KiB", "1 MiB")
 
 
@@ -40,7 +44,7 @@ def one_way(context: BaseContext) -> tuple[Any, Any]:
 
 
 def sockets(family: str, context: BaseContext) -> tuple[Any, Any]:
-    """With a key, as such connections should have one: it is also how mpfast's ends get to know each other."""
+    """With a key, as such connections should have one. With it mpfast's ends get to know each other, too."""
     module = module_of(context)
     accepted: list[Any] = []
     with module.Listener(family=family, authkey=KEY) as listener:
@@ -60,10 +64,10 @@ def send_at_once(end: Any) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
-ONE_WAY = Wire("one_way", "one-way pipe", one_way, "pipe")
-DUPLEX = Wire("duplex", "duplex pipe", pipe, "pair")
-UNIX = Wire("unix", "AF_UNIX", partial(sockets, "AF_UNIX"), "unix")
-INET = Wire("inet", "AF_INET", partial(sockets, "AF_INET"), "inet")
+ONE_WAY = Wire("one_way", "Pipe(duplex=False)", one_way, "pipe")
+DUPLEX = Wire("duplex", "Pipe", pipe, "pair")
+UNIX = Wire("unix", "Unix socket", partial(sockets, "AF_UNIX"), "unix")
+INET = Wire("inet", "TCP socket", partial(sockets, "AF_INET"), "inet")
 
 
 def proven(wire: Wire, payload: str, context: BaseContext) -> tuple[Any, Any]:
@@ -81,12 +85,12 @@ def proven(wire: Wire, payload: str, context: BaseContext) -> tuple[Any, Any]:
 
 
 def talk(pattern: str, wire: Wire, payload: str, methods: tuple[str, ...] = ONE_METHOD) -> Talk:
-    way = "stream" if pattern == "stream" else "round trip"
+    way, operation = WAYS[pattern]
     return Talk(
         key=f"{pattern}_{wire.key}_{payload.replace(' ', '')}",
-        title=f"{payload}, {way}, {wire.name}",
-        primitive=f"Connection, {way}",
-        operation="one sends, the other receives (per message)" if pattern == "stream" else "send(); recv() in both",
+        title=f"{wire.name}, {payload}, {way}",
+        primitive=f"Pipe and socket, {way}",
+        operation=operation,
         make=partial(proven, wire, payload),
         play=partial(getattr(mpfb_talk, pattern), payload),
         payload=payload,
@@ -113,8 +117,15 @@ def wait_for_one(ends: Any, count: int) -> None:
 
 
 LOOKS = (
-    Look("poll", "poll(0)", "poll, wait", "conn.poll(0), nothing there", lambda c: c.Pipe(), look),
-    Look("wait", "wait([c], 0)", "poll, wait", "wait([conn], 0), nothing there", lambda c: c.Pipe(), wait_for_one),
+    Look("poll", "poll(0)", "Connection, poll and wait", "conn.poll(0), nothing there", lambda c: c.Pipe(), look),
+    Look(
+        "wait",
+        "wait([c], 0)",
+        "Connection, poll and wait",
+        "wait([conn], 0), nothing there",
+        lambda c: c.Pipe(),
+        wait_for_one,
+    ),
 )
 
 
@@ -152,7 +163,7 @@ TURNS = (
     *(talk("turns", INET, payload) for payload in ("int", "64 KiB")),
 )
 
-# Enough for a history: each payload once, each wire once, and a manager.
+# Enough for a history. Each payload is there once, each wire once, and a manager.
 TRACKED = (
     *("stream_duplex_int", "stream_one_way_int", "stream_one_way_dict", "stream_duplex_1KiB", "stream_duplex_1MiB"),
     *("stream_duplex_64MiBarray", "stream_unix_int", "stream_inet_1KiB"),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Starting processes: what start() costs, when the child runs, and when it is gone again."""
+"""What start() costs, how soon the child runs, and how soon it is gone again."""
 
 from __future__ import annotations
 
@@ -67,17 +67,17 @@ def many(children: Children) -> float:
 PRIMITIVE = "Process start"
 START = "process.start() returns"
 FIRST_LINE = "start() until the child's byte arrives"
-START_JOIN = "start(); join()"
+START_JOIN = "start() and join()"
 ALL = f"{BURST} times start(), then join() (per process)"
 MANY = f"start_many() of {BURST}, or {BURST} times start(), then join() (per process)"
 
 PLAIN = (
-    Launch("start", "start", PRIMITIVE, START, start, pattern="start"),
-    Launch("first_line", "start to first line", PRIMITIVE, FIRST_LINE, start_to_first_line, pattern="line"),
-    Launch("start_join", "start and join", PRIMITIVE, START_JOIN, start_and_join, pattern="join"),
+    Launch("start", "start()", PRIMITIVE, START, start, pattern="start"),
+    Launch("first_line", "start() to first line", PRIMITIVE, FIRST_LINE, start_to_first_line, pattern="line"),
+    Launch("start_join", "start() and join()", PRIMITIVE, START_JOIN, start_and_join, pattern="join"),
     Launch(
         "burst",
-        f"burst of {BURST}",
+        f"{BURST} processes at once",
         PRIMITIVE,
         ALL,
         burst,
@@ -87,7 +87,7 @@ PLAIN = (
     ),
     Launch(
         "many",
-        f"start_many of {BURST}",
+        f"start_many() of {BURST}",
         PRIMITIVE,
         MANY,
         many,
@@ -97,7 +97,7 @@ PLAIN = (
     ),
     Launch(
         "short_burst",
-        f"burst of {SHORT_BURST}",
+        f"{SHORT_BURST} processes at once",
         PRIMITIVE,
         f"{SHORT_BURST} times start(), then join() (per process)",
         lambda children: burst(children, SHORT_BURST),
@@ -112,10 +112,10 @@ def with_main(key: str, title: str, main: Main) -> tuple[Launch, ...]:
     """The same where the children's main module takes longer to import, or is found by name."""
     few: dict[str, Any] = {"main": main, "methods": ("forkserver",), "places": ("two_cpus",)}
     return (
-        Launch(f"start_{key}", f"start, {title}", PRIMITIVE, START, start, **few),
+        Launch(f"start_{key}", f"start(), {title}", PRIMITIVE, START, start, **few),
         Launch(f"first_line_{key}", f"first line, {title}", PRIMITIVE, FIRST_LINE, start_to_first_line, **few),
-        Launch(f"start_join_{key}", f"start and join, {title}", PRIMITIVE, START_JOIN, start_and_join, **few),
-        Launch(f"burst_{key}", f"burst of {BURST}, {title}", PRIMITIVE, ALL, burst, units=BURST, **few),
+        Launch(f"start_join_{key}", f"start() and join(), {title}", PRIMITIVE, START_JOIN, start_and_join, **few),
+        Launch(f"burst_{key}", f"{BURST} at once, {title}", PRIMITIVE, ALL, burst, units=BURST, **few),
     )
 
 
@@ -123,7 +123,7 @@ def beside(megabytes: int) -> Launch:
     """fork() copies the tables of all of its parent's pages."""
     return Launch(
         f"start_join_{megabytes}mb",
-        f"start and join, {megabytes} MB",
+        f"start() and join(), {megabytes} MB",
         PRIMITIVE,
         f"{START_JOIN} in a process that has {megabytes} MB",
         start_and_join,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The lock family: alone, between two processes, and what it costs to make one."""
+"""Locks and their relatives, in one process, between two, and what it costs to create one."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ def switch_event(event: Any, count: int) -> None:
         event.clear()
 
 
-def notify_nobody(condition: Any, count: int) -> None:
+def notify_without_waiter(condition: Any, count: int) -> None:
     for _ in repeat(None, count):
         with condition:
             condition.notify()
 
 
 def make_and_drop(maker: Callable[[], object], count: int) -> None:
-    """Dropping belongs to it: a program that makes locks also loses them, and both sides pay for both here."""
+    """Dropping is measured too, because a program that creates locks also drops them. Both sides pay for both."""
     for _ in repeat(None, count):
         maker()
 
@@ -53,8 +53,8 @@ def make_and_drop(maker: Callable[[], object], count: int) -> None:
 def creation(primitive: str, maker: Callable[[BaseContext], Callable[[], object]]) -> Alone:
     return Alone(
         key=f"make_{primitive.lower()}",
-        title=f"make {'an' if primitive in ('RLock', 'Event') else 'a'} {primitive}",
-        primitive="Making one",
+        title=f"create {'an' if primitive in ('RLock', 'Event') else 'a'} {primitive}",
+        primitive="Creating a lock or event",
         operation=f"{primitive}(), dropped at once",
         make=maker,
         loop=make_and_drop,
@@ -64,11 +64,18 @@ def creation(primitive: str, maker: Callable[[BaseContext], Callable[[], object]
 
 ALONE: tuple[Alone, ...] = (
     Alone("with_lock", "with Lock", "Lock", "with lock: pass", lambda c: c.Lock(), use_with),
-    Alone("call_lock", "Lock, calls", "Lock", "lock.acquire(); lock.release()", lambda c: c.Lock(), use_calls),
+    Alone(
+        "call_lock",
+        "Lock, acquire and release",
+        "Lock",
+        "lock.acquire(); lock.release()",
+        lambda c: c.Lock(),
+        use_calls,
+    ),
     Alone("with_rlock", "with RLock", "RLock", "with rlock: pass", lambda c: c.RLock(), use_with),
     Alone(
         "semaphore",
-        "Semaphore, calls",
+        "Semaphore, acquire and release",
         "Semaphore",
         "s.acquire(); s.release()",
         lambda c: c.Semaphore(),
@@ -76,7 +83,7 @@ ALONE: tuple[Alone, ...] = (
     ),
     Alone(
         "bounded",
-        "BoundedSemaphore, calls",
+        "BoundedSemaphore, acquire and release",
         "BoundedSemaphore",
         "s.acquire(); s.release()",
         lambda c: c.BoundedSemaphore(),
@@ -93,11 +100,11 @@ ALONE: tuple[Alone, ...] = (
     ),
     Alone(
         "notify_nobody",
-        "Condition, notify nobody",
+        "Condition, notify without a waiter",
         "Condition",
         "with condition: condition.notify()",
         lambda c: c.Condition(),
-        notify_nobody,
+        notify_without_waiter,
     ),
 )
 
@@ -113,9 +120,9 @@ CREATION: tuple[Alone, ...] = (
 DUO: tuple[Duo, ...] = (
     Duo(
         "contended_lock",
-        "contended Lock",
+        "Lock, two processes",
         "Lock",
-        "two processes: with lock: word.value += 1 (per increment)",
+        "with lock: word.value += 1, in two processes (per increment)",
         lambda c: (c.Lock(),),
         mpfb_play.contend,
         counted=True,

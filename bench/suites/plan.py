@@ -32,7 +32,7 @@ class Budget:
 class Effort:
     """How thorough a run is."""
 
-    rounds: int  # each in fresh processes: a process's memory layout is part of the noise
+    rounds: int  # each in fresh processes, because a process's memory layout is part of the noise
     budgets: dict[str, Budget]
 
 
@@ -59,7 +59,7 @@ QUICK = Effort(
 
 
 def hurried(chosen: Sequence[Cell]) -> list[Cell]:
-    """Those that a quick run measures of all cells: one start method, no other packages."""
+    """The cells of a quick run, under the start method fork and without other packages."""
     return [cell for cell in chosen if cell.method == "fork" and not cell.scenario.rival]
 
 
@@ -87,7 +87,7 @@ def find(key: str) -> Cell:
 
 
 def batches(chosen: Iterable[Cell]) -> list[list[Cell]]:
-    """The cells that may share a process: a fork server, for one, keeps the CPUs that it was started on."""
+    """The cells that may share a process. A fork server, for example, keeps the CPUs that it was started on."""
 
     def shared(cell: Cell) -> tuple[str, str, str, str]:
         return (cell.scenario.kind, cell.method, cell.placement, cell.scenario.setting)

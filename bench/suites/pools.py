@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Pool and ProcessPoolExecutor: the stdlib's, over either side's context. Tasks do nothing but come back."""
+"""Pool and ProcessPoolExecutor over the contexts of both sides."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     Tasks("pool_apply", "Pool, int, round trip", "Pool", APPLY, OfPool, one_by_one),
     Tasks("pool_map_int", "Pool, int, map", "Pool", MAP, OfPool, all_at_once, methods=START_METHODS),
     Tasks("pool_map_64KiB", "Pool, 64 KiB, map", "Pool", MAP, OfPool, all_at_once, payload="64 KiB"),
-    Tasks("executor_submit", "Executor, int, round trip", "Executor", SUBMIT, OfExecutor, one_by_one),
-    Tasks("executor_map_int", "Executor, int, map", "Executor", EXECUTOR_MAP, OfExecutor, all_at_once),
+    Tasks("executor_submit", "Executor, int, round trip", "ProcessPoolExecutor", SUBMIT, OfExecutor, one_by_one),
+    Tasks("executor_map_int", "Executor, int, map", "ProcessPoolExecutor", EXECUTOR_MAP, OfExecutor, all_at_once),
     Life("pool_life", "Pool(2), from start to end", "Pool", "Pool(2), two tasks, close(), join()", OfPool),
 )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Queues: streams from one process to another, round trips, crowds of producers and consumers, by payload."""
+"""Items through queues, from one process to another, there and back, and from several processes to several."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def put_and_get(queue: Any, count: int, name: str) -> None:
 def alone(payload: str) -> Alone:
     return Alone(
         f"self_{payload}",
-        f"{NAMES[payload]}, one process",
+        f"Queue, {NAMES[payload]}, one process",
         "Queue",
         "q.put(item); q.get() in one process",
         lambda c: c.Queue(),
@@ -49,7 +49,7 @@ def stream(payload: str) -> Flow:
     kind = BulkFlow if payload.startswith("64m") else Flow
     return kind(
         f"stream_{payload}",
-        f"{NAMES[payload]}, stream",
+        f"Queue, {NAMES[payload]}, one way",
         "Queue",
         "one process puts, another gets (per item)",
         lambda c: (c.Queue(),),
@@ -61,7 +61,7 @@ def stream(payload: str) -> Flow:
 def round_trip(payload: str) -> Flow:
     return Flow(
         f"trip_{payload}",
-        f"{NAMES[payload]}, round trip",
+        f"Queue, {NAMES[payload]}, round trip",
         "Queue",
         "through one queue there and through another back (per round trip)",
         lambda c: (c.Queue(), c.Queue()),
@@ -73,7 +73,7 @@ def round_trip(payload: str) -> Flow:
 def crowd(payload: str, producers: int, consumers: int) -> Crowd:
     return Crowd(
         f"{producers}p{consumers}c_{payload}",
-        f"{NAMES[payload]}, {producers} to {consumers}",
+        f"Queue, {NAMES[payload]}, {producers} to {consumers}",
         "Queue, several processes",
         f"{producers} processes put, {consumers} get (per item)",
         lambda c: (c.Queue(),),
@@ -96,7 +96,7 @@ CROWDS: tuple[Crowd, ...] = (
 
 
 def against_fifo(scenario: Scenario) -> Scenario:
-    """The same against faster-fifo's queue, whose times stand in the stdlib's place then."""
+    """The same against faster-fifo's queue. Its times stand in the stdlib's place then."""
     return replace(
         scenario,
         key=f"fifo_{scenario.key}",
