@@ -17,25 +17,26 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 pytest = MPFAST_EXPECT_DIR="$(CURDIR)$(1)/mpfast" PYTHONPATH="$(CURDIR)$(1)" $(VENV)/bin/pytest
 
 .NOTPARALLEL:
-.PHONY: help build bench costs gate gate-tools history dashboard core asv test stress conformance lint format sanitize debug clean
+.PHONY: help build bench picture costs gate gate-tools history dashboard core asv test stress conformance lint format sanitize debug clean
 
 C_SOURCES = $(wildcard mpfast/*.h mpfast/core/*.h mpfast/core/*/*.h tests/c/*.[ch] bench/c/*.c)
 
 help:
-	@echo "make bench      how much faster than multiprocessing: a table and build/bench/index.html"
-	@echo "make costs      what mpfast adds to a program's start, its imports and its first process"
-	@echo "make gate       is HEAD slower than BASE=<commit>?"
-	@echo "make history    measure the commits RANGE=A..B with asv; the results go to the branch bench-data"
-	@echo "make dashboard  the recorded history and the page of the last make bench, served on 127.0.0.1"
-	@echo "make core       the cost of the queue in C, beside a cache line and memcpy"
-	@echo "make asv        asv on the same suites: ARGS='run HEAD^!'; without ARGS, a check of them"
-	@echo "make test       build, then the test suite"
-	@echo "make stress     long storms of kills, and the models"
-	@echo "make conformance   CPython's own tests, on mpfast"
-	@echo "make lint       ruff, mypy and clang-format"
+	@echo "make bench      measure how much faster it is than multiprocessing, as a table and a page"
+	@echo "make picture    draw docs/speed.svg, the picture of the README, from the last make bench"
+	@echo "make costs      measure what mpfast adds to a program's start, its imports and its first process"
+	@echo "make gate       tell whether HEAD is slower than BASE=<commit>"
+	@echo "make history    measure the commits RANGE=A..B with asv, and keep the results on the branch bench-data"
+	@echo "make dashboard  serve the recorded history and the page of the last make bench on 127.0.0.1"
+	@echo "make core       measure the queue in C, beside a cache line and memcpy"
+	@echo "make asv        run asv on the same suites, for example with ARGS='run HEAD^!', or check them without ARGS"
+	@echo "make test       build, then run the test suite"
+	@echo "make stress     run long storms of kills, and the models"
+	@echo "make conformance   run CPython's own tests on mpfast"
+	@echo "make lint       check with ruff, mypy and clang-format"
 	@echo "make format     let clang-format and ruff repair what they can"
-	@echo "make sanitize   the C harnesses under TSan and ASan+UBSan, the test suite under ASan+UBSan"
-	@echo "make debug      the test suite in a build with MPFAST_DEBUG=1"
+	@echo "make sanitize   run the C harnesses under TSan and ASan+UBSan, the test suite under ASan+UBSan"
+	@echo "make debug      run the test suite in a build with MPFAST_DEBUG=1"
 	@echo "make clean      remove everything that was built"
 	@echo "Variables: PYTHON (now $(PYTHON), version $(VERSION)), ARGS"
 
@@ -43,8 +44,12 @@ bench: build
 	@$(MAKE) --no-print-directory $(VENV)/.peers || echo "what needs numpy or faster-fifo will be skipped"
 	@PYTHONPATH="$(CURDIR)" $(PY) bench/run.py $(ARGS)
 
+# The picture of the README, from the data of the last `make bench`.
+picture: $(VENV)/.build
+	@PYTHONPATH="$(CURDIR)" $(PY) bench/run.py picture $(ARGS)
+
 costs: build
-	@PYTHONPATH="$(CURDIR)" $(PY) -m bench.costs $(ARGS)
+	@PYTHONPATH="$(CURDIR)" $(PY) bench/run.py costs $(ARGS)
 
 # Did this change make anything slower? BASE=<commit> is what HEAD=<commit> is compared with. .ci/gate has the exit status.
 HEAD ?= HEAD
@@ -58,10 +63,10 @@ gate-tools: $(VENV)/.build
 # Resumable, and Ctrl-C keeps what was measured.
 history: $(VENV)/.bench
 	@test -n "$(RANGE)" || { echo 'make history wants RANGE=A..B, commits as in git log; RANGE=HEAD^! is the last one'; exit 2; }
-	@PYTHONPATH="$(CURDIR)" $(PY) bench/history.py "$(RANGE)" $(ARGS)
+	@PYTHONPATH="$(CURDIR)" $(PY) bench/run.py history "$(RANGE)" $(ARGS)
 
 dashboard: $(VENV)/.bench
-	@PYTHONPATH="$(CURDIR)" $(PY) bench/dashboard.py $(ARGS)
+	@PYTHONPATH="$(CURDIR)" $(PY) bench/run.py dashboard $(ARGS)
 
 # What the queue's core costs in C, as multiples of a cache line's round trip and of memcpy.
 core: | build/bench

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""What mpfast costs a program before it does anything: its start, its imports and its first process.
+"""What mpfast costs a program before it does anything, in its start, its imports and its first process.
 
-Fresh interpreters in pairs, one after the other on one CPU, with the bytecode there; who goes first changes each round.
+Fresh interpreters run in pairs, one after the other on one CPU, with their bytecode compiled before. mpfast goes first
+in every other round.
 """
 
 from __future__ import annotations
@@ -16,16 +17,16 @@ from statistics import median
 from time import perf_counter_ns
 
 from . import ROOT
-from .placement import pinned, place
-from .progress import Countdown
-from .stats import interval_of_median
+from .base.countdown import Countdown
+from .base.placement import pinned, place
+from .base.stats import interval_of_median
 
 ROUNDS = 31
 DEADLINE = 60
 MODULES = ("context", "queues", "synchronize", "connection")
 THEIRS = "import " + ", ".join(f"multiprocessing.{name}" for name in MODULES)
 OURS = "import mpfast, mpfast.queues, mpfast.synchronize, mpfast.connection"
-# What a program takes, seen from inside: the start of the interpreter would hide an import.
+# The program clocks itself. Seen from outside, the start of the interpreter would hide an import.
 TIMED = "from time import perf_counter_ns as now; begin = now(); {}; print(now() - begin)"
 FIRST = (
     "import {package}; process = {package}.get_context({method!r}).Process(target=int); process.start(); process.join()"
@@ -50,7 +51,7 @@ def imports(title: str, line: str) -> Cost:
 
 
 def first(method: str) -> Cost:
-    """Its imports are part of it: either package leaves most of them to the first start()."""
+    """Includes imports, because either package leaves most of them to the first start()."""
     ours, theirs = (TIMED.format(FIRST.format(package=name, method=method)) for name in ("mpfast", "multiprocessing"))
     return Cost(f"first start() and join(), {method}", ("-c", ours), ("-c", theirs), 1)
 
@@ -80,7 +81,7 @@ def nanoseconds(cost: Cost, arguments: Sequence[str], environment: dict[str, str
 
 
 def measure(rounds: int) -> dict[Cost, list[tuple[float, float]]]:
-    """Pairs of ours and theirs; the first round, which may have bytecode to compile, is left out."""
+    """Pairs of ours and theirs. The first round is left out, because it may have bytecode to compile."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     pairs: dict[Cost, list[tuple[float, float]]] = {cost: [] for cost in COSTS}
     progress = Countdown((rounds + 1) * len(COSTS), sys.stderr)
@@ -109,13 +110,9 @@ def lines(pairs: dict[Cost, list[tuple[float, float]]]) -> Iterator[str]:
         )
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="make costs", description=__doc__)
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"pairs of each (default {ROUNDS})")
-    rounds = max(1, parser.parse_args().rounds)
+    rounds = max(1, parser.parse_args(arguments).rounds)
     with pinned(place("one_cpu", frozenset(os.sched_getaffinity(0))).own):
         print(*lines(measure(rounds)), sep="\n")
-
-
-if __name__ == "__main__":
-    main()

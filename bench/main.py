@@ -10,16 +10,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from . import ROOT, plots, table, yardsticks
-from .alone import overhead_ns
-from .facts import Facts, gather
-from .impls import OURS
-from .plan import FULL, QUICK, SUITES, Effort, cells, exactly, hurried
-from .progress import Progress
-from .recorded import recorded
-from .report import write_page
-from .results import Result
-from .runner import Run
+from . import ROOT
+from .base.facts import Facts, gather
+from .base.impls import OURS
+from .floors import yardsticks
+from .history.recorded import recorded
+from .kinds.alone import overhead_ns
+from .measure.progress import Progress
+from .measure.results import Result
+from .measure.runner import Run
+from .page import plots, table
+from .page.report import write_page
+from .suites.plan import FULL, QUICK, Effort, cells, exactly, hurried
 
 MEASURED, NOT_ALL_MEASURED, INTERRUPTED = 0, 2, 130
 
@@ -41,20 +43,20 @@ def parser() -> argparse.ArgumentParser:
         metavar="locks|queues|connections|launch|TEXT",
         help="cells whose name contains this",
     )
-    add("--quick", action="store_true", help="less than a minute: fewer cells, wider intervals")
-    add("--pairs", type=positive, metavar="N", help="exactly N pairs in every cell, whatever time that takes")
+    add("--quick", action="store_true", help="fewer cells and wider intervals, in less than a minute")
+    add("--pairs", type=positive, metavar="N", help="exactly N pairs in every cell")
     add(
         "--aa",
         action="store_true",
-        help="the stdlib against itself: how far apart equals look on this machine",
+        help="the stdlib against itself, to see how far apart equals look on this machine",
     )
     add(
         "--json",
         metavar="FILE",
-        help="write the data there too; - is standard output, and then the table is not",
+        help="write the data there too. With - it goes to standard output, and the table is not printed",
     )
     add("--out", type=Path, default=Path(ROOT, "build", "bench"), metavar="DIR", help="where the page goes")
-    add("--list", action="store_true", help="the names of the cells, and no more")
+    add("--list", action="store_true", help="print the names of the cells only")
     return parser
 
 
@@ -74,22 +76,21 @@ def effort(options: argparse.Namespace) -> Effort:
 def main(arguments: list[str] | None = None) -> int:
     command_line = parser()
     options = command_line.parse_args(arguments)
-    only = [text + "/" if text in SUITES else text for text in options.only]
-    chosen = cells(only)
+    chosen = cells(options.only)
     if not chosen:
-        command_line.error(f"no cell's name contains {' or '.join(map(repr, options.only))}; --list shows them")
+        command_line.error(f"no cell's name contains {' or '.join(map(repr, options.only))}. --list shows the names")
     if options.list:
         print(*(cell.key for cell in chosen), sep="\n")
         return MEASURED
     if not options.aa and (problem := missing_mpfast()):
         command_line.error(f"there is no mpfast to measure: {problem}")
-    hurry = options.quick and not only
+    hurry = options.quick and not options.only
     run = Run(hurried(chosen) if hurry else chosen, effort(options), same=options.aa)
-    library = plots.library()  # before anything is measured: it may wait for the network
+    library = plots.library()  # before anything is measured, because it may wait for the network
     facts = gather(options.aa)
     facts.overhead_ns = overhead_ns()
     complete = work(run)
-    if complete:  # who has stopped the run wants no more of it
+    if complete:  # after Ctrl-C nothing more is measured
         facts.yardsticks = yardsticks.measure()
     facts.finish()
     publish(run, facts, options, complete, library)
@@ -121,16 +122,18 @@ def publish(run: Run, facts: Facts, options: argparse.Namespace, complete: bool,
     results = [run.results[cell.key] for cell in run.cells if cell.key in run.results]
     notes = remarks(run, results, complete)
     if options.quick and not options.only:
-        notes.append("a quick run: the start method fork only, and no other packages")
+        notes.append("this was a quick run, with the start method fork only and without other packages")
     if library.missing:
         notes.append(f"the page has no plots: {library.missing}")
+    data = as_json(results, facts, notes)
     if options.json:
-        write_json(options.json, as_json(results, facts, notes))
+        write_json(options.json, data)
     out = sys.stderr if options.json == "-" else sys.stdout
     if out is sys.stdout:
-        print(table.render(results, facts.same))
+        print(table.render(results, facts.same), table.legend(results), sep="\n\n", end="\n\n")
     print(*notes, *table.failures(results), table.summary(results, facts), sep="\n", file=out)
     page = write_page(options.out, results, facts, notes, library, recorded(facts))
+    write_json(str(options.out / "data.json"), data)  # what make picture draws from
     print(f"page: {page}", file=out)
 
 
@@ -138,7 +141,7 @@ def remarks(run: Run, results: list[Result], complete: bool) -> list[str]:
     """What a reader must know before believing the numbers."""
     notes = [f"processes were left behind, and killed, after {key}" for key in run.leftovers]
     if run.same:
-        notes.append("both sides are the stdlib: what differs here is noise")
+        notes.append("both sides are the stdlib, so what differs here is noise")
     if not complete:
         notes.append(f"stopped early: {len(run.cells) - len(results)} of {len(run.cells)} cells were not tried")
     return notes

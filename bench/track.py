@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""The same cells for asv, which keeps their history: mpfast's time in times of the stdlib's, where lower is better.
+"""The same cells for asv, which keeps their history as mpfast's time in times of the stdlib's. Lower is better.
 
-Fewer of them than in the report. What one process does with a lock does not depend on the start method, and with two
+asv gets fewer cells than the report. What one process does with a lock does not depend on the start method. With two
 CPUs a ratio says more about the machine's wake-ups than about the code, so it is shown but must not gate anything.
 """
 
@@ -10,19 +10,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from . import connections, launch, pools, queues
-from .deadline import Limits
-from .errors import Skipped
-from .impls import START_METHODS
-from .locks import ALONE, CREATION, DUO
-from .measure import measure
-from .placement import PLACEMENTS
-from .plan import Budget, find
-from .scenario import Scenario
+from .base.deadline import Limits
+from .base.errors import Skipped
+from .base.impls import START_METHODS
+from .base.placement import PLACEMENTS
+from .kinds.scenario import Scenario
+from .measure.pairs import measure
+from .suites import connections, launch, pools, queues
+from .suites.locks import ALONE, CREATION, DUO
+from .suites.plan import Budget, find
 
 SECONDS = {"alone": 0.4, "duo": 1.0, "talk": 0.6, "crowd": 1.0, "launch": 1.5}
-ROUNDS = 3  # processes for each cell, whose samples asv puts together
-VERSION = "1"  # raise it by hand when what is measured changes: asv then starts a new history
+ROUNDS = 3  # processes for each cell. asv puts their samples together
+VERSION = "1"  # raise it by hand when what is measured changes, and asv starts a new history
 
 
 def keys(scenarios: Iterable[Scenario]) -> list[str]:
@@ -69,7 +69,7 @@ def track_pool(scenario: str, method: str, placement: str) -> dict[str, Any]:
 
 
 def tell_asv(benchmark: Callable[..., Any], **params: Sequence[str]) -> None:
-    """asv reads these from the function itself; some of them it ignores anywhere else."""
+    """asv reads these from the function itself. Some of them it ignores anywhere else."""
     benchmark.__dict__.update(
         params=list(params.values()),
         param_names=list(params),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the children of the launching benchmarks do: next to nothing."""
+"""What the children of the launching benchmarks do, which is next to nothing."""
 
 from __future__ import annotations
 

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""The main module that the children of a benchmark see: as empty as a user's smallest script."""
+"""The main module that the children of a benchmark see. It is as empty as a user's smallest script."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The peer of a two-process benchmark: it waits in a pipe for orders and plays its part of a batch."""
+"""The peer of a two-process benchmark. It waits in a pipe for orders and plays its part of a batch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 Play = Callable[[Any, int, int], None]
 
 PR_SET_PDEATHSIG = 1
-IDLE_SECONDS = 120  # between orders; the other implementation's peer works meanwhile
+IDLE_SECONDS = 120  # between orders, while the other implementation's peer works
 
 
 def die_with_parent() -> None:

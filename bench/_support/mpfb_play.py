@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass
 class Things:
-    """What both processes hold: the objects that are measured, and one word of plain shared memory."""
+    """Both processes hold the objects that are measured, and one word of plain shared memory."""
 
     measured: tuple[Any, ...]
     word: Any

@@ -1,4 +1,4 @@
 # SPDX-License-Identifier: MIT
-"""The main module of a small program: it imports what its processes are to run."""
+"""The main module of a small program. It imports what its processes are to run."""
 
 import mpfb_child  # noqa: F401

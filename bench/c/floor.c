@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* What the kernel asks for a message: one write and one read of all its bytes, in C, with nothing around them.
+/* What the kernel takes for a message. It is one write and one read of all its bytes, in C, with nothing around them.
 
    floor PATTERN WIRE SIZE CPU PEER_CPU MILLISECONDS prints nanoseconds per message, round trip or call:
    PATTERN  stream (one way), turns (there and back), poll (poll(2) of something that is not ready)
    WIRE     pipe, pair (socketpair), unix, inet
-   The processes sleep until there is something to read. On two CPUs they may also look again and again: the better of
-   both counts, for a program may do either. */
+   The processes sleep until there is something to read. On two CPUs they may also look again and again. The better of
+   both counts, because a program may do either. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* What the kernel asks for a process: starting, hearing of it, and its end, in C, with nothing around them.
+/* What the kernel takes to start a process, to hear of it, and to end it, in C, with nothing around them.
 
    launch PATTERN MEGABYTES MILLISECONDS CPU[,CPU...] [COMMAND...] prints nanoseconds per process:
    PATTERN    start (until the call returns), line (until the child's byte arrives), join (until its end is known),
               burst (32 at a time, until the end of all)
    MEGABYTES  that this process has, and has touched
-   COMMAND    is executed by the child, after vfork; it writes its byte to descriptor 1. Without: fork, and _exit. */
+   COMMAND    is executed by the child, after vfork. It writes its byte to descriptor 1. Without it: fork, and _exit. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* What the machine itself takes, in nanoseconds, best of several: below it no implementation can be.
+/* What the machine itself takes, in nanoseconds, the best of several. No implementation can take less.
  *
-^ *     yardsticks         on the CPUs of the affinity mask
+ *     yardsticks         on the CPUs of the affinity mask
  *
- * Prints a line "name nanoseconds" for each; those that need a second CPU only where there is one. */
+ * Prints a line "name nanoseconds" for each. What needs a second CPU is left out where there is none. */
 
+#define _GNU_SOURCE
 #include <linux/futex.h>
 #include <sched.h>
 #include <signal.h>
@@ -158,7 +159,7 @@ static void copies(long count, void *thing)
     copy_t *copy = thing;
     for (long i = 0; i < count; i++) {
         memcpy(copy->to, copy->from, copy->size);
-        __asm__ volatile("" ::: "memory"); /* each copy is made, although nobody looks */
+        __asm__ volatile("" ::: "memory"); /* each copy is made, although it is never read */
     }
 }
 

@@ -2,6 +2,7 @@
 """The benchmark harness: what goes wrong gives no time, and what is printed is what was measured."""
 
 import importlib
+import io
 import json
 import os
 import pkgutil
@@ -16,15 +17,18 @@ import faulty_bench
 import pytest
 
 import bench
-from bench import launch_floor, main, table, units
-from bench.crew import Crew
-from bench.deadline import Limits
-from bench.errors import Skipped
-from bench.placement import cpu_range, place
-from bench.plan import all_cells, batches, cells, exactly
-from bench.results import Measured, Result
-from bench.runner import Run
-from bench.stats import interval_of_median, outside_probability
+from bench import main
+from bench.base import countdown, units
+from bench.base.deadline import Limits
+from bench.base.errors import Skipped
+from bench.base.placement import cpu_range, place
+from bench.base.stats import interval_of_median, outside_probability
+from bench.floors import processes
+from bench.measure.crew import Crew
+from bench.measure.results import Measured, Result
+from bench.measure.runner import Run
+from bench.page import table
+from bench.suites.plan import all_cells, batches, cells, exactly
 
 ROOT = Path(bench.ROOT)
 FAULTY = (sys.executable, str(Path(faulty_bench.__file__)))
@@ -141,6 +145,30 @@ def test_duration(nanoseconds, text):
     assert units.duration(nanoseconds) == text
 
 
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_countdown(monkeypatch):
+    """What is done of the step under way counts too; what a step takes is known when the first is done."""
+    now = 0
+    monkeypatch.setattr(countdown, "monotonic", lambda: now)
+    shown = Terminal()
+    progress = countdown.Countdown(2, shown, cost=120.0, expected=True)
+    progress.part("first", 30.0)
+    now = 15
+    progress.step("first", 60.0)
+    now = 21
+    progress.part("second", 30.0)
+    assert shown.getvalue().split("\r\x1b[K")[1:] == [
+        "[0/2] 2:00 left: starting",
+        "[1/2] 1:30 left: first",
+        "[1/2] 0:15 left: first",
+        "[2/2] 0:07 left: second",
+    ]
+
+
 def test_placement():
     assert place("one_cpu", frozenset({3, 5})).both == {3}
     assert place("two_cpus", frozenset({3, 5})).both == {3, 5}
@@ -166,19 +194,19 @@ def test_different_mains_share_no_process():
 def test_floor_of_a_process():
     """More memory is more to copy, and an interpreter takes longer than a fork."""
     here = place("one_cpu", frozenset(os.sched_getaffinity(0)))
-    bare = launch_floor.nanoseconds("join", "fork", here)
+    bare = processes.nanoseconds("join", "fork", here)
     if bare is None:
         pytest.skip("no C compiler")
-    assert 0 < bare < launch_floor.nanoseconds("join", "fork", here, 200)
-    assert bare < launch_floor.nanoseconds("line", "spawn", here)
+    assert 0 < bare < processes.nanoseconds("join", "fork", here, 200)
+    assert bare < processes.nanoseconds("line", "spawn", here)
 
 
 def test_asv_finds_only_what_is_meant_for_it():
     """asv takes every function with such a name for a benchmark, whatever it is."""
-    for module in pkgutil.iter_modules(bench.__path__):
-        names = vars(importlib.import_module(f"bench.{module.name}"))
+    for module in pkgutil.walk_packages(bench.__path__, "bench."):
+        names = vars(importlib.import_module(module.name))
         found = [name for name in names if re.match(ASV_NAMES, name)]
-        assert bool(found) == (module.name == "track"), module.name
+        assert bool(found) == (module.name == "bench.track"), module.name
 
 
 def harness(*arguments, cpus=None):

@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 
 import bench
-from bench import floor
-from bench.connections import DUPLEX, SCENARIOS, TRACKED, Wire, proven
-from bench.errors import Skipped
-from bench.floor import Floor
-from bench.placement import place
+from bench.base.errors import Skipped
+from bench.base.placement import place
+from bench.floors import messages
+from bench.floors.messages import Floor
+from bench.kinds.talk import Wire
+from bench.suites import connections
+from bench.suites.connections import DUPLEX, SCENARIOS, TRACKED, proven
 
 ROOT = Path(bench.ROOT)
 KEYS = ("connections/poll/", "connections/turns_inet_int/fork/one", "connections/stream_duplex_1MiB/fork/two")
@@ -25,11 +27,11 @@ pytestmark = pytest.mark.timeout(90)
 @pytest.fixture
 def program(tmp_path, monkeypatch):
     """The raw C program as it will be in this test's folder."""
-    monkeypatch.setattr(floor, "PROGRAM", str(tmp_path / "floor"))
-    for cached in (floor.build, floor.run):
+    monkeypatch.setattr(messages, "PROGRAM", str(tmp_path / "floor"))
+    for cached in (messages.build, messages.run):
         cached.cache_clear()
     yield tmp_path / "floor"
-    for cached in (floor.build, floor.run):
+    for cached in (messages.build, messages.run):
         cached.cache_clear()
 
 
@@ -57,7 +59,7 @@ def test_a_run(tmp_path):
 @pytest.mark.parametrize("wire", ["pipe", "pair", "unix", "inet"])
 def test_floors(program, pattern, wire, monkeypatch):
     """More bytes take longer, whatever the wire."""
-    monkeypatch.setattr(floor, "MILLISECONDS", 5)
+    monkeypatch.setattr(messages, "MILLISECONDS", 5)
     here = place("one_cpu", frozenset(os.sched_getaffinity(0)))
     small, large = (Floor(pattern, wire, size).nanoseconds(here) for size in (9, 1 << 20))
     assert 0 < small < large
@@ -87,7 +89,7 @@ def test_what_is_sent_must_arrive():
 
 def test_a_payload_that_cannot_be_made(monkeypatch):
     monkeypatch.setitem(sys.modules, "numpy", None)
-    bench.connections.mpfb_talk.payload.cache_clear()
+    connections.mpfb_talk.payload.cache_clear()
     with pytest.raises(Skipped, match="the payload cannot be made"):
         proven(DUPLEX, "64 MiB array", None)
 

@@ -9,17 +9,20 @@ import re
 import tarfile
 import threading
 from pathlib import Path
+from xml.etree import ElementTree
 
 import browser
 import faulty_bench
 import made_up
 import pytest
 
-from bench import assets, facts, main, plots
-from bench.plan import cells
-from bench.recorded import Point, Recorded
-from bench.report import write_page
-from bench.runner import Run
+from bench import main
+from bench.base import facts
+from bench.history.recorded import Point, Recorded
+from bench.measure.runner import Run
+from bench.page import assets, picture, plots
+from bench.page.report import write_page
+from bench.suites.plan import cells
 
 PLOT = assets.OF_PAGE[1]
 HISTORY = 14
@@ -147,6 +150,64 @@ def test_run_that_cannot_fetch_says_so_and_goes_on(tmp_path, monkeypatch, capsys
     text = (tmp_path / "index.html").read_text("utf-8")
     assert reason in text
     assert "no plot: see the note at the top" in text
+
+
+def picture_data(tmp_path, keys, same=False):
+    """What make bench would have written, had it measured cells whose names begin so."""
+    found = [cell for cell in cells() if cell.key.startswith(keys)]
+    results = [made_up.result(cell, [(100.0, 50.0 + i % 7)] * 8) for i, cell in enumerate(found)]
+    data = tmp_path / "data.json"
+    data.write_text(json.dumps(main.as_json(results, facts.gather(same), [])))
+    return data
+
+
+BARS = [bar for bars in picture.GROUPS.values() for bar in bars]
+
+
+def test_picture_is_one_well_formed_file_that_says_where_it_is_from(tmp_path, capsys):
+    data, out = picture_data(tmp_path, tuple(bar.cells for bar in BARS)), tmp_path / "speed.svg"
+    assert picture.main(["--data", str(data), "--out", str(out)]) == picture.DRAWN
+    root = ElementTree.fromstring(out.read_text("utf-8"))
+    spaces = {"": "http://www.w3.org/2000/svg"}
+    shown = " ".join(text.text for text in root.findall("text", spaces))
+    known = json.loads(data.read_text())["facts"]
+    for told in (shown, root.find("desc", spaces).text):
+        for fact in (known["begun"].split()[0], known["commit"], known["machine"], known["python"]):
+            assert fact in told
+        assert all(bar.name in told for bar in BARS)
+        assert "not measured" not in told
+    assert root.find("title", spaces).text
+    assert len(BARS) <= 12
+    assert len([bar for bar in root.findall("rect", spaces) if bar.get("class") == "faster"]) == len(BARS)
+    assert not re.search(r"url\(|href|@import|@font-face", out.read_text("utf-8"))
+    assert "prefers-color-scheme: dark" in out.read_text("utf-8")
+
+
+def test_picture_shows_what_is_slower_and_what_is_missing(tmp_path):
+    most = [bar for bar in BARS if not bar.cells.startswith("queues/")]
+    data = json.loads(picture_data(tmp_path, tuple(bar.cells for bar in most)).read_text())
+    for cell in data["cells"]:
+        if cell["key"].startswith(most[0].cells):
+            cell["times_faster"] = 0.5
+    drawn = picture.render(data)
+    assert drawn.count('class="slower"') == 1
+    assert "0.50x" in drawn
+    assert drawn.count(">not measured<") == len(BARS) - len(most)
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_picture_of_too_little_is_refused(tmp_path, capsys, same):
+    data = picture_data(tmp_path, tuple(bar.cells for bar in BARS) if same else "locks/", same)
+    out = tmp_path / "speed.svg"
+    assert picture.main(["--data", str(data), "--out", str(out)]) == picture.NOT_DRAWN
+    assert ("the stdlib against itself" if same else "measured too little") in capsys.readouterr().err
+    assert not out.exists()
+    assert picture.main(["--data", str(tmp_path / "none"), "--out", str(out)]) == picture.NOT_DRAWN
+
+
+@pytest.mark.parametrize("bar", BARS)
+def test_each_bar_stands_for_cells(bar):
+    assert any(cell.key.startswith(bar.cells) for cell in cells())
 
 
 def archive(folder):

@@ -12,12 +12,12 @@ import pytest
 
 import bench
 import mpfast
-from bench import gate, guard, versus
-from bench.builds import Build, BuildError, commit_of
-from bench.deadline import Limits
-from bench.guard import Count
-from bench.plan import cells
-from bench.versus import Comparison
+from bench.base.deadline import Limits
+from bench.gate import gate, guard, versus
+from bench.gate.builds import Build, BuildError, commit_of
+from bench.gate.guard import Count
+from bench.gate.versus import Comparison
+from bench.suites.plan import cells
 
 ROOT = Path(bench.ROOT)
 CELL = "locks/event_is_set/fork/one_cpu"
@@ -186,5 +186,6 @@ def test_unknown_commit(revision):
 
 @pytest.mark.parametrize("arguments", [["--base", "no-such-commit"], ["--base", "HEAD", "--only", "no such cell"], []])
 def test_not_measured(arguments):
-    done = subprocess.run([sys.executable, ROOT / "bench" / "gate.py", *arguments], capture_output=True, timeout=60)
+    command = [sys.executable, ROOT / "bench" / "run.py", "gate", *arguments]
+    done = subprocess.run(command, capture_output=True, timeout=60)
     assert done.returncode == gate.NOT_MEASURED

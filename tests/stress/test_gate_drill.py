@@ -15,8 +15,8 @@ import drill
 import pytest
 
 import bench
-from bench.builds import FOLDER
-from bench.plan import find
+from bench.gate.builds import FOLDER
+from bench.suites.plan import find
 
 ROOT = Path(bench.ROOT)
 IDENTITY = ("-c", "user.name=drill", "-c", "user.email=drill@localhost")
@@ -49,7 +49,8 @@ def forget_builds():
 
 def run_gate(clone, base, head, *arguments):
     found = clone / "found.json"
-    gate = (sys.executable, ROOT / "bench" / "gate.py", "--base", base, "--head", head, "--no-count", "--json", found)
+    program = (sys.executable, ROOT / "bench" / "run.py", "gate")
+    gate = (*program, "--base", base, "--head", head, "--no-count", "--json", found)
     commits = {**os.environ, "GIT_DIR": str(clone / ".git")}
     done = subprocess.run((*gate, *arguments), env=commits, capture_output=True, text=True, timeout=1200)
     assert done.returncode in (0, 1), done.stdout + done.stderr

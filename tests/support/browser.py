@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 
-from bench.dashboard import Handler
+from bench.page.dashboard import Handler
 
 SECONDS = 20  # for a page to be as it should
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")

@@ -10,11 +10,12 @@ from time import perf_counter_ns
 
 sys.path.append(str(Path(__file__).parents[2]))
 
-from bench import plan, worker
-from bench.alone import Alone
-from bench.duo import Duo
-from bench.launching import Launch
-from bench.scenario import Cell
+from bench.kinds.alone import Alone
+from bench.kinds.duo import Duo
+from bench.kinds.launch import Launch
+from bench.kinds.scenario import Cell
+from bench.measure import worker
+from bench.suites import plan
 
 
 def raise_in_peer(things, role, count):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Results that nobody measured."""
 
-from bench.plan import cells
-from bench.results import Measured, Result
+from bench.measure.results import Measured, Result
+from bench.suites.plan import cells
 
 
 def results():

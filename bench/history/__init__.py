@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""The recorded history. `make history` measures commits with asv, and the page reads the results back."""

@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: MIT
+"""Scenarios of a pool of workers. The tasks do nothing but come back."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import repeat
+from multiprocessing.context import BaseContext
+from typing import Any, ClassVar
+
+from mpfb_pool import same, settle
+from mpfb_talk import check, payload
+
+from ..base.deadline import Limits, deadline
+from ..base.errors import CellError
+from ..base.impls import origins
+from ..base.placement import Place
+from .alone import clocked
+from .scenario import ONE_METHOD, Scenario
+
+WORKERS = 2
+
+
+class Workers:
+    """Two workers, whichever class leads them."""
+
+    @abstractmethod
+    def one(self, thing: Any) -> Any:
+        """What a single task gives."""
+        raise NotImplementedError
+
+    @abstractmethod
+    def all(self, things: Sequence[Any]) -> Sequence[Any]:
+        """What a task for each of the things gives."""
+        raise NotImplementedError
+
+    @abstractmethod
+    def parts(self) -> list[Any]:
+        """What came from the context."""
+        raise NotImplementedError
+
+    @abstractmethod
+    def processes(self) -> list[Any]:
+        raise NotImplementedError
+
+    @abstractmethod
+    def finish(self) -> None:
+        """Blocks until the workers have ended."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Let them end, which they must do well."""
+        processes = self.processes()
+        self.finish()
+        codes = [process.exitcode for process in processes]
+        if any(codes):
+            raise CellError(f"workers ended badly, exit codes {codes}")
+
+
+class OfPool(Workers):
+    def __init__(self, context: BaseContext, cpus: frozenset[int]) -> None:
+        self._pool: Any = context.Pool(WORKERS, settle, (cpus,))
+
+    def one(self, thing: Any) -> Any:
+        return self._pool.apply(same, (thing,))
+
+    def all(self, things: Sequence[Any]) -> Sequence[Any]:
+        done: Sequence[Any] = self._pool.map(same, things, 1)
+        return done
+
+    def parts(self) -> list[Any]:
+        return [self._pool._inqueue, self._pool._outqueue]
+
+    def processes(self) -> list[Any]:
+        return list(self._pool._pool)
+
+    def finish(self) -> None:
+        self._pool.close()
+        self._pool.join()
+
+
+class OfExecutor(Workers):
+    """Its queue of calls is a class of its own that derives from the stdlib's, in both."""
+
+    def __init__(self, context: BaseContext, cpus: frozenset[int]) -> None:
+        self._executor: Any = ProcessPoolExecutor(WORKERS, context, settle, (cpus,))
+
+    def one(self, thing: Any) -> Any:
+        return self._executor.submit(same, thing).result()
+
+    def all(self, things: Sequence[Any]) -> Sequence[Any]:
+        return list(self._executor.map(same, things))
+
+    def parts(self) -> list[Any]:
+        return [self._executor._result_queue]
+
+    def processes(self) -> list[Any]:
+        return list(self._executor._processes.values())
+
+    def finish(self) -> None:
+        self._executor.shutdown()
+
+
+Work = tuple[Workers, Any]  # and what they are given
+
+
+def one_by_one(work: Work, count: int) -> None:
+    workers, thing = work
+    for _ in repeat(None, count):
+        workers.one(thing)
+
+
+def all_at_once(work: Work, count: int) -> None:
+    workers, thing = work
+    workers.all([thing] * count)
+
+
+@dataclass(frozen=True)
+class Tasks(Scenario):
+    """The measuring process hands out tasks. The workers share the peer's CPU."""
+
+    workers: Callable[[BaseContext, frozenset[int]], Workers]
+    loop: Callable[[Work, int], None]
+    payload: str = field(default="int", kw_only=True)
+    methods: tuple[str, ...] = field(default=ONE_METHOD, kw_only=True)
+
+    kind: ClassVar[str] = "crowd"
+    batch_seconds: ClassVar[float | None] = 0.03
+
+    @contextmanager
+    def open(self, context: BaseContext, place: Place, limits: Limits) -> Iterator[TasksSide]:
+        with deadline(limits.child, self.title):
+            workers = self.workers(context, place.peer)
+            check(self.payload, workers.one(payload(self.payload)))
+        yield TasksSide(self, workers, limits)
+        with deadline(limits.child, f"{self.title}: the end"):
+            workers.close()
+
+
+class TasksSide:
+    def __init__(self, scenario: Tasks, workers: Workers, limits: Limits) -> None:
+        self._scenario, self._workers, self._limits = scenario, workers, limits
+
+    def origins(self) -> list[str]:
+        return origins([*self._workers.parts(), *self._workers.processes()])
+
+    def batch(self, count: int) -> float:
+        with deadline(self._limits.batch, self._scenario.title):
+            return clocked(self._scenario.loop, (self._workers, payload(self._scenario.payload)), count)
+
+
+@dataclass(frozen=True)
+class Life(Scenario):
+    """From nothing to two workers, a task for each, and their end."""
+
+    workers: Callable[[BaseContext, frozenset[int]], Workers]
+
+    kind: ClassVar[str] = "launch"
+
+    @contextmanager
+    def open(self, context: BaseContext, place: Place, limits: Limits) -> Iterator[LifeSide]:
+        yield LifeSide(self, context, place, limits)
+
+
+class LifeSide:
+    def __init__(self, scenario: Life, context: BaseContext, place: Place, limits: Limits) -> None:
+        self._scenario, self._context, self._place, self._limits = scenario, context, place, limits
+
+    def origins(self) -> list[str]:
+        workers = self._scenario.workers(self._context, self._place.peer)
+        workers.all([1, 2])
+        found = origins([*workers.parts(), *workers.processes()])
+        workers.close()
+        return found
+
+    def batch(self, count: int) -> float:
+        with deadline(self._limits.batch, self._scenario.title):
+            return clocked(self._live, None, count)
+
+    def _live(self, _thing: None, count: int) -> None:
+        for _number in range(count):
+            workers = self._scenario.workers(self._context, self._place.peer)
+            workers.all([1, 2])
+            workers.close()
