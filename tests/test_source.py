@@ -14,8 +14,8 @@ FILE_LINES, FUNCTION_LINES = 600, 80
 
 # A header of the core includes only headers that stand before it.
 CORE = [
-    *("atomic", "check", "clock", "futex", "layout", "pid", "family", "participant"),
-    *("thread", "waiting", "spin", "slots"),
+    *("atomic", "check", "clock", "futex", "spin", "layout", "pid", "family", "participant"),
+    *("thread", "waiting", "peers", "slots"),
     *("lock", "rlock", "semaphore", "bounded", "event", "condition", "barrier"),
     *("eventcount", "store/layout", "store/map", "store/item", "store/block", "store/trim", "store/memory"),
     *("store/hold", "store/reap"),

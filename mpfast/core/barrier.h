@@ -18,7 +18,7 @@
 
 #include "lock.h"
 #include "slots.h"
-#include "spin.h"
+#include "peers.h"
 #include "waiting.h"
 
 #define BARRIER_ACTING (UINT64_C(1) << 32)

@@ -7,7 +7,7 @@
 #ifndef MPFAST_BOUNDED_H
 #define MPFAST_BOUNDED_H
 
-#include "spin.h"
+#include "peers.h"
 #include "waiting.h"
 
 #define BOUNDED_W 1u

@@ -10,7 +10,7 @@
 #define MPFAST_CONDITION_H
 
 #include "lock.h"
-#include "spin.h"
+#include "peers.h"
 #include "waiting.h"
 
 #define CONDITION_RING 256u

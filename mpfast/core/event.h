@@ -6,7 +6,7 @@
 #ifndef MPFAST_EVENT_H
 #define MPFAST_EVENT_H
 
-#include "spin.h"
+#include "peers.h"
 #include "waiting.h"
 
 #define EVENT_SET 1u

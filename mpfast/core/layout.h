@@ -55,7 +55,7 @@ struct participant {
     shared64 registered; /* CLOCK_BOOTTIME, nanoseconds: a process that started later only reuses the pid */
     shared64 namespace;  /* inode of the pid namespace in which `state` names a pid */
     shared64 pages;      /* bit k: a reference in page k of the entry's bitmap was set once */
-    shared64 cpu;        /* where the process last waited for a lock or woke a waiter, + 1; 0 = unknown: spin.h */
+    shared64 cpu;        /* where the process last waited for a lock or woke a waiter, + 1; 0 = unknown: peers.h */
     shared64 dropping;   /* slot + 1 whose last reference is perhaps being cleared; a reaper finishes that */
     shared64 reaper;     /* the identity of who gives back what this entry's dead process had; 0 = nobody: reap.h */
     shared64 unused;

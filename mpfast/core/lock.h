@@ -9,7 +9,7 @@
 #ifndef MPFAST_LOCK_H
 #define MPFAST_LOCK_H
 
-#include "spin.h"
+#include "peers.h"
 #include "waiting.h"
 
 #define LOCK_W 1u    /* somebody may sleep */

@@ -15,7 +15,7 @@
 #ifndef MPFAST_QUEUE_LAYOUT_H
 #define MPFAST_QUEUE_LAYOUT_H
 
-#include "core/spin.h"
+#include "core/peers.h"
 #include "core/store/layout.h"
 
 #ifndef QUEUE_PAGE_BITS

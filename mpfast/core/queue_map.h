@@ -19,7 +19,7 @@ struct queue {
     shared64 *directory;
     shared64 *states;    /* of segments */
     shared64 *segments;  /* cells */
-    shared32 putter;     /* the mark (spin.h) that this process has left at `putters`, */
+    shared32 putter;     /* the mark (peers.h) that this process has left at `putters`, */
     shared32 taker;      /* and at `takers` */
     int bell[2];         /* the ends of the pipe; -1: not made. Guarded by family->mutex */
     uint32_t bell_owner; /* the identity that made it */

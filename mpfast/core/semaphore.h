@@ -8,7 +8,7 @@
 #ifndef MPFAST_SEMAPHORE_H
 #define MPFAST_SEMAPHORE_H
 
-#include "spin.h"
+#include "peers.h"
 #include "waiting.h"
 
 #define SEMAPHORE_W 1u

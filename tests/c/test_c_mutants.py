@@ -77,7 +77,7 @@ LOGIC = [
     ("waiting", "waiting", "store_relaxed(&w->record->tid, 0);", ""),
     ("waiting", "spin", "(int64_t)until <= now &&", ""),
     ("waiting", "spin", "store_relaxed(lease, 0);", ""),
-    ("waiting", "spin", "if (last >> 16 != mark >> 16)", ""),
+    ("waiting", "peers", "if (last >> 16 != mark >> 16)", ""),
 ]
 QUEUE = [
     ("queue_late", "queue_page", "page < past ||", ""),
