@@ -14,6 +14,7 @@ from mpfast.core.clock cimport NEVER
 from mpfast.core.queue cimport *
 from mpfast.core.slots cimport SLOT_LARGE, SLOT_QUEUE
 from mpfast.core.store.item cimport *
+from mpfast.core.tend cimport queue_wait
 from mpfast.core.waiting cimport BACKSTOP_IDLE, waiting, waiting_begin, waiting_end
 from mpfast.family cimport Handle, me, serve_signals
 from mpfast.payload cimport *

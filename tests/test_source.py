@@ -20,7 +20,8 @@ CORE = [
     *("eventcount", "store/layout", "store/map", "store/item", "store/block", "store/trim", "store/memory"),
     *("store/hold", "store/reap"),
     *("queue_layout", "queue_map", "queue_page", "queue_put", "queue_take", "queue_reap"),
-    *("handle", "reap", "membership", "fork", "queue_ring", "queue_bell", "queue"),
+    *("queue_ring", "queue_bell", "queue"),
+    *("handle", "reap", "membership", "fork", "tend"),
     *("hugemem", "framing", "turn", "wire", "child", "handoff", "status"),
 ]
 

@@ -6,6 +6,7 @@
 #include "core/fork.h"
 #include "core/handle.h"
 #include "core/queue.h"
+#include "core/tend.h"
 
 #include <sys/wait.h>
 

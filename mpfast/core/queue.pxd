@@ -2,7 +2,6 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from mpfast.core.family cimport family
 from mpfast.core.store.item cimport store, store_item
-from mpfast.core.waiting cimport spin_history, waiting
 
 cdef extern from "core/queue.h" nogil:
     struct queue:
@@ -27,7 +26,6 @@ cdef extern from "core/queue.h" nogil:
     int queue_put(queue *q, const store_item *item)
     int queue_put_value(queue *q, uint64_t value)
     int queue_take(queue *q, store_item *item)
-    int queue_wait(queue *q, queue_end end, waiting *w, spin_history *h)
     void queue_pass_on(queue *q, queue_end end)
     uint64_t queue_size(const queue *q)
     uint64_t queue_put_count(const queue *q)

@@ -11,6 +11,7 @@
 #include "users.h"
 
 #include "core/queue.h"
+#include "core/tend.h"
 
 #define ROOM (8 * 8) /* items, in the directory */
 

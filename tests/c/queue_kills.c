@@ -6,6 +6,7 @@
 #define STORE_BLOCKS 64u
 #include "kills.h"
 #include "core/queue.h"
+#include "core/tend.h"
 
 #define LONG (5 * SECOND)
 

@@ -26,6 +26,7 @@
 
 #include "core/fork.h"
 #include "core/queue.h"
+#include "core/tend.h"
 
 #include <sys/mman.h>
 #include <sys/stat.h>
