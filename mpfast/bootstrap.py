@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from multiprocessing import process
 
 TYPE_CHECKING = False
@@ -15,7 +14,11 @@ __all__ = ["NoInput"]
 
 
 class NoInput:
-    """A child's sys.stdin: /dev/null, opened when it is first used, and then in its own place."""
+    """A child's sys.stdin: /dev/null, opened when it is first used.
+
+    It stays in sys.stdin. input() and other functions in C hold no reference of their own to what they found there, so
+    it must not be replaced while they use it.
+    """
 
     @property  # type: ignore[misc]
     def __class__(self) -> type:
@@ -28,8 +31,6 @@ class NoInput:
         if opened is None:
             fd = os.open(os.devnull, os.O_RDONLY)
             opened = self.__dict__["file"] = open(fd, encoding="utf-8", closefd=False)  # noqa: SIM115
-            if sys.stdin is self:
-                sys.stdin = opened
         return opened
 
     def __getattr__(self, name: str) -> Any:
@@ -38,6 +39,15 @@ class NoInput:
     def __setattr__(self, name: str, value: object) -> None:
         setattr(self._open(), name, value)
 
+    def __delattr__(self, name: str) -> None:
+        delattr(self._open(), name)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return self._open().__reduce_ex__(protocol)
+
+    def __dir__(self) -> list[str]:
+        return dir(self._open())
+
     def __iter__(self) -> Any:
         return iter(self._open())
 
@@ -45,7 +55,8 @@ class NoInput:
         return next(self._open())
 
     def __enter__(self) -> Any:
-        return self._open().__enter__()
+        self._open().__enter__()
+        return self
 
     def __exit__(self, *exception: object) -> None:
         self._open().__exit__(*exception)

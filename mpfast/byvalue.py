@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import sys
 import types
+from multiprocessing import reduction
 from multiprocessing.context import get_spawning_popen
 from multiprocessing.reduction import ForkingPickler
 from pickle import PicklingError
@@ -35,7 +36,7 @@ def _has_name(main: types.ModuleType) -> bool:
 
 
 def _by_reference(obj: object, file: IO[bytes]) -> None:
-    ForkingPickler(file).dump(obj)
+    reduction.dump(obj, file)
 
 
 class _NoMain(ForkingPickler):

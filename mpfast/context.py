@@ -227,7 +227,7 @@ class ForkProcess(_Starts):
     @staticmethod
     def _Popen(process_obj: process.BaseProcess) -> Any:
         launch = _launch()
-        if launch.available() is None:
+        if launch.available() is None and launch.hooked("fork") is None:
             return launch.ForkPopen(process_obj)
         from multiprocessing.popen_fork import Popen
 
@@ -246,9 +246,9 @@ class SpawnProcess(_Starts):
 
             if usable():
                 return SpawnPopen(process_obj)
-        from .popen import SpawnPopen as StdlibSpawnPopen
+        from .popen import spawn
 
-        return StdlibSpawnPopen(process_obj)
+        return spawn(process_obj)
 
     @staticmethod
     def _after_fork() -> None:
@@ -267,9 +267,9 @@ class ForkServerProcess(_Starts):
 
             if why_not() is None:
                 return ForkServerPopen(process_obj)
-        from .popen import ForkServerPopen as StdlibForkServerPopen
+        from .popen import fork_server
 
-        return StdlibForkServerPopen(process_obj)
+        return fork_server(process_obj)
 
 
 class ForkContext(Context):

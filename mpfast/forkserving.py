@@ -14,9 +14,9 @@ from multiprocessing.process import BaseProcess
 from pickle import dumps
 
 from .byvalue import dump
-from .launch import Child
+from .launch import Child, hooked
 from .parking import server
-from .spawning import tracker_fd, usable
+from .spawning import is_this_interpreter, tracker_fd
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,7 +29,9 @@ INLINE = 100_000  # bytes that go with the message; what is longer goes in a mem
 
 def why_not() -> str | None:
     """Why children come from multiprocessing's fork server here; None: they come from mpfast's."""
-    return None if usable() else "set_executable()"
+    if (hook := hooked("forkserver")) is not None:
+        return f"{hook} has been replaced"
+    return None if is_this_interpreter() else "set_executable()"
 
 
 class ForkServerPopen(Child):

@@ -19,8 +19,12 @@ cdef class Child:
     cdef void close_pidfd(self) noexcept
     cpdef _drop_data(self)
     cdef int collect(self, bint block) except -1
+    cdef int collect_by_hook(self, bint block) except -1
+    cdef bint wait_by_hook(self, timeout) except -1
+    cdef fork_by_hook(self, process_obj, intent, int room)
     cdef int collect_elsewhere(self, bint block) except -1
     cdef int collect_info(self) except -1
+    cdef kill_by_hook(self, int sig)
     cdef int signal_by_pid(self, int sig) except? -1
     cdef bint ended(self, int64_t deadline) except -1
     cdef int embrace(self, object process_obj, int pid, int room) noexcept

@@ -14,7 +14,7 @@ from libc.stdlib cimport calloc, free
 from mpfast.core.child cimport *
 from mpfast.core.handoff cimport handoff_mark
 from mpfast.core.clock cimport MILLISECOND, NEVER, SECOND, clock_deadline, clock_now
-from mpfast.life cimport flush_streams, live
+from mpfast.life cimport flush_streams, is_own, is_replaced, live
 
 import _posixsubprocess
 import os
@@ -22,7 +22,7 @@ import signal
 import sys
 from multiprocessing import process as _process
 
-from .life import bootstrap, rehearse  # noqa: F401
+from .life import bootstrap, hooked, rehearse  # noqa: F401
 
 cdef extern from "Python.h":
     void PyOS_BeforeFork()
@@ -155,6 +155,9 @@ cdef class Child:
         cdef int room = eventfd(1, EFD_CLOEXEC)  # so that there is a descriptor for the pidfd
         if room < 0:
             raise OSError(c_errno, os.strerror(c_errno))
+        if is_replaced("fork"):
+            self.fork_by_hook(process_obj, intent, room)
+            return
         PySys_Audit("os.fork", NULL)
         child_hold_signals(&before)
         PyOS_BeforeFork()
@@ -173,6 +176,25 @@ cdef class Child:
             c_close(room)
         child_release_signals(&before)
         if error != 0 and (pid < 0 or self.pidfd < 0):
+            raise OSError(error, os.strerror(error))
+
+    cdef fork_by_hook(self, process_obj, intent, int room):
+        """The same through os.fork(), which a tool has replaced. A Ctrl-C may come between the fork and the adoption."""
+        cdef sigset_t before
+        cdef int pid, error, parent = getpid()
+        try:
+            pid = os.fork()
+        except:
+            c_close(room)
+            raise
+        if pid == 0:
+            c_close(room)
+            if intent is not None:
+                intent.preserve_fd = False
+            child_hold_signals(&before)
+            live(process_obj, parent, &before)
+        error = self.embrace(process_obj, pid, room)
+        if error != 0:
             raise OSError(error, os.strerror(error))
 
     def _data(self):
@@ -256,6 +278,8 @@ cdef class Child:
     cdef int collect(self, bint block) except -1:
         """Learns the exit code of a child that has ended; block: waits for its end."""
         cdef int rc, code = 0, pid = self.pid
+        if self.returncode is None and is_replaced("waitpid"):
+            return self.collect_by_hook(block)
         while self.returncode is None:
             if not self.ours:
                 return self.collect_elsewhere(block)
@@ -273,6 +297,27 @@ cdef class Child:
             else:
                 return 0
         return 1
+
+    cdef int collect_by_hook(self, bint block) except -1:
+        """The same through os.waitpid(), which a tool has replaced: to run other things meanwhile, or it reaps itself."""
+        if block:
+            self.wait_by_hook(None)
+        if self.ours:
+            try:
+                pid, status = os.waitpid(self.pid, 0 if block else _WNOHANG)
+            except ChildProcessError:
+                return self.collect_elsewhere(block)
+            if pid == self.pid:
+                self.returncode = os.waitstatus_to_exitcode(status)
+            return self.returncode is not None
+        return self.collect_elsewhere(block)
+
+    cdef bint wait_by_hook(self, timeout) except -1:
+        """Waits for the child's end as multiprocessing does, with the selectors that the tool has replaced as well."""
+        from multiprocessing import connection
+        if self.pidfd < 0 or handoff_mark(self.pidfd) != self.mark:
+            return True
+        return len(vars(connection)["wait"]([self.pidfd], timeout)) > 0  # from the dict: the stand-in's is another
 
     cdef int collect_elsewhere(self, bint block) except -1:
         """The same for a child that somebody else reaps, or has reaped."""
@@ -321,21 +366,38 @@ cdef class Child:
 
     def wait(self, timeout=None):
         """Waits until the child has ended, at most `timeout` seconds. Returns its exit code, or None."""
+        cdef bint hook
         if self.returncode is None:
-            if timeout is not None and not self.ended(_deadline(timeout)):
-                return None
-            self.collect(timeout is None)
+            hook = is_replaced("waitpid")
+            if timeout is not None:
+                deadline = _deadline(timeout)
+                if not (self.wait_by_hook(timeout) if hook else self.ended(deadline)):
+                    return None
+            self.collect(timeout is None or hook and timeout != 0)
         return self.returncode
 
     def _send_signal(self, int sig):
         cdef int rc
         if self.returncode is not None or self.pidfd < 0:
             return
+        if is_replaced("kill"):
+            self.kill_by_hook(sig)
+            return
         rc = child_signal(self.pidfd, sig)
         if rc == -EBADF or rc == -EINVAL:
             rc = self.signal_by_pid(sig)
         if rc < 0 and rc != -ESRCH and self.wait(0.1) is None:
             raise OSError(-rc, os.strerror(-rc))
+
+    cdef kill_by_hook(self, int sig):
+        """Through os.kill(), which a tool has replaced."""
+        try:
+            os.kill(self.pid, sig)
+        except ProcessLookupError:
+            pass
+        except OSError:
+            if self.wait(0.1) is None:
+                raise
 
     cdef int signal_by_pid(self, int sig) except? -1:
         """For a pidfd that was closed behind our back: a child of ours has its pid to itself until we reap it."""
@@ -370,7 +432,7 @@ cdef class ForkPopen(Child):
 
     def __init__(self, process_obj):
         flush_streams()
-        if _WARNS:
+        if _WARNS and not is_replaced("fork"):  # which warns itself
             _warn_of_threads()
         tracker = _modules.get("multiprocessing.resource_tracker")
         intent = None if tracker is None else getattr(tracker, "_fork_intent", None)
@@ -388,15 +450,24 @@ cdef dict _modules = sys.modules
 
 
 cdef _warn_of_threads():
-    """os.fork() does so from 3.12 on, but when there is a child already, and a filter may make it an exception."""
+    """os.fork() does so from 3.12 on, when there is a child already.
+
+    A filter may make the warning an exception. Up to 3.14 os.fork() drops that, and the child runs. 3.15 raises it and
+    leaves a child that nobody knows of. Here it is raised before there is one.
+    """
     try:
         threads = os.stat("/proc/self/task").st_nlink - 2
     except OSError:
         return
-    if threads > 1:
-        import warnings
+    if threads <= 1:
+        return
+    import warnings
+    try:
         warnings.warn(f"This process (pid={getpid()}) is multi-threaded, "
                       "use of fork() may lead to deadlocks in the child.", DeprecationWarning, stacklevel=2)
+    except DeprecationWarning:
+        if sys.version_info >= (3, 15):
+            raise
 
 
 cpdef check(process_obj):
@@ -410,8 +481,14 @@ cpdef check(process_obj):
 
 def start(process_obj):
     """Starts a process: BaseProcess.start(), without asking each child by itself whether it lives."""
+    if not is_own(_process.BaseProcess.start, _process.__dict__):
+        _process.BaseProcess.start(process_obj)
+        return
     check(process_obj)
-    cleanup(_process._children)
+    if is_own(_process._cleanup, _process.__dict__):
+        cleanup(_process._children)
+    else:
+        _process._cleanup()
     popen = process_obj._Popen(process_obj)
     if process_obj._popen is None:  # Child.adopt() has done that, at the instant when the child began to exist
         process_obj._popen = popen

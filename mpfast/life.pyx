@@ -11,6 +11,8 @@ from mpfast.core.child cimport *
 
 import atexit
 import itertools
+import os
+import posix
 import sys
 import threading
 from multiprocessing import context as _context, process as _process, util as _util
@@ -19,6 +21,11 @@ from .bootstrap import NoInput, _parent_pidfd, _ParentProcess
 
 cdef extern from "Python.h":
     PyObject *PySys_GetObject(const char *name)
+    bint PyCFunction_Check(object o)
+    bint PyFunction_Check(object o)
+    PyObject *PyFunction_GET_GLOBALS(object function)
+    bint PyMethod_Check(object o)
+    PyObject *PyMethod_GET_FUNCTION(object method)
 
 cdef extern from "<unistd.h>" nogil:
     void c_exit "_exit"(int code)
@@ -27,7 +34,106 @@ cdef _after_fork = _process.BaseProcess._after_fork
 cdef bint _ATEXIT = sys.version_info >= (3, 13)  # children run what was registered with atexit in them
 
 
+# Hooks: functions of the standard library that tools replace to have a part in what multiprocessing does.
+
+cdef dict _os = os.__dict__
+cdef dict _posix = posix.__dict__  # where nobody replaces anything
+cdef dict _modules = sys.modules
+
+# By start method: what its launcher in multiprocessing calls, and ours does not. A launcher whose hook was replaced is
+# not taken. What ours calls too needs no look: docs/launching.md has the whole list.
+cdef tuple _OF_FORK = (("multiprocessing.popen_fork", ()),)
+cdef tuple _OF_SPAWN = (
+    *_OF_FORK,
+    ("multiprocessing.popen_spawn_posix", ()),
+    ("multiprocessing.spawn", ("get_command_line",)),
+    ("multiprocessing.util", ("spawnv_passfds",)),
+    ("multiprocessing.resource_tracker", ("getfd",)),
+)
+cdef tuple _OF_FORKSERVER = (
+    *_OF_FORK,
+    ("multiprocessing.popen_forkserver", ()),
+    ("multiprocessing.spawn", ("get_preparation_data",)),
+    ("multiprocessing.util", ("spawnv_passfds",)),
+    ("multiprocessing.forkserver", ("connect_to_new_process", "ensure_running", "read_signed")),
+    ("multiprocessing.resource_tracker", ("getfd", "ensure_running")),
+)
+cdef dict _BY_METHOD = {"fork": _OF_FORK, "spawn": _OF_SPAWN, "forkserver": _OF_FORKSERVER}
+cdef tuple _POPEN = ("__init__", "_launch", "poll", "wait", "_send_signal", "interrupt", "terminate", "kill", "close",
+                     "duplicate_for_child")
+cdef tuple _IN_CHILDREN = ("_close_stdin", "_run_after_forkers", "_exit_function")
+
+
+cdef bint is_own(object function, dict names):
+    """Is this the function of the module with these names? Its globals tell, where a wrapper may have all else of it."""
+    if PyMethod_Check(function):
+        function = <object>PyMethod_GET_FUNCTION(function)
+    if not PyFunction_Check(function):
+        return False
+    if PyFunction_GET_GLOBALS(function) == <PyObject *>names:
+        return True
+    around = getattr(function, "_mpfast_around", None)  # the stand-in's, which a wrapper may have copied
+    return around is not None and around[0] is function and is_own(around[1], names)
+
+
+cdef bint is_replaced(str name):
+    """Has a tool replaced this function of os?"""
+    return _os[name] is not _posix[name]
+
+
+cdef _replaced_in_class(dict names, str module):
+    """The first method of a module's Popen class that is not the class's own; None: there is none."""
+    cls = names["Popen"]
+    if getattr(cls, "__module__", None) != module:
+        return "Popen"
+    attributes = vars(cls)
+    for name in _POPEN:
+        if name in attributes and not is_own(attributes[name], names):
+            return f"Popen.{name}"
+    return None
+
+
+def hooked(str method):
+    """What was replaced of multiprocessing's launcher, so that it has to be taken: its name. None: ours does."""
+    cdef dict names
+    if method == "forkserver":
+        executes = _modules.get("_posixsubprocess")
+        if executes is not None and not PyCFunction_Check(executes.fork_exec):
+            return "_posixsubprocess.fork_exec"
+    for module, functions in _BY_METHOD[method]:
+        loaded = _modules.get(module)
+        if loaded is None:
+            continue
+        names = loaded.__dict__
+        if not functions:
+            found = _replaced_in_class(names, module)
+            if found is not None:
+                return f"{module}.{found}"
+        for name in functions:
+            if name in names and not is_own(names[name], names):
+                return f"{module}.{name}"
+    return None
+
+
+cdef bint _child_is_hooked():
+    """Has a tool replaced something of what multiprocessing does in a child?"""
+    cdef dict names = _util.__dict__
+    if not is_own(_process.BaseProcess._bootstrap, _process.__dict__):
+        return True
+    for name in _IN_CHILDREN:
+        if not is_own(names[name], names):
+            return True
+    return False
+
+
 cdef flush_streams():
+    if is_own(_util._flush_std_streams, _util.__dict__):
+        _flush_streams()
+    else:
+        _util._flush_std_streams()
+
+
+cdef _flush_streams():
     cdef PyObject *stream
     cdef const char **name = ["stdout", "stderr"]
     for i in range(2):
@@ -55,6 +161,8 @@ cdef live(process_obj, int parent, sigset_t *before):
             if _ATEXIT:
                 atexit._run_exitfuncs()
     finally:
+        if is_replaced("_exit"):
+            os._exit(code if isinstance(code, int) else 1)
         c_exit(code if isinstance(code, int) else 1)
 
 
@@ -140,12 +248,11 @@ def bootstrap(process_obj, parent_sentinel=None):
     parent_sentinel: what becomes readable when the parent ends; None: a pidfd, opened when it is used. Where a tool has
     put itself around multiprocessing's own steps, as coverage.py does, it is the tool's turn, and those.
     """
-    theirs = _process.BaseProcess._bootstrap
-    if theirs.__module__ == _process.__name__:
+    if not _child_is_hooked():
         return _live(process_obj, parent_sentinel)
     if parent_sentinel is None:
         parent_sentinel = _parent_pidfd(process_obj._parent_pid)
-    return theirs(process_obj, parent_sentinel=parent_sentinel)
+    return _process.BaseProcess._bootstrap(process_obj, parent_sentinel=parent_sentinel)
 
 
 cdef _live(process_obj, parent_sentinel):

@@ -8,6 +8,7 @@ that the program closed behind our back, and that may be another file by now, is
 sees to it that one thread at a time is in here.
 """
 
+cimport cython
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.bytes cimport PyBytes_AS_STRING
 from libc.errno cimport EAGAIN, EBADF, ECONNREFUSED, ECONNRESET, EINTR, EPIPE, errno
@@ -61,6 +62,7 @@ cdef int wait_for_either(int sock, int pidfd) noexcept nogil:
     return -errno if poll(fds, 2, -1) < 0 else 0
 
 
+@cython.no_gc_clear  # its end needs the list of those that wait
 cdef class Parked:
     """The children of one fork server that are ready, and the socket over which it is asked for them.
 

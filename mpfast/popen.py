@@ -10,7 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["ForkServerPopen", "SpawnPopen"]
+__all__ = ["ForkServerPopen", "SpawnPopen", "fork_server", "spawn"]
 
 
 class _HandsOver:
@@ -32,6 +32,14 @@ class SpawnPopen(_HandsOver, popen_spawn_posix.Popen):
     """Starts a child in a fresh interpreter."""
 
 
+class ForkServerPopen(_HandsOver, popen_forkserver.Popen):
+    """Starts a child from the fork server."""
+
+    def _launch(self, process_obj: BaseProcess) -> Any:
+        _preload()
+        return super()._launch(process_obj)
+
+
 def _preload() -> None:
     """A fork server that starts now shall have what each of its children would have to import."""
     server: Any = forkserver._forkserver
@@ -39,9 +47,15 @@ def _preload() -> None:
         forkserver.set_forkserver_preload([*server._preload_modules, "mpfast.context"])
 
 
-class ForkServerPopen(_HandsOver, popen_forkserver.Popen):
-    """Starts a child from the fork server."""
+def spawn(process_obj: BaseProcess) -> Any:
+    """Starts a process with multiprocessing's launcher of spawn, or what a tool has put in its place."""
+    return _launcher(SpawnPopen, popen_spawn_posix.Popen)(process_obj)
 
-    def _launch(self, process_obj: BaseProcess) -> Any:
-        _preload()
-        return super()._launch(process_obj)
+
+def fork_server(process_obj: BaseProcess) -> Any:
+    """The same for forkserver."""
+    return _launcher(ForkServerPopen, popen_forkserver.Popen)(process_obj)
+
+
+def _launcher(ours: Any, theirs: Any) -> Any:
+    return ours if theirs in ours.__mro__ else theirs

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _OURS = frozenset((__file__, commands.__file__, os.path.join(os.path.dirname(__file__), "__main__.py")))
+_replaced: list[Any] = []
 
 
 def program(arguments: list[str]) -> None:
@@ -123,6 +124,7 @@ def _without_us(hook: Any) -> Any:
     """The hook that prints an exception, once, without the frames that led to the program."""
 
     def excepthook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+        _replaced.append(excepthook)  # until 3.12 the interpreter that calls it has no reference of its own
         sys.excepthook = hook
         error = error.with_traceback(_own(traceback))
         hook(kind, error, error.__traceback__)

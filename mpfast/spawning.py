@@ -15,13 +15,13 @@ from multiprocessing.popen_spawn_posix import _DupFd
 from multiprocessing.process import BaseProcess
 
 from .byvalue import dump
-from .launch import Child
+from .launch import Child, hooked
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["SpawnPopen", "standin", "tracker_fd", "usable"]
+__all__ = ["SpawnPopen", "is_this_interpreter", "standin", "tracker_fd", "usable"]
 
 # A child's sys.path is what its interpreter starts with until it knows its parent's. So it is told where this package
 # is, and has imported by then what this package imports from the standard library.
@@ -37,7 +37,11 @@ PLACE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 def usable() -> bool:
-    """Will the child be this interpreter? Of another one, mpfast knows nothing."""
+    """Can mpfast start the children? Another interpreter, and some of the hooks, are left to multiprocessing."""
+    return hooked("spawn") is None and is_this_interpreter()
+
+
+def is_this_interpreter() -> bool:
     executable: Any = spawn.get_executable()
     return bool(sys.executable) and os.fsencode(executable or b"") == os.fsencode(sys.executable)
 

@@ -128,6 +128,7 @@ def _reach_children(util: Any) -> None:
         changed = [preamble() + arg if isinstance(arg, str) and arg.startswith(PROGRAMS) else arg for arg in args]
         return start(path, changed, passfds)
 
+    spawnv_passfds._mpfast_around = (spawnv_passfds, start)  # type: ignore[attr-defined]  # no tool's: life.pyx asks
     util.spawnv_passfds = spawnv_passfds
 
 

@@ -184,6 +184,30 @@ def test_standard_input(program):
     assert done.lines() == ["''", "exit code 0", "for the parent"]
 
 
+FIRST_USES = {  # of standard input, and what each of them shows
+    "input()": "EOFError",
+    "input('prompt')": "EOFError",
+    "import code; code.interact('', exitmsg='end'); print('on')": "on",
+    "exec('import pdb; pdb.set_trace()\\npass')": "BdbQuit",
+    "print(repr(sys.stdin.readline()))": "''",
+    "print(sys.stdin.encoding, sys.stdin.mode, sys.stdin.isatty())": "utf-8 r False",
+    "before = sys.stdin; before.read(); print(before is sys.stdin)": "True",
+    "import pickle; pickle.dumps(sys.stdin)": "TypeError",
+    "del sys.stdin.nonsense": "AttributeError",
+    "print([*sys.stdin])": "[]",
+    "print('closed' in dir(sys.stdin))": "True",
+    "print(sys.stdin.__enter__() is sys.stdin, sys.stdin.close(), sys.stdin.closed)": "True None True",
+}
+
+
+@pytest.mark.parametrize("use", FIRST_USES)
+def test_first_use_of_standard_input(program, use):
+    """Whatever a child does with it first, it meets the end of the file, and goes on."""
+    call = f"try:\n        {use}\n    except BaseException as e:\n        print(type(e).__name__)"
+    done = program(start(), f"def target():\n    {call}\n    sys.stdout.flush()")
+    assert (done.code, done.out.endswith(f"{FIRST_USES[use]}\nexit code 0\n")) == (0, True), done
+
+
 @pytest.mark.parametrize("closed", ["sys.stdin.close()", "sys.stdin = None", "os.close(0)"])
 def test_without_standard_input(program, closed):
     """As daemons are: there is nothing to close, and a child starts all the same."""
