@@ -19,7 +19,7 @@ pytest = MPFAST_EXPECT_DIR="$(CURDIR)$(1)/mpfast" PYTHONPATH="$(CURDIR)$(1)" $(V
 .NOTPARALLEL:
 .PHONY: help build bench picture costs gate gate-tools history dashboard core asv test stress conformance lint format sanitize debug clean
 
-C_SOURCES = $(wildcard mpfast/*.h mpfast/core/*.h mpfast/core/*/*.h tests/c/*.[ch] bench/c/*.c)
+C_SOURCES = $(wildcard mpfast/*/*.h mpfast/core/*/*.h tests/c/*.[ch] bench/c/*.c)
 
 help:
 	@echo "make bench      measure how much faster it is than multiprocessing, as a table and a page"
@@ -113,7 +113,8 @@ debug: $(VENV)/.build $(VENV)/.test
 	@$(call pytest,/build/debug/lib) --ignore tests/c --ignore tests/test_source.py $(ARGS)
 
 clean:
-	rm -rf build mpfast/*.so mpfast/*.c *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	find mpfast -name '*.so' -delete -o -name '*.c' -delete
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 build: $(VENV)/.build

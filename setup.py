@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Builds one extension per mpfast/*.pyx. Metadata is in pyproject.toml.
+"""Builds one extension per .pyx below mpfast/. Metadata is in pyproject.toml.
 
 MPFAST_DEBUG=1                            invariants and live-object counters, -O1 -g
 MPFAST_SANITIZE=address,undefined|thread  instrumented for gcc's sanitizers
@@ -61,7 +61,7 @@ def extension(source: str) -> Extension:
         source.removesuffix(".pyx").replace("/", "."),
         [source],
         include_dirs=["mpfast"],
-        depends=["setup.py", *glob("mpfast/*.pxd"), *glob("mpfast/*.h"), *glob("mpfast/core/**", recursive=True)],
+        depends=["setup.py", *glob("mpfast/**/*.pxd", recursive=True), *glob("mpfast/**/*.h", recursive=True)],
         define_macros=[("MPFAST_DEBUG", "1")] if DEBUG else [],
         extra_compile_args=compile_flags,
         extra_link_args=link_flags,
@@ -71,7 +71,7 @@ def extension(source: str) -> Extension:
 requirements()
 switches = ["debug"] * DEBUG + [name for name in SANITIZE.split(",") if name]
 setup(
-    ext_modules=[extension(source) for source in sorted(glob("mpfast/*.pyx"))],
+    ext_modules=[extension(source) for source in sorted(glob("mpfast/**/*.pyx", recursive=True))],
     cmdclass={"build_ext": Build},
     options={
         "build": {"build_base": os.path.join("build", "-".join(switches))},

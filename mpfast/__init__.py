@@ -13,6 +13,7 @@ globals().update((name, getattr(context._default_context, name)) for name in __a
 __all__ += ["CorruptedQueueError", "LockInfo", "LockOwnerDied", "QueueStats", "ShutDown", "Waiter"]
 __all__ += ["install", "installed", "locks", "strict_pickling"]
 
+__path__.append(f"{__path__[0]}/former")  # where pickles of older versions find their modules
 strict_pickling = False  # True: nothing is sent to children by value, as with multiprocessing
 SUBDEBUG = 5
 SUBWARNING = 25
@@ -24,11 +25,11 @@ def __getattr__(name):
 
         return getattr(diagnostics, name)
     if name in ("install", "installed"):
-        from . import standin
+        from .standin import install
 
-        return getattr(standin, name)
+        return getattr(install, name)
     if name == "ShutDown":
-        from .channel import ShutDown
+        from .channel.channel import ShutDown
 
         return ShutDown
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

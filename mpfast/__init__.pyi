@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-from .channel import ShutDown as ShutDown
+from .channel.channel import ShutDown as ShutDown
 from .context import (
     AuthenticationError as AuthenticationError,
 )
@@ -22,6 +22,8 @@ from .diagnostics import Waiter as Waiter
 from .diagnostics import locks as locks
 from .errors import CorruptedQueueError as CorruptedQueueError
 from .errors import LockOwnerDied as LockOwnerDied
+from .standin.install import install as install
+from .standin.install import installed as installed
 
 __version__: str
 strict_pickling: bool
@@ -56,7 +58,9 @@ get_logger = _default_context.get_logger
 get_start_method = _default_context.get_start_method
 log_to_stderr = _default_context.log_to_stderr
 parent_process = _default_context.parent_process
+prewarm = _default_context.prewarm
 reducer = _default_context.reducer
 set_executable = _default_context.set_executable
 set_forkserver_preload = _default_context.set_forkserver_preload
 set_start_method = _default_context.set_start_method
+start_many = _default_context.start_many

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """python -m mpfast: runs a multiprocessing program on mpfast, and answers questions about mpfast."""
 
-from mpfast.commands import main
+from mpfast.cli.commands import main
 
 main()

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Connections: Pipe, Listener, Client, wait and all else that multiprocessing.connection has.
 
-Connection and Pipe are in endpoint.py, what they are made of in wire.pyx, receiving.pyx and sending.pyx, wait in
-ready.pyx, Listener and Client in listener.py. The handshake and everything not named here is the stdlib's.
+What they are made of is in the room wire/. The handshake and everything not named here is the stdlib's.
 """
 
 from __future__ import annotations
@@ -10,9 +9,9 @@ from __future__ import annotations
 from multiprocessing import connection as _stdlib
 from typing import Any
 
-from .endpoint import Connection, Pipe, rebuild_connection, reduce_connection
-from .listener import Client, Listener, XmlClient, XmlListener
-from .ready import wait
+from .wire.endpoint import Connection, Pipe, rebuild_connection, reduce_connection
+from .wire.listener import Client, Listener, XmlClient, XmlListener
+from .wire.wait import wait
 
 __all__ = [
     "Client", "Connection", "Listener", "Pipe", "XmlClient", "XmlListener", "rebuild_connection", "reduce_connection",

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
-    from . import conditions, connection, mutex, queues, semaphores
+    from . import connection, queues
+    from .locks import conditions, mutex, semaphores
     from .managers import SyncManager
     from .pool import Pool
 
@@ -39,7 +40,6 @@ __all__ = [
 
 
 _extensions: ModuleType | None = None
-_queues_name = "mpfast.queues"  # the module whose classes are the queues; the stand-in has others
 
 
 def _synchronize() -> ModuleType:
@@ -52,26 +52,31 @@ def _synchronize() -> ModuleType:
     return _extensions
 
 
-def _queues() -> ModuleType:
-    return import_module(_queues_name)
-
-
 _launching: ModuleType | None = None
 
 
 def _launch() -> ModuleType:
     global _launching
     if _launching is None:
-        from . import launch
+        from .launch import child
 
-        _launching = launch
+        child.process_class = ForkServerProcess
+        _launching = child
     return _launching
+
+
+def _fork_server() -> ModuleType:
+    _launch()
+    from .launch.forkserver import control
+
+    return control
 
 
 class Context(BaseContext):
     """What all of mpfast's contexts have in common."""
 
     _name: str
+    _queues_module = "mpfast.queues"  # whose classes are the queues. A context of the stand-in has others
 
     def Lock(self, *, on_owner_death: str = "raise") -> mutex.Lock:  # type: ignore[override]
         """Returns a non-recursive lock."""
@@ -110,21 +115,24 @@ class Context(BaseContext):
 
     def Queue(self, maxsize: int = 0, *, zero_copy: bool = False) -> queues.Queue[Any]:  # type: ignore[override]
         """Returns a queue. zero_copy: large buffers are received as views of shared memory."""
-        return _queues().Queue(maxsize, ctx=self.get_context(), zero_copy=zero_copy)  # type: ignore[no-any-return]
+        return self._queues().Queue(maxsize, ctx=self.get_context(), zero_copy=zero_copy)  # type: ignore[no-any-return]
 
     def JoinableQueue(  # type: ignore[override]
         self, maxsize: int = 0, *, zero_copy: bool = False
     ) -> queues.JoinableQueue[Any]:
         """Returns a queue that can be waited for until all of its items are worked off."""
-        return _queues().JoinableQueue(maxsize, ctx=self.get_context(), zero_copy=zero_copy)  # type: ignore[no-any-return]
+        return self._queues().JoinableQueue(maxsize, ctx=self.get_context(), zero_copy=zero_copy)  # type: ignore[no-any-return]
 
     def SimpleQueue(self) -> queues.SimpleQueue[Any]:  # type: ignore[override]
         """Returns a queue with put, get, empty and close only."""
-        return _queues().SimpleQueue(ctx=self.get_context())  # type: ignore[no-any-return]
+        return self._queues().SimpleQueue(ctx=self.get_context())  # type: ignore[no-any-return]
+
+    def _queues(self) -> ModuleType:
+        return import_module(self._queues_module)
 
     def Pipe(self, duplex: bool = True) -> tuple[connection.Connection, connection.Connection]:
         """Returns two connected ends; duplex: both send and receive, else the first receives and the second sends."""
-        from .endpoint import Pipe
+        from .wire.endpoint import Pipe
 
         return Pipe(duplex)
 
@@ -154,27 +162,21 @@ class Context(BaseContext):
         None is started if one of them cannot be, because it is closed or was started before; if a start fails, those
         before it run.
         """
-        from .many import start_many
-
-        start_many(processes)
+        _fork_server().start_many(processes, _default_context.get_start_method())
 
     def prewarm(self, n: int = 1) -> None:
         """Has n processes of the start method forkserver wait from now on, so that also the first start() is quick.
 
         Blocks until they do, while the fork server is started and loads the main module. Other methods have none.
         """
-        from .many import prewarm
-
-        prewarm(self.get_context().get_start_method(), n)
+        _fork_server().prewarm(self.get_context().get_start_method(), n)
 
     def set_forkserver_preload(self, module_names: list[str], *, on_error: str = "ignore") -> None:
         """Names the modules that the fork server loads when it starts: __main__, or others, or both.
 
         on_error: "ignore" what cannot be loaded, "warn", or "fail": then starting a process raises EOFError.
         """
-        from .many import set_forkserver_preload
-
-        set_forkserver_preload(module_names, on_error)
+        _fork_server().set_forkserver_preload(module_names, on_error)
 
     def get_context(self, method: str | None = None) -> BaseContext:  # type: ignore[override]
         """Returns mpfast's context of that start method (None: this one)."""
@@ -242,11 +244,11 @@ class SpawnProcess(_Starts):
     @staticmethod
     def _Popen(process_obj: process.BaseProcess) -> Any:
         if _launch().available() is None:
-            from .spawning import SpawnPopen, usable
+            from .launch.spawn import SpawnPopen, usable
 
             if usable():
                 return SpawnPopen(process_obj)
-        from .popen import spawn
+        from .launch.stdlib import spawn
 
         return spawn(process_obj)
 
@@ -263,11 +265,11 @@ class ForkServerProcess(_Starts):
     @staticmethod
     def _Popen(process_obj: process.BaseProcess) -> Any:
         if _launch().available() is None:
-            from .forkserving import ForkServerPopen, why_not
+            from .launch.forkserver.popen import ForkServerPopen, why_not
 
             if why_not() is None:
                 return ForkServerPopen(process_obj)
-        from .popen import fork_server
+        from .launch.stdlib import fork_server
 
         return fork_server(process_obj)
 

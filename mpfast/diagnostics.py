@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""Who holds what, and who waits for it: mpfast.locks()."""
+"""What exists in shared memory, who holds it and which threads wait for it: mpfast.locks() and its named tuples."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
+
+from .channel.stats import QueueStats
 
 __all__ = ["LockInfo", "QueueStats", "Waiter", "locks"]
 
@@ -31,26 +33,12 @@ class LockInfo(NamedTuple):
     waiters: tuple[Waiter, ...]
 
 
-class QueueStats(NamedTuple):
-    """What a queue's stats() says: a snapshot, each number true at some instant during the call.
-
-    size: items that are there; put: that ever were; unfinished: for which task_done() was not called.
-    bytes: memory that the queue has for items; idle: about how much of it is free, kept because new memory is slow.
-    """
-
-    size: int
-    put: int
-    unfinished: int
-    bytes: int
-    idle: int
-
-
 def locks() -> list[LockInfo]:
     """Lists the objects of this process's family that exist now, with who holds and who waits. Does not block.
 
     A snapshot: each entry was true at some instant during the call.
     """
-    from . import census
+    from .family import census
 
     return [
         LockInfo(kind, slot, state, pid, tid, tuple(Waiter(*waiter) for waiter in waiters))

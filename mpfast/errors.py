@@ -1,17 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""mpfast's exceptions, and the one door from C's -errno to Python's exceptions."""
+"""mpfast's exceptions. How C's -errno becomes an OSError is in errors.pxd."""
 
 from __future__ import annotations
 
 import errno
-import os
 from multiprocessing import ProcessError
 
-TYPE_CHECKING = False  # typing costs each spawned child 2 ms
-if TYPE_CHECKING:
-    from typing import NoReturn
-
-__all__ = ["CorruptedQueueError", "LockOwnerDied", "fail"]
+__all__ = ["CorruptedQueueError", "LockOwnerDied"]
 
 
 class LockOwnerDied(ProcessError, OSError):
@@ -39,20 +34,3 @@ class CorruptedQueueError(ProcessError, OSError):
 
     def __reduce__(self) -> tuple[type[CorruptedQueueError], tuple[str]]:
         return type(self), (self.strerror or "",)
-
-
-_TEXTS = {
-    errno.EAGAIN: "the participant table is full: too many live processes share this family",
-    errno.ENOSPC: "all slots of this family are in use: too many locks, conditions or events exist at once",
-    errno.EPROTO: "the family segment was made by another version of mpfast",
-    errno.EBADMSG: "not a family segment of mpfast, or a damaged one",
-    errno.EPERM: "the segment is not sealed, so that others might take its memory away",
-    errno.EBADF: "the descriptor of the family segment was closed by somebody in this process",
-    errno.ENOTSUP: "mpfast needs /proc to reopen its segment; see: python -m mpfast doctor",
-    errno.ENOSYS: "this kernel lacks a service that mpfast needs; see: python -m mpfast doctor",
-}
-
-
-def fail(rc: int, doing: str) -> NoReturn:
-    """Raises the OSError that the status -errno of a C function stands for."""
-    raise OSError(-rc, f"{doing}: {_TEXTS.get(-rc, os.strerror(-rc))}")

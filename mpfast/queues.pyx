@@ -8,12 +8,13 @@ thread and any process that has the queue. A process that is killed or stopped b
 """
 
 from libc.stdint cimport int64_t
-from mpfast.channel cimport NOTHING, Channel
-from mpfast.core.clock cimport NEVER
-from mpfast.core.queue cimport queue_empty, queue_full, queue_size, queue_task_done
-from mpfast.mutex cimport deadline_of
-from mpfast.payload cimport payload, payload_immediate, payload_measure
-from mpfast.pickling cimport Pickling
+from mpfast.channel.channel cimport NOTHING, Channel
+from mpfast.core.base.clock cimport NEVER
+from mpfast.core.locks.semaphore cimport SEMAPHORE_MAX
+from mpfast.core.queue.queue cimport queue_empty, queue_full, queue_size, queue_task_done
+from mpfast.family.timeouts cimport deadline_of
+from mpfast.channel.payload cimport payload, payload_immediate, payload_measure
+from mpfast.serialize.pickling cimport Pickling
 
 import operator
 import os
@@ -26,8 +27,7 @@ from multiprocessing import context as _context
 from multiprocessing.reduction import ForkingPickler as _ForkingPickler
 from queue import Empty, Full
 
-from .channel import Bell, ShutDown
-from .semaphores import SEM_VALUE_MAX
+from .channel.channel import Bell, ShutDown
 
 __all__ = ["JoinableQueue", "Queue", "SimpleQueue"]
 
@@ -248,7 +248,7 @@ cdef class Queue(_Shared):
     cdef object hubs
 
     def __init__(self, maxsize=0, *, ctx, zero_copy=False):
-        self._maxsize = operator.index(maxsize) if maxsize > 0 else SEM_VALUE_MAX
+        self._maxsize = operator.index(maxsize) if maxsize > 0 else SEMAPHORE_MAX
         self.channel = Channel(self._maxsize if maxsize > 0 else 0, 0)
         self.channel.zero_copy = zero_copy
         self._opid = os.getpid()
@@ -376,12 +376,12 @@ cdef class Queue(_Shared):
 
     async def aget(self):
         """get() for a coroutine: waits without blocking the event loop, and without a thread."""
-        from .aio import until
+        from .channel.aio import until
         return await until(self, self.get_nowait, (), True)
 
     async def aput(self, obj):
         """put() for a coroutine."""
-        from .aio import until
+        from .channel.aio import until
         await until(self, self.put_nowait, (obj,), False)
 
     def _bell(self):
@@ -391,7 +391,7 @@ cdef class Queue(_Shared):
     @property
     def _hubs(self):
         if self.hubs is None:
-            from .aio import new_hubs
+            from .channel.aio import new_hubs
             self.hubs = new_hubs()
         return self.hubs
 

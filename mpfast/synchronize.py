@@ -1,18 +1,46 @@
 # SPDX-License-Identifier: MIT
-"""The lock family, under multiprocessing's name for its module."""
+"""The lock family, under multiprocessing's name for its module. Each name loads its extension when it is first used."""
 
-try:
-    from .conditions import Barrier, Condition
-    from .family import Handle as SemLock  # noqa: F401
-    from .mutex import Lock, RLock
-    from .semaphores import SEM_VALUE_MAX, BoundedSemaphore, Event, Semaphore  # noqa: F401
-except ModuleNotFoundError as error:
-    if error.name is None or not error.name.startswith("mpfast."):
-        raise
-    raise ImportError(
-        f"mpfast's extensions are not built ({error.name} is missing): run `make build` in its source"
-    ) from None
+from __future__ import annotations
 
-__all__ = ["Barrier", "BoundedSemaphore", "Condition", "Event", "Lock", "RLock", "Semaphore"]
+TYPE_CHECKING = False  # typing costs each spawned child 2 ms
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .family.family import Handle as SemLock
+    from .locks.conditions import Barrier, Condition
+    from .locks.mutex import Lock, RLock
+    from .locks.semaphores import SEM_VALUE_MAX, BoundedSemaphore, Event, Semaphore
+
+__all__ = [
+    "SEM_VALUE_MAX", "Barrier", "BoundedSemaphore", "Condition", "Event", "Lock", "RLock", "SemLock", "Semaphore",
+]  # fmt: skip
 
 RECURSIVE_MUTEX, SEMAPHORE = 0, 1
+_HOMES = {
+    **dict.fromkeys(("Lock", "RLock"), "mpfast.locks.mutex"),
+    **dict.fromkeys(("BoundedSemaphore", "Event", "SEM_VALUE_MAX", "Semaphore"), "mpfast.locks.semaphores"),
+    **dict.fromkeys(("Barrier", "Condition"), "mpfast.locks.conditions"),
+    "SemLock": "mpfast.family.family",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    try:
+        home = import_module(_HOMES[name])
+    except ModuleNotFoundError as error:
+        if error.name is None or not error.name.startswith("mpfast."):
+            raise
+        raise ImportError(
+            f"mpfast's extensions are not built ({error.name} is missing): run `make build` in its source"
+        ) from None
+    found = globals()[name] = getattr(home, "Handle" if name == "SemLock" else name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_HOMES]

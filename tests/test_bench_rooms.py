@@ -111,7 +111,7 @@ def test_a_row_names_rows_above_it_only():
         ("costs.py", "from .main import parser"),
         ("base/impls.py", "import mpfb_play"),
         ("_support/mpfb_play.py", "from bench.base import units"),
-        ("gate/bout.py", "def f():\n    from mpfast.family import Family"),
+        ("gate/bout.py", "def f():\n    from mpfast.family.family import Family"),
         ("gate/bout.py", "import mpfast.synchronize"),
     ],
 )

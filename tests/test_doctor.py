@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from mpfast import doctor
+from mpfast.cli import doctor
 
 ROOT = Path(__file__).parents[1]
 REQUIRED = {"memfd with seals", "/proc/self/fd", "OFD locks", "futex", "futex bit sets"}
@@ -167,7 +167,7 @@ class Program(ctypes.Structure):
 prctl = ctypes.CDLL(None).prctl
 if prctl(38, 1, 0, 0, 0) or prctl(22, 2, ctypes.byref(Program(len(code) // 8, code))):
     sys.exit(77)
-from mpfast import doctor
+from mpfast.cli import doctor
 sys.exit(doctor.main(as_data=True))
 """
 SYSTEM_CALLS = {"x86_64": {"memfd_create": 319}, "aarch64": {"memfd_create": 279}}
@@ -191,10 +191,10 @@ def test_older_kernel(call, missing, code):
 
 
 def test_not_built(tmp_path):
-    """`python mpfast/doctor.py` needs nothing that is compiled."""
+    """`python mpfast/cli/doctor.py` needs nothing that is compiled."""
     shutil.copytree(ROOT / "mpfast", tmp_path / "mpfast", ignore=shutil.ignore_patterns("*.so", "__pycache__"))
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    script = [sys.executable, str(tmp_path / "mpfast/doctor.py"), "--json"]
+    script = [sys.executable, str(tmp_path / "mpfast/cli/doctor.py"), "--json"]
     run = subprocess.run(script, capture_output=True, text=True, timeout=60, env=environment)
     findings = {f["name"]: f for f in check_report(run, 1)["findings"]}
     assert "ImportError" in findings["extensions"]["detail"]

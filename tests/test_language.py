@@ -194,7 +194,6 @@ def test_a_document_without_links_leads_nowhere(tmp_path: Path) -> None:
     assert reached(tmp_path / "a.md") == {tmp_path / "a.md", tmp_path / "b.md"}
 
 
-@pytest.mark.skipif(not (ROOT / "mpfast/launch").is_dir(), reason="the rooms that the documents name are being built")
 @DOCUMENTS
 def test_paths_exist(name: str) -> None:
     assert not found(name, dead_places)

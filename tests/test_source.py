@@ -12,22 +12,6 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FILE_LINES, FUNCTION_LINES = 600, 80
 
-# A header of the core includes only headers that stand before it.
-CORE = [
-    *("atomic", "check", "clock", "futex", "spin", "layout", "pid", "family", "participant"),
-    *("thread", "waiting", "peers", "slots"),
-    *("lock", "rlock", "semaphore", "bounded", "event", "condition", "barrier"),
-    *("eventcount", "store/layout", "store/map", "store/item", "store/block", "store/trim", "store/memory"),
-    *("store/hold", "store/reap"),
-    *("queue_layout", "queue_map", "queue_page", "queue_put", "queue_take", "queue_reap"),
-    *("queue_ring", "queue_bell", "queue"),
-    *("handle", "reap", "membership", "fork", "tend"),
-    *("hugemem", "framing", "turn", "wire", "child", "handoff", "status"),
-]
-
-# The layer of a module; what is not named here is layer 2 if it is Cython or C and layer 3 if it is Python.
-LAYERS = {"errors": 2, "bootstrap": 2, "pool": 4, "executor": 4, "__init__": 5, "doctor": 6, "__main__": 6}
-
 
 class Rule(NamedTuple):
     """A check yields "line N: what is wrong". `bad` is a (path, text) that it must complain about."""
@@ -61,9 +45,9 @@ ORDERED = r"\b(?:load|store|swap|add|sub|or|and|cas)(?:\d+)?_(?:acquire|release|
 
 
 def orders_in_atomic_h(path: str, text: str) -> Iterator[str]:
-    if path != "mpfast/core/atomic.h":
+    if path != "mpfast/core/base/atomic.h":
         builtins = r"\bmemory_order\w*|\b__(?:atomic|sync)_\w+|\batomic_\w+_explicit|#include <stdatomic.h>"
-        yield from found(builtins, c_code(text), "only core/atomic.h may say")
+        yield from found(builtins, c_code(text), "only core/base/atomic.h may say")
 
 
 def no_fences(path: str, text: str) -> Iterator[str]:
@@ -86,7 +70,7 @@ def partners(comment: str) -> list[str]:
 
 def orders_name_partner(path: str, text: str) -> Iterator[str]:
     """Each ordered access says whom it meets: on its line, in the three above, or in the comment of its function."""
-    if path == "mpfast/core/atomic.h":
+    if path == "mpfast/core/base/atomic.h":
         return
     known = core_identifiers() | identifiers(text)
     comments = [
@@ -107,48 +91,11 @@ def orders_name_partner(path: str, text: str) -> Iterator[str]:
             yield f"line {line}: names no function or field after 'pairs with'"
 
 
-# Layers -------------------------------------------------------------------------------------------------------------
+# The core -------------------------------------------------------------------------------------------------------------
 
 
 def no_python_in_core(path: str, text: str) -> Iterator[str]:
     yield from found(r"#\s*include\s*[<\"]Python\.h|\bPy(?:Object|_|Err_|Mem_)\w*", text, "the core knows no Python")
-
-
-def core_order(path: str, text: str) -> Iterator[str]:
-    name = path.removeprefix("mpfast/core/").removesuffix(".h")
-    if name not in CORE:
-        yield f"line 1: {name} has no place in the order of the core (CORE in tests/test_source.py)"
-        return
-    allowed = CORE[: CORE.index(name)]
-    for match in re.finditer(r'^\s*#\s*include "(.*)"', text, re.M):
-        if match[1].removeprefix("core/").removesuffix(".h") not in allowed:
-            yield f"line {line_of(text, match.start())}: {name}.h stands before {match[1]}"
-
-
-def module_layer(name: str) -> int:
-    top = name.split(".")[0]
-    if top == "core":
-        return 1
-    return LAYERS.get(top, 2 if any((ROOT / f"mpfast/{top}{suffix}").exists() for suffix in (".pyx", ".h")) else 3)
-
-
-def imported_modules(text: str) -> Iterator[tuple[int, str]]:
-    """Modules of mpfast that are imported when this one is: (line, name below mpfast)."""
-    statement = r"^(?:from +(\.|mpfast\b)([\w.]*) +c?import +\(?([\w, ]*)|c?import +mpfast\.([\w.]+))"
-    for match in re.finditer(statement, text, re.M):
-        line = line_of(text, match.start())
-        if match[4] or match[2].strip("."):
-            yield line, (match[4] or match[2]).strip(".")
-        elif match[1]:
-            yield from ((line, name.split()[0]) for name in match[3].split(",") if name.split())
-
-
-def layers(path: str, text: str) -> Iterator[str]:
-    parts = Path(path).with_suffix("").parts[1:]
-    own = module_layer(parts[0])
-    for line, name in imported_modules(text):
-        if module_layer(name) > own and name.split(".")[0] != parts[0]:
-            yield f"line {line}: layer {own} imports {name} of layer {module_layer(name)}"
 
 
 def declared(text: str) -> Iterator[tuple[int, str, str]]:
@@ -255,14 +202,14 @@ def targets_exist(path: str, text: str) -> Iterator[str]:
 
 
 PYTHON = ("setup.py", "mpfast/**/*.py", "tests/**/*.py", "bench/**/*.py", "tools/**/*.py")
-CYTHON = ("mpfast/*.pyx", "mpfast/**/*.pxd")
-C = ("mpfast/*.h", "mpfast/core/**/*.h", "tests/c/*.[ch]")
+CYTHON = ("mpfast/**/*.pyx", "mpfast/**/*.pxd")
+C = ("mpfast/**/*.h", "tests/c/*.[ch]")
 CODE = (*PYTHON, *CYTHON, *C, "mpfast/**/*.pyi", "tests/**/*.pml")
 PROSE = ("*.md", "docs/**/*.md", ".ci/run")
 
 LONG = "\n" * FUNCTION_LINES
 LONG_METHOD = f"cdef class A:\n    cdef int f(self,\n          int b\n    ) except -1:{LONG}\n        return b\nx = 1\n"
-HEADER = "mpfast/core/lock.h"
+HEADER = "mpfast/core/locks/lock.h"
 RELEASE = "static int f(shared32 *w)\n{\n    return swap_release(w, 0);%s\n}\n"
 
 RULES = {
@@ -283,32 +230,22 @@ RULES = {
         ),
     ),
     "no-python-in-core": Rule(no_python_in_core, ("mpfast/core/**/*.h",), ((HEADER, "#include <Python.h>"),)),
-    "core-order": Rule(
-        core_order, ("mpfast/core/**/*.h",), ((HEADER, '#include "fork.h"'), ("mpfast/core/no_such_header.h", ""))
-    ),
-    "layers": Rule(
-        layers,
-        ("mpfast/**/*.py", "mpfast/*.pyx", "mpfast/*.pxd"),
-        (
-            ("mpfast/family.pyx", "from .context import x"),
-            ("mpfast/family.pyx", "from . import errors, context"),
-            ("mpfast/context.py", "from mpfast.pool import Pool"),
-            ("mpfast/errors.py", "import mpfast.context"),
-        ),
-    ),
     "declarations-exist": Rule(
         declarations_exist,
         ("mpfast/core/**/*.pxd",),
         (
-            ("x.pxd", 'cdef extern from "core/clock.h":\n    int64_t clock_then() nogil'),
-            ("x.pxd", 'cdef extern from "core/clock.h":\n    int64_t now "clock_then"() nogil'),
-            ("x.pxd", 'cdef extern from "core/layout.h":\n    struct participant:\n        shared64 no_such_field'),
+            ("x.pxd", 'cdef extern from "core/base/clock.h":\n    int64_t clock_then() nogil'),
+            ("x.pxd", 'cdef extern from "core/base/clock.h":\n    int64_t now "clock_then"() nogil'),
+            (
+                "x.pxd",
+                'cdef extern from "core/family/layout.h":\n    struct participant:\n        shared64 no_such_field',
+            ),
         ),
     ),
     "file-size": Rule(file_size, CODE, (("x.py", "\n" * (FILE_LINES + 1)),)),
     "function-size": Rule(
         function_size,
-        (*PYTHON, "mpfast/*.pyx", *C),
+        (*PYTHON, "mpfast/**/*.pyx", *C),
         (
             ("x.py", f"def f():\n    a = 1{LONG}\n    return a\n"),
             ("x.pyx", LONG_METHOD),
@@ -350,7 +287,6 @@ GOOD = (
     ("orders-name-partner", HEADER, RELEASE % " /* pairs with lock_try */"),
     ("orders-name-partner", HEADER, "/* What pairs with lock_try. */\n" + "\n".join((RELEASE % "").split("\n"))),
     ("orders-in-atomic-h", HEADER, "/* not memory_order_relaxed */"),
-    ("layers", "mpfast/context.py", "from .errors import x\ndef f():\n    from .pool import Pool\n"),
     ("targets-exist", "README.md", "Now make sure that `make test` passes.\n"),
     ("function-size", "x.pyx", f"def f():\n    pass\n{LONG}\n\ndef g():\n    pass\n"),
     ("function-size", "x.h", f"struct s {{{LONG}}};\nint f(void)\n{{\n}}\n"),

@@ -3,10 +3,10 @@
  * between two CPUs, and memcpy. Two processes, pinned to two CPUs.
  *
  *     cc -std=gnu11 -D_GNU_SOURCE -O2 -Impfast bench/c/queue.c -o build/bench/queue -pthread && build/bench/queue */
-#include "core/fork.h"
-#include "core/handle.h"
-#include "core/queue.h"
-#include "core/tend.h"
+#include "core/life/fork.h"
+#include "core/life/handle.h"
+#include "core/queue/queue.h"
+#include "core/life/tend.h"
 
 #include <sys/wait.h>
 

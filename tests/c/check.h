@@ -73,8 +73,8 @@ static inline void jitter(void)
 #define STEP() jitter()
 #endif
 
-#include "core/atomic.h"
-#include "core/clock.h"
+#include "core/base/atomic.h"
+#include "core/base/clock.h"
 #include "weaken.h"
 
 #if !defined(POINT) && !SANITIZED && !MUTANT /* a sanitized build looks at orders, a plain one at interleavings */

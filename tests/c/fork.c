@@ -4,7 +4,7 @@
 #define FAMILY_SMALL_SLOTS 64
 #define FAMILY_LARGE_SLOTS 64
 #include "users.h"
-#include "core/fork.h"
+#include "core/life/fork.h"
 
 #include <spawn.h>
 #include <sys/prctl.h>

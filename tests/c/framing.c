@@ -2,7 +2,7 @@
 /* framing.h: headers of every kind come back as they were written, a byte at a time too; garbage is told apart. */
 #include "check.h"
 
-#include "core/framing.h"
+#include "core/wire/framing.h"
 
 static const uint64_t lengths[] = {
     0, 1, 4, 16384, 0x7ffffffe, 0x7fffffff, 0x80000000u, 0xffffffffu, UINT64_C(1) << 32, UINT64_MAX >> 1, UINT64_MAX,

@@ -2,7 +2,7 @@
 /* hugemem.h: memory of all sizes stays what it was, and large memory is in huge pages where the kernel has any. */
 #include "check.h"
 
-#include "core/hugemem.h"
+#include "core/base/hugemem.h"
 
 static bool advised(const void *address)
 {

@@ -17,7 +17,7 @@ static void step(void);
 #define READ_POINT() ((void)0)
 #define STEP() step()
 #include "users.h"
-#include "core/fork.h"
+#include "core/life/fork.h"
 
 #include <sys/prctl.h>
 #include <sys/wait.h>

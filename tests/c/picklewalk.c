@@ -2,7 +2,7 @@
 /* picklewalk.h: opcodes of every kind have their length, and nothing is read beyond what is there. */
 #include "check.h"
 
-#include "picklewalk.h"
+#include "serialize/picklewalk.h"
 
 /* How many opcodes the bytes are, 0 if they are none; in memory of just their size, so that ASan sees more. */
 static size_t walked(const char *bytes, size_t size)

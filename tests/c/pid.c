@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What is known of a pid: running, stopped, a zombie, gone, a stranger's; with pidfds and without. */
 #include "check.h"
-#include "core/pid.h"
+#include "core/family/pid.h"
 
 static pid_t start(void)
 {

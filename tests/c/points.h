@@ -5,7 +5,7 @@
 #ifndef MPFAST_TEST_POINTS_H
 #define MPFAST_TEST_POINTS_H
 
-#include "core/atomic.h"
+#include "core/base/atomic.h"
 
 #undef load_relaxed
 #undef load_acquire

@@ -10,8 +10,8 @@
 
 #include "users.h"
 
-#include "core/queue.h"
-#include "core/tend.h"
+#include "core/queue/queue.h"
+#include "core/life/tend.h"
 
 #define ROOM (8 * 8) /* items, in the directory */
 

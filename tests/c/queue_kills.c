@@ -5,8 +5,8 @@
 #define QUEUE_DIRECTORY 4u
 #define STORE_BLOCKS 64u
 #include "kills.h"
-#include "core/queue.h"
-#include "core/tend.h"
+#include "core/queue/queue.h"
+#include "core/life/tend.h"
 
 #define LONG (5 * SECOND)
 

@@ -24,9 +24,9 @@
 
 #include "users.h"
 
-#include "core/fork.h"
-#include "core/queue.h"
-#include "core/tend.h"
+#include "core/life/fork.h"
+#include "core/queue/queue.h"
+#include "core/life/tend.h"
 
 #include <sys/mman.h>
 #include <sys/stat.h>

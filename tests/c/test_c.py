@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Builds and runs the harnesses of the core: every tests/c/*.c, plain, under ASan and UBSan, and under TSan.
 
-A harness includes headers as "core/lock.h", knows nothing of Python, and ends with 0 (good), 77 (cannot run here: its
-output says why) or anything else (bad). MPFAST_STRESS=1 in its environment asks for a long run.
+A harness includes headers as "core/locks/lock.h", knows nothing of Python, and ends with 0 (good), 77 (cannot run here:
+its output says why) or anything else (bad). MPFAST_STRESS=1 in its environment asks for a long run.
 """
 
 import functools

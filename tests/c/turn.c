@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* turn.h: who waits is woken, and what a forked child thinks of turns. wire.c has the rest. */
 #include "check.h"
-#include "core/turn.h"
+#include "core/wire/turn.h"
 
 #include <sys/wait.h>
 

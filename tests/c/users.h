@@ -30,22 +30,22 @@ static shared32 closed_so_far;
 /* Of a pretended pid the kernel knows nothing: a later process seems to have it, so that the byte alone decides. */
 #define pid_ended kernel_says_ended
 #define pid_started kernel_says_started
-#include "core/pid.h"
+#include "core/family/pid.h"
 #undef pid_ended
 #undef pid_started
 static inline bool pid_ended(pid_t pid) { return pid < NO_SUCH_PID && kernel_says_ended(pid); }
 static inline uint64_t pid_started(pid_t pid) { return pid < NO_SUCH_PID ? kernel_says_started(pid) : UINT64_MAX; }
 
-#include "core/barrier.h"
-#include "core/bounded.h"
-#include "core/condition.h"
-#include "core/event.h"
-#include "core/handle.h"
-#include "core/lock.h"
-#include "core/membership.h"
-#include "core/reap.h"
-#include "core/rlock.h"
-#include "core/semaphore.h"
+#include "core/locks/barrier.h"
+#include "core/locks/bounded.h"
+#include "core/locks/condition.h"
+#include "core/locks/event.h"
+#include "core/life/handle.h"
+#include "core/locks/lock.h"
+#include "core/life/membership.h"
+#include "core/life/reap.h"
+#include "core/locks/rlock.h"
+#include "core/locks/semaphore.h"
 
 struct user {
     struct family *f;

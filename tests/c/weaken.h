@@ -39,7 +39,7 @@
 #undef or_seq
 #define or_seq(p, v) load_relaxed(p)
 #elif MUTANT == 8 /* a lock that forgets to wake */
-#include "core/futex.h"
+#include "core/base/futex.h"
 #define futex_wake(word, n) ((void)(word))
 #elif MUTANT == 9 /* a reference is taken and dropped without a trace */
 #undef and_seq
@@ -54,7 +54,7 @@
 #undef store_release
 #define store_release(p, v) store_relaxed(p, v)
 #elif MUTANT == 13 /* the futex sleeps whatever the word is */
-#include "core/futex.h"
+#include "core/base/futex.h"
 #define futex_wait_bits(word, expected, deadline, bits) futex_wait_bits((word), load_relaxed(word), (deadline), (bits))
 #endif
 

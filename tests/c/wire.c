@@ -2,8 +2,8 @@
 /* wire.h and turn.h: pipes and sockets read and written now, soon and asleep; who looks at them; whose turn it is. */
 #include "check.h"
 
-#include "core/turn.h"
-#include "core/wire.h"
+#include "core/wire/turn.h"
+#include "core/wire/wire.h"
 
 #include <sys/wait.h>
 

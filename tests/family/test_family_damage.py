@@ -144,7 +144,9 @@ def test_a_full_table_of_small_slots(program):
 
 def test_a_full_table_of_participants(program):
     """A child of a fork that finds no place in the table is told so when it uses a lock; fork() itself cannot fail.
-    The table is filled by forging entries, see core/layout.h and core/participant.h; stress/ does it with processes."""
+    The table is filled by forging entries, see layout.h and participant.h of core/family. stress/ does it with
+    processes.
+    """
     lines = program("""
     TOP, TABLE, SIZE, COUNT = 40, 4096, 128, 4096
     LIVE_BY_PID = 2 | 1 << 22 | os.getpid() << 32
@@ -336,7 +338,7 @@ def word_at(fd, value):
         at = hole
 
 def cell(number):
-    '''The cell of an int in the first page of a queue: see mpfast/core/queue_layout.h.'''
+    '''The cell of an int in the first page of a queue: see mpfast/core/queue/layout.h.'''
     return (1 << 36 | number + 2**31 << 2 | 2).to_bytes(8, "little")
 
 def overwrite(at, number):

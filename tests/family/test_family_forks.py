@@ -17,7 +17,7 @@ import pytest
 from harness import DEATH_LIMIT, Noise, until
 
 import mpfast
-from mpfast import census
+from mpfast.family import census
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def test_without_descriptors_deaths_are_heard(ctx, who):
 
 ONE_CHILD_AT_A_TIME = """
 import os, mpfast
-from mpfast import census
+from mpfast.family import census
 
 keep = mpfast.Lock()
 if %r:

@@ -13,7 +13,7 @@ import watch
 import workers
 
 import mpfast
-from mpfast import census
+from mpfast.family import census
 
 MIB = 1 << 20
 

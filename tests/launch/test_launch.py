@@ -14,7 +14,8 @@ import threading
 import pytest
 from harness import PATIENCE, until
 
-from mpfast import handoff, launch
+from mpfast.launch import child as launch
+from mpfast.launch import handoff
 
 TIMEOUT = 60
 
@@ -298,7 +299,7 @@ def test_another_interpreter_is_multiprocessings_business(tmp_path):
         tmp_path,
         f"""
         import multiprocessing.spawn
-        from mpfast import spawning
+        from mpfast.launch import spawn as spawning
         print(spawning.usable())
         {before}
         print(spawning.usable())

@@ -7,9 +7,9 @@ import sys
 from typing import NamedTuple
 
 import programs
-import pytest
 
-from mpfast import launch, parked
+from mpfast.launch import child as launch
+from mpfast.launch.forkserver import spares
 
 FORK_BESIDE_A_THREAD = """
 import {mp} as mp, threading
@@ -53,7 +53,7 @@ def test_children_that_wait_in_a_cycle(monkeypatch):
     before = len(os.listdir("/proc/self/fd"))
     fd = os.memfd_create("server")
     source = Source(None, {})
-    source.keeper["parked"] = parked.Parked(fd, launch.Child(), source)
+    source.keeper["spares"] = spares.Spares(fd, launch.Child(), source)
     os.close(fd)
     assert len(os.listdir("/proc/self/fd")) == before + 1
     del source

@@ -17,7 +17,7 @@ import pytest
 import workers
 from harness import PATIENCE
 
-from mpfast import parking
+from mpfast.launch.forkserver.client import client
 
 STATE = """
 import {mp} as mp, gc, json, os, signal, sys
@@ -70,20 +70,20 @@ def children():
 
 
 def end_server():
-    process = parking.server._process
+    process = client._process
     if process is not None:
         process.kill()  # by itself it looks every half second whether its children have ended
-    parking.server.stop()
+    client.stop()
 
 
 @pytest.fixture
 def server(mp):
     if mp.__name__ != "mpfast":
         pytest.skip("about mpfast's server")
-    parking.server.stop()
-    yield parking.server
+    client.stop()
+    yield client
     end_server()
-    parking.server.prewarm(0)  # the next test finds one, as this one did
+    client.prewarm(0)  # the next test finds one, as this one did
 
 
 @pytest.mark.parametrize("method", ["forkserver"], indirect=True)
@@ -108,7 +108,7 @@ def _after_calls(code):
 
 
 class Interruption:
-    """Does something at the nth place in a function of parking.py where a signal handler might."""
+    """Does something at the nth place in a function of client.py where a signal handler might."""
 
     def __init__(self, function, n, action):
         self.function = function
@@ -116,7 +116,10 @@ class Interruption:
         self.action = action
 
     def __call__(self, frame, event, argument):
-        if frame.f_code.co_name != self.function or frame.f_code.co_filename != parking.__file__:
+        if (
+            frame.f_code.co_name != self.function
+            or frame.f_code.co_filename != sys.modules[type(client).__module__].__file__
+        ):
             return None
         frame.f_trace_opcodes = True
         return self.at

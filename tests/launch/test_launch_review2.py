@@ -74,7 +74,7 @@ if __name__ == "__main__":
 """
 ASLEEP = """
 def until_asleep():  # those that wait have rehearsed
-    from mpfast.parking import server
+    from mpfast.launch.forkserver.client import client
     state = lambda pid: open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[0]
     for _ in range(3):
         while any(state(pid) != "S" for pid in server.processes()):

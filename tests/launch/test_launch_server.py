@@ -126,7 +126,7 @@ def test_children_of_children(ctx, method):
 
 @pytest.mark.parametrize("method", ["forkserver"], indirect=True)
 def test_after_a_fork_of_the_user(ctx):
-    """A child of os.fork() has the parent's server in its memory, but must not take the parent's parked children."""
+    """A child of os.fork() has the parent's server in its memory, but must not take the parent's spares."""
     run(ctx)
     pid = os.fork()
     if pid == 0:

@@ -87,7 +87,7 @@ def sweep(library, place, role, moments, tells="kernel"):
 @pytest.mark.parametrize("tells", ["kernel", "table"])
 @pytest.mark.parametrize("role", OUTCOMES)
 def test_killed_at_some_steps(library, tmp_path, role, tells):
-    """tells: how the exit codes are known, by the kernel or, as on older ones, by the status table."""
+    """tells: how the exit codes are known, by the kernel or, as on older ones, by the exit table."""
     assert sweep(library, tmp_path, role, range(0, MOST, STRIDE[role]), tells) > 2
 
 

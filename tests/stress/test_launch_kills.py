@@ -22,7 +22,7 @@ from harness import PATIENCE, until
 
 @pytest.fixture(autouse=True, params=["kernel", "table"])
 def tells(request, monkeypatch):
-    """Who tells the exit codes of the fork server's children: the kernel or, as on older ones, the status table."""
+    """Who tells the exit codes of the fork server's children: the kernel or, as on older ones, the exit table."""
     if request.param == "table":
         method = getattr(request.node, "callspec", None) and request.node.callspec.params.get("method")
         if method in ("fork", "spawn"):
@@ -40,13 +40,13 @@ def outcome(scenario, method="forkserver", *arguments, deadline=60):
     return json.loads(done.out)
 
 
-@pytest.mark.parametrize("scenario", ["one_parked", "all_parked"])
-def test_parked_children_are_killed(scenario):
+@pytest.mark.parametrize("scenario", ["one_spare", "all_spares"])
+def test_spares_are_killed(scenario):
     assert outcome(scenario) == [4, 5] * 5
 
 
-def test_parked_children_are_stopped():
-    assert outcome("stopped_parked") == 0
+def test_spares_are_stopped():
+    assert outcome("stopped_spare") == 0
 
 
 def test_the_server_is_killed():
@@ -99,7 +99,7 @@ def killed_program(scenario, method):
 
 @pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
 def test_the_program_is_killed(method):
-    """Its daemons end, and the server with all that is parked; the others live on, as other programs' children do."""
+    """Its daemons end, and the server with its spares; the others live on, as other programs' children do."""
     with killed_program("user", method) as ((daemon, other, _), session):
         until(lambda: programs.session(session) <= {other}, "only the child that is no daemon is left")
         assert programs.session(session) == {other}

@@ -44,7 +44,7 @@ def server():
     return None
 
 
-def parked():
+def spares():
     """The server's children that are nobody's process yet."""
     own = {process.pid for process in multiprocessing.active_children()}
     return {pid for pid in children_of(server()) - own if alive(pid)}
@@ -88,27 +88,27 @@ class Program:
 # Scenarios: each returns what the test expects to read ---------------------------------------------------------------
 
 
-def one_parked(program):
+def one_spare(program):
     """The next start() takes another one, and nothing is to be seen."""
     found = []
     for _ in range(5):
-        victims = until(parked, "there is a parked child")
+        victims = until(spares, "there is a spare")
         kill_and_wait([min(victims)])
         found += [program.run(4), program.run(5)]
     return found
 
 
-def all_parked(program):
+def all_spares(program):
     found = []
     for _ in range(5):
-        kill_and_wait(until(parked, "there is a parked child"))
+        kill_and_wait(until(spares, "there is a spare"))
         found += [program.run(4), program.run(5)]
     return found
 
 
-def stopped_parked(program):
-    """A parked child that does not run is given its process all the same, which begins when it runs again."""
-    victims = until(parked, "there is a parked child")
+def stopped_spare(program):
+    """A spare that does not run is given its process all the same, which begins when it runs again."""
+    victims = until(spares, "there is a spare")
     for victim in victims:
         os.kill(victim, signal.SIGSTOP)
     processes = [program.start(sys.exit, 6) for _ in range(len(victims) + 1)]
@@ -209,10 +209,10 @@ def anybody(program, rounds):
         processes = [program.start(time.sleep, random.uniform(0, 0.004)) for _ in range(random.randrange(1, 4))]
         candidates = [process.pid for process in processes]
         if program.ctx.get_start_method() == "forkserver":
-            candidates += [*parked(), server()]
+            candidates += [*spares(), server()]
         victim = random.choice(candidates)
         time.sleep(random.uniform(0, 0.004))
-        if victim is not None and (victim == server() or victim in parked() or alive(victim)):
+        if victim is not None and (victim == server() or victim in spares() or alive(victim)):
             kill_and_wait([victim])
             kills += 1
         for process in processes:

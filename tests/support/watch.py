@@ -18,9 +18,9 @@ import shm
 from harness import children_of, thread_state
 
 try:
-    from mpfast import parking
+    from mpfast.launch.forkserver.client import client
 except ImportError:
-    parking = None  # the tests say so
+    client = None  # the tests say so
 
 SEMAPHORES = f"mpfast-test-{os.getpid()}"  # see conftest.py
 BEFORE = shm.listed()  # the run
@@ -28,7 +28,7 @@ BEFORE = shm.listed()  # the run
 
 def servants():
     """The resource tracker and the fork servers, with the children that wait, which stay until the program ends."""
-    ours = parking.server.processes() if parking else set()
+    ours = client.processes() if client else set()
     return {resource_tracker._resource_tracker._pid, forkserver._forkserver._forkserver_pid, *ours} - {None}
 
 
@@ -50,9 +50,9 @@ def descendants():
 def descriptors():
     """Descriptor -> what it is. The directory that is being read is none; the children that wait change theirs."""
     found = {}
-    if parking:
-        parking.server.rest()
-    waiting = parking.server.descriptors() if parking else []
+    if client:
+        client.rest()
+    waiting = client.descriptors() if client else []
     for fd in set(map(int, os.listdir("/proc/self/fd"))).difference(waiting):
         with contextlib.suppress(FileNotFoundError):
             found[int(fd)] = os.readlink(f"/proc/self/fd/{fd}")
@@ -73,14 +73,14 @@ def shared_files():
 
 def live_objects():
     """How many locks and the like exist, in a build with MPFAST_DEBUG; else 0."""
-    family = sys.modules.get("mpfast.family")
+    family = sys.modules.get("mpfast.family.family")
     return (family and family.live_objects()) or 0
 
 
 class Snapshot:
     def __init__(self):
-        if parking:
-            parking.server.rest()
+        if client:
+            client.rest()
         self.objects = live_objects()
         self.processes = descendants()
         self.descriptors = descriptors()

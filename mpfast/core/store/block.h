@@ -7,7 +7,7 @@
 #ifndef MPFAST_STORE_BLOCK_H
 #define MPFAST_STORE_BLOCK_H
 
-#include "core/eventcount.h"
+#include "core/family/eventcount.h"
 #include "core/store/map.h"
 
 #define BLOCK_LOW 12     /* how many of the lowest blocks are asked whether it is time to begin again there, */

@@ -12,7 +12,7 @@
 #ifndef MPFAST_STORE_LAYOUT_H
 #define MPFAST_STORE_LAYOUT_H
 
-#include "core/family.h"
+#include "core/family/family.h"
 
 #ifndef STORE_BLOCKS
 #define STORE_BLOCKS (1u << 26) /* of one size, at most */

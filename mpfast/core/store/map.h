@@ -7,7 +7,7 @@
 #ifndef MPFAST_STORE_MAP_H
 #define MPFAST_STORE_MAP_H
 
-#include "core/participant.h"
+#include "core/family/participant.h"
 #include "core/store/layout.h"
 
 #define STORE_EXTENTS 24

@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: MIT
+import sys
+
+from ..family.family import Handle
+
+if sys.version_info >= (3, 13):
+    from queue import ShutDown as ShutDown
+else:
+    class ShutDown(Exception):
+        """put() or get() was called after shutdown()."""
+
+class Channel(Handle):
+    """This process's hold of one queue in shared memory."""
+
+    def __init__(self, maxsize: int, budget: int) -> None: ...
+
+class Pin:
+    """Keeps a message in shared memory, as long as there are views of its buffers."""
+
+class Bell:
+    """For event loops: how they are told of changes to a queue."""
+
+    def __init__(self, channel: Channel) -> None: ...
+    def fileno(self) -> int: ...
+    def silence(self) -> None: ...
+    def arm(self, getting: bool) -> bool: ...

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: MIT
+from libc.stdint cimport int64_t
+from mpfast.serialize.pickling cimport Pickling
+
+cdef enum:
+    PAYLOAD_PICKLE    # a pickle
+    PAYLOAD_BUFFERS   # buffers and the pickle that they belong to
+    PAYLOAD_BYTES
+    PAYLOAD_ASCII     # a str
+    PAYLOAD_INT       # of 64 bits
+    PAYLOAD_FLOAT
+    PAYLOAD_PLAIN     # see plain.h
+    PAYLOAD_KINDS
+
+cdef struct payload:
+    int kind
+    size_t size
+    const char *data    # what is stored, if that needs no pickle
+    double number       # `data` of a float
+    int64_t integer     # of an int
+    char plain[1000]    # of a small container
+
+
+cdef bint payload_immediate(object obj, int64_t *value)
+cdef object payload_from_immediate(int64_t value)
+cdef Pickling payload_measure(object obj, payload *p)
+cdef int payload_store(const payload *p, Pickling pickling, char *where) except -1
+cdef object payload_load(int kind, const char *data, size_t size, object pin, object queue)

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/* Waiting for a shared 32-bit word to change, and waking who waits.
+ *
+ * Futexes here are never FUTEX_PRIVATE: the word lies in memory that several processes map. All waits have an absolute
+ * deadline, so that a process killed between its store and its wake delays others by a backstop and never for ever. */
+#ifndef MPFAST_FUTEX_H
+#define MPFAST_FUTEX_H
+
+#include "core/base/atomic.h"
+#include "core/base/clock.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define FUTEX_ALL UINT32_MAX
+
+/* 0: woken (or spuriously so); -EAGAIN: the word was not `expected`; -ETIMEDOUT; -EINTR. */
+static inline int futex_wait_bits(shared32 *word, uint32_t expected, int64_t deadline, uint32_t bits)
+{
+    struct timespec t = clock_timespec(deadline);
+    long rc = syscall(SYS_futex, word, FUTEX_WAIT_BITSET, expected, deadline == NEVER ? NULL : &t, NULL, bits);
+    return rc < 0 ? -errno : 0;
+}
+
+static inline int futex_wait(shared32 *word, uint32_t expected, int64_t deadline)
+{
+    return futex_wait_bits(word, expected, deadline, FUTEX_ALL);
+}
+
+/* Wakes at most n sleepers whose bits meet `bits`; returns how many. */
+static inline int futex_wake_bits(shared32 *word, int n, uint32_t bits)
+{
+    return (int)syscall(SYS_futex, word, FUTEX_WAKE_BITSET, n, NULL, NULL, bits);
+}
+
+static inline int futex_wake(shared32 *word, int n) { return futex_wake_bits(word, n, FUTEX_ALL); }
+
+#endif

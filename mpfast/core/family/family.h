@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: MIT */
+/* The family: one process's view of the segment that all processes of its tree share.
+ *
+ * A process has one file descriptor per family. Its open file description serves the mapping, the process's lock byte
+ * (participant.h) and the hand-over to children, so it is never shared with another process for longer than a fork. */
+#ifndef MPFAST_FAMILY_H
+#define MPFAST_FAMILY_H
+
+#include "core/base/atomic.h"
+#include "core/base/check.h"
+#include "core/family/layout.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <linux/memfd.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#ifndef MADV_WIPEONFORK
+#define MADV_WIPEONFORK 18
+#endif
+
+#define FAMILY_KEPT 32
+
+struct family {
+    struct family_header *header;
+    struct participant *participants;
+    shared64 *states;
+    shared64 *freed;
+    shared64 *refs;
+    char *small;
+    char *large;
+    shared32 *identity; /* who this process is; on a page that the kernel wipes at fork: 0 = nobody, see fork.h */
+    shared32 *handles;  /* per slot: how many Python objects of this process are on it; guarded by mutex */
+    int fd;             /* this process's open file description of the segment; -1: lost */
+    dev_t dev;
+    ino_t ino;
+    pthread_mutex_t mutex; /* claim, drop, hand-over: never held while waiting for anything else */
+    uint32_t cursor;       /* where the next look for dead participants begins; guarded by mutex */
+    uint32_t child;        /* between fork's prepare and its end: the child's identity, 0 = none */
+    int child_fd;
+    struct store *stores;       /* this process's views of stores; guarded by mutex */
+    uint32_t kept[FAMILY_KEPT]; /* slots without an object on which this process kept its reference: handle_drop() */
+    uint32_t kept_count;
+    struct family *next;
+};
+
+static inline void family_point(struct family *f, char *base)
+{
+    f->header = (struct family_header *)base;
+    f->participants = (struct participant *)(base + OFFSET_PARTICIPANTS);
+    f->states = (shared64 *)(base + OFFSET_STATES);
+    f->freed = (shared64 *)(base + OFFSET_FREED);
+    f->refs = (shared64 *)(base + OFFSET_REFS);
+    f->small = base + OFFSET_SMALL;
+    f->large = base + OFFSET_LARGE;
+}
+
+static inline void *slot_at(const struct family *f, uint32_t slot)
+{
+    return slot < FAMILY_SMALL_SLOTS ? f->small + (size_t)slot * SMALL_SLOT_SIZE
+                                     : f->large + (size_t)(slot - FAMILY_SMALL_SLOTS) * LARGE_SLOT_SIZE;
+}
+
+/* Who am I in this family? 0 in a process that was forked without the hooks of fork.h. */
+static inline uint32_t family_me(const struct family *f) { return load_relaxed(f->identity); }
+
+/* A second open file description of the file behind fd, as the kernel has no dup() that makes one. */
+static inline int fd_reopen(int fd)
+{
+    char path[40];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    int fresh = open(path, O_RDWR | O_CLOEXEC);
+    return fresh < 0 ? -errno : fresh;
+}
+
+/* Is f->fd still ours? A program that closes "all" descriptors may have given the number to another file. */
+static inline bool family_fd_valid(const struct family *f)
+{
+    struct stat st;
+    return f->fd >= 0 && fstat(f->fd, &st) == 0 && st.st_ino == f->ino && st.st_dev == f->dev;
+}
+
+/* A fresh description of the segment, or -errno. */
+static inline int family_reopen(const struct family *f)
+{
+    if (!family_fd_valid(f))
+        return -EBADF;
+    return fd_reopen(f->fd);
+}
+
+static inline uint64_t window_offset(uint32_t slot)
+{
+    return OFFSET_WINDOWS + (uint64_t)(slot - FAMILY_SMALL_SLOTS) * WINDOW_SIZE;
+}
+
+/* Gives memory of a window back to the system; what is there reads as zeros then. */
+static inline int window_punch(const struct family *f, uint32_t slot, uint64_t offset, uint64_t size)
+{
+    if (!family_fd_valid(f))
+        return -EBADF;
+    off_t start = (off_t)(window_offset(slot) + offset);
+    int mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+    return fallocate(f->fd, mode, start, (off_t)size) < 0 ? -errno : 0;
+}
+
+static inline void *family_private(size_t size)
+{
+    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return p == MAP_FAILED ? NULL : p;
+}
+
+#define HANDLES_SIZE ROUND_UP((size_t)FAMILY_SLOTS * sizeof(shared32), FAMILY_PAGE)
+
+static inline void family_unmap(struct family *f)
+{
+    if (f->header != NULL)
+        munmap(f->header, FAMILY_SIZE);
+    if (f->identity != NULL)
+        munmap(f->identity, FAMILY_PAGE);
+    if (f->handles != NULL)
+        munmap(f->handles, HANDLES_SIZE);
+    pthread_mutex_destroy(&f->mutex);
+    free(f);
+}
+
+/* Maps the segment behind fd. The family takes fd over only if this succeeds. */
+static inline int family_map(int fd, struct family **out)
+{
+    struct family *f = calloc(1, sizeof *f);
+    if (f == NULL)
+        return -ENOMEM;
+    pthread_mutex_init(&f->mutex, NULL);
+    char *base = mmap(NULL, FAMILY_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+    int error = errno;
+    if (base != MAP_FAILED)
+        family_point(f, base);
+    f->identity = family_private(FAMILY_PAGE);
+    f->handles = family_private(HANDLES_SIZE);
+    struct stat st;
+    if (base == MAP_FAILED || f->identity == NULL || f->handles == NULL || fstat(fd, &st) < 0) {
+        family_unmap(f);
+        return base == MAP_FAILED ? -error : -ENOMEM;
+    }
+    madvise(f->identity, FAMILY_PAGE, MADV_WIPEONFORK); /* where it fails, hook-less forks go unnoticed */
+    f->fd = fd;
+    f->dev = st.st_dev;
+    f->ino = st.st_ino;
+    f->child_fd = -1;
+    *out = f;
+    return 0;
+}
+
+/* -EPROTO: made by another version; -EBADMSG: not a family, or damaged. */
+static inline int family_check(const struct family_header *h)
+{
+    if (h->magic != FAMILY_MAGIC)
+        return -EBADMSG;
+    if (h->abi != FAMILY_ABI || h->layout != family_layout())
+        return -EPROTO;
+    if (h->size != FAMILY_SIZE || load_relaxed(&h->participants_top) > FAMILY_PARTICIPANTS ||
+        load_relaxed(&h->slots_top[SLOT_SMALL]) > FAMILY_SMALL_SLOTS ||
+        load_relaxed(&h->slots_top[SLOT_LARGE]) > FAMILY_LARGE_SLOTS)
+        return -EBADMSG;
+    return 0;
+}
+
+#define FAMILY_SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
+
+/* -EPERM: whoever has the file might shrink it, and every process that maps it would get SIGBUS. */
+static inline int family_sealed(int fd)
+{
+    int seals = fcntl(fd, F_GET_SEALS);
+    if (seals < 0)
+        return -EBADMSG;
+    return (seals & FAMILY_SEALS) == FAMILY_SEALS ? 0 : -EPERM;
+}
+
+static inline int family_format(int fd, struct family_header *h)
+{
+    if (getrandom(h->id, sizeof h->id, 0) != sizeof h->id)
+        return -EIO;
+    h->size = FAMILY_SIZE;
+    h->layout = family_layout();
+    h->abi = FAMILY_ABI;
+    h->magic = FAMILY_MAGIC;
+    store_relaxed(&h->participants_top, 1);
+    return fcntl(fd, F_ADD_SEALS, FAMILY_SEALS) < 0 ? -errno : 0;
+}
+
+/* A new segment without a name, mapped, with nobody in it. */
+static inline int family_create(struct family **out)
+{
+    int fd = memfd_create("mpfast", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (fd < 0)
+        return -errno;
+    int rc = ftruncate(fd, (off_t)FAMILY_FILE) < 0 ? -errno : family_map(fd, out);
+    if (rc == 0 && (rc = family_format(fd, (*out)->header)) < 0)
+        family_unmap(*out);
+    if (rc < 0)
+        close(fd);
+    return rc;
+}
+
+/* Not through fd itself: forked children inherit the mapping, and with its description they would keep the lock byte. */
+static inline int family_map_apart(int fd, struct family **out)
+{
+    if ((fcntl(fd, F_GETFL) & O_ACCMODE) != O_RDWR)
+        return -EACCES;
+    int other = fd_reopen(fd);
+    int rc = family_map(other < 0 ? fd : other, out);
+    if (other >= 0)
+        close(other);
+    if (rc == 0)
+        (*out)->fd = fd;
+    return rc;
+}
+
+/* Maps a segment that another process made. fd stays the caller's if this fails: -EBADF, or as family_check and
+ * family_sealed; -EACCES: fd is not open for writing. */
+static inline int family_attach(int fd, struct family **out)
+{
+    struct stat st;
+    if (fstat(fd, &st) < 0)
+        return -errno;
+    if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size < sizeof(struct family_header))
+        return -EBADMSG;
+    struct family_header h;
+    if (pread(fd, &h, sizeof h, 0) != (ssize_t)sizeof h)
+        return -EBADMSG;
+    int rc = family_check(&h);
+    if (rc < 0)
+        return rc;
+    if ((uint64_t)st.st_size != FAMILY_FILE)
+        return -EBADMSG;
+    rc = family_sealed(fd);
+    return rc < 0 ? rc : family_map_apart(fd, out);
+}
+
+#endif

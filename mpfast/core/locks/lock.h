@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: MIT */
+/* Lock: one futex word that names its owner.
+ *
+ *   word:  0 = free | W:1 | DEAD:1 | index:12 | generation:18        (the last two: an identity, participant.h)
+ *
+ * A mutex after Drepper's "Futexes are tricky" (its third), with the owner's identity in place of its 1, so that a
+ * waiter can find out that the owner was killed. Then the word gets DEAD and keeps naming the owner: nobody enters
+ * until recover() or release(). Any process may release a Lock; only the owning thread an RLock. */
+#ifndef MPFAST_LOCK_H
+#define MPFAST_LOCK_H
+
+#include "core/family/peers.h"
+#include "core/family/waiting.h"
+
+#define LOCK_W 1u    /* somebody may sleep */
+#define LOCK_DEAD 2u /* the owner was killed */
+#define LOCK_OWNER(word) ((word) & ~(LOCK_W | LOCK_DEAD))
+#define LOCK_SPIN (5 * MICROSECOND)
+
+struct lock {
+    shared32 word;
+    uint32_t policy;    /* enum death_policy; set before the slot has a second user */
+    shared32 holder;    /* tid of the thread inside; 0 while nobody is */
+    shared32 depth;     /* of an RLock; written by the owning thread only */
+    shared32 dead_pid;  /* whose death set DEAD */
+    shared32 wake_slot; /* a Condition's wake-ups that the next release makes: its slot */
+    shared32 wake_bits; /* 0: none */
+    shared64 lease;     /* of the one who spins, see spin.h */
+    shared32 dead_tid;
+    shared32 deaths; /* how often it was recovered: a Condition settles its tickets when that has changed */
+};
+_Static_assert(sizeof(struct lock) <= SMALL_SLOT_SIZE, "a lock fits a small slot");
+
+static inline void lock_entered(struct lock *l, uint32_t me) { store_relaxed(&l->holder, thread_id(me)); }
+
+static inline bool lock_try(struct lock *l, uint32_t me)
+{
+    uint32_t free = 0;
+    if (!cas_acquire(&l->word, &free, me)) /* pairs with lock_release */
+        return false;
+    lock_entered(l, me);
+    return true;
+}
+
+/* Held by the calling thread? Only that thread can make the answer true, so it is exact. */
+static inline bool lock_mine(const struct lock *l, uint32_t me)
+{
+    return LOCK_OWNER(load_relaxed(&l->word)) == me && load_relaxed(&l->holder) == thread_id(me);
+}
+
+/* Tells all that the owner in `word` was killed; does nothing once the word names somebody else. Idempotent. */
+static inline void lock_abandon(struct lock *l, uint32_t word, pid_t pid)
+{
+    uint32_t owner = LOCK_OWNER(word), next;
+    if (l->policy == DEATH_WAIT)
+        return;
+    store_relaxed(&l->dead_tid, load_relaxed(&l->holder));
+    store_relaxed(&l->dead_pid, (uint32_t)pid);
+    STEP();
+    do {
+        if (LOCK_OWNER(word) != owner || word & LOCK_DEAD)
+            return;
+        next = l->policy == DEATH_RAISE ? word | LOCK_DEAD : 0;
+    } while (!cas_acqrel(&l->word, &word, next)); /* pairs with the acquire in lock_enter */
+    STEP();
+    futex_wake(&l->word, INT_MAX);
+}
+
+/* Looks whether the owner that the word names was killed, and says so in the word. */
+static inline void lock_check_owner(struct family *f, struct lock *l, uint32_t word)
+{
+    if (word != 0 && !(word & LOCK_DEAD) && participant_died(f, word))
+        lock_abandon(l, word, participant_pid(f, word));
+}
+
+/* One look at the word by a waiter. 0: acquired; -EOWNERDEAD; -EAGAIN: held, *word tells by whom. */
+static inline int lock_enter(struct lock *l, uint32_t me, uint32_t keep, uint32_t *word)
+{
+    *word = load_acquire(&l->word); /* pairs with lock_abandon: who sees DEAD sees whose death it was */
+    while (*word == 0)
+        if (cas_acquire(&l->word, word, me | keep)) { /* pairs with lock_release and lock_abandon */
+            lock_entered(l, me);
+            return 0;
+        }
+    return *word & LOCK_DEAD ? -EOWNERDEAD : -EAGAIN;
+}
+
+static inline bool lock_spin(const struct family *f, struct lock *l, uint32_t me, uint32_t word, struct spin_history *h)
+{
+    struct spin_word w = {&l->word, word};
+    if (identity_index(word) == identity_index(me))
+        return false;
+    return spin_owner_elsewhere(f, word) && spin_until(spin_word_changed, &w, h, &l->lease, LOCK_SPIN);
+}
+
+/* A backstop expired: twice with the same owner in the word is reason to ask whether it lives. True: it was killed. */
+static inline bool lock_suspect(struct family *f, struct lock *l, struct waiting *w)
+{
+    uint32_t word = load_relaxed(&l->word);
+    if (w->seen != 0 && LOCK_OWNER(word) == LOCK_OWNER(w->seen))
+        lock_check_owner(f, l, word);
+    w->seen = word;
+    return load_acquire(&l->word) & LOCK_DEAD; /* pairs with lock_abandon */
+}
+
+/* Waits for the lock: 0 acquired, -EOWNERDEAD, -ETIMEDOUT, or -EINTR: serve signals and call again with the same w.
+ * Whoever has slept enters with W set, as others may sleep still. */
+static inline int lock_wait(struct family *f, uint32_t slot, uint32_t me, struct waiting *w, struct spin_history *h)
+{
+    struct lock *l = slot_at(f, slot);
+    spin_note_cpu(f, me);
+    for (int slept = 0;;) {
+        uint32_t word;
+        int rc = lock_enter(l, me, w->slept ? LOCK_W : 0, &word);
+        if (rc != -EAGAIN || slept == -ETIMEDOUT)
+            return rc == -EAGAIN ? -ETIMEDOUT : rc;
+        if (waiting_may_spin(w) && lock_spin(f, l, me, word, h))
+            continue;
+        if (!(word & LOCK_W) && !cas_relaxed(&l->word, &word, word | LOCK_W))
+            continue;
+        STEP();
+        slept = waiting_sleep(w, f, slot, &l->word, word | LOCK_W, FUTEX_ALL);
+        if (slept == -EINTR) {
+            lock_suspect(f, l, w);
+            return -EINTR;
+        }
+    }
+}
+
+/* For callers that poll and so never wait for a backstop: what this process saw in the word, and since when. */
+struct suspicion {
+    shared32 word;
+    shared64 since;
+};
+
+/* An attempt failed. Asks now and then whether the owner lives: 0, or -EOWNERDEAD if it does not. */
+static inline int lock_poll_owner(struct family *f, struct lock *l, struct suspicion *s)
+{
+    uint32_t word = load_relaxed(&l->word);
+    int64_t now = clock_now();
+    if (LOCK_OWNER(word) != load_relaxed(&s->word)) {
+        store_relaxed(&s->word, LOCK_OWNER(word));
+        store_relaxed(&s->since, (uint64_t)now);
+    } else if (now - (int64_t)load_relaxed(&s->since) >= BACKSTOP_FIRST) {
+        store_relaxed(&s->since, (uint64_t)now);
+        lock_check_owner(f, l, word);
+    }
+    return load_acquire(&l->word) & LOCK_DEAD ? -EOWNERDEAD : 0; /* pairs with lock_abandon */
+}
+
+/* The wake-ups that a Condition left with the lock; clears them. */
+static inline uint32_t lock_take_wakes(struct lock *l, uint32_t *slot)
+{
+    uint32_t bits = load_relaxed(&l->wake_bits);
+    if (unlikely(bits != 0)) {
+        *slot = load_relaxed(&l->wake_slot);
+        store_relaxed(&l->wake_bits, 0);
+    }
+    return bits;
+}
+
+/* The bits lie in the lock until its release, as a wake-up before it would only make the woken wait again. */
+static inline void lock_leave_wakes(struct family *f, struct lock *l, uint32_t slot, uint32_t bits)
+{
+    uint32_t before = 0, old = lock_take_wakes(l, &before);
+    if (old != 0 && before != slot)
+        futex_wake_bits(slot_at(f, before), INT_MAX, old);
+    store_relaxed(&l->wake_slot, slot);
+    store_relaxed(&l->wake_bits, before == slot ? old | bits : bits);
+}
+
+/* Frees the lock, wakes one waiter, makes the wake-ups that a Condition left. Returns the old word; 0: was not held. */
+static inline uint32_t lock_release(struct family *f, struct lock *l)
+{
+    uint32_t slot = 0, bits = lock_take_wakes(l, &slot);
+    store_relaxed(&l->holder, 0);
+    CHECK(slot < FAMILY_SLOTS);
+    uint32_t word = swap_release(&l->word, 0); /* pairs with lock_try and lock_enter */
+    STEP();
+    if (unlikely(word & LOCK_W)) {
+        futex_wake(&l->word, 1);
+        spin_note_cpu(f, family_me(f));
+    }
+    if (unlikely(bits != 0))
+        futex_wake_bits(slot_at(f, slot), INT_MAX, bits);
+    return word;
+}
+
+/* Takes over the lock of a killed owner. True for one caller, who then owns it and may mend what it guards. */
+static inline bool lock_recover(struct family *f, struct lock *l, uint32_t me)
+{
+    uint32_t word = load_relaxed(&l->word), slot = 0, bits;
+    lock_check_owner(f, l, word);
+    word = load_relaxed(&l->word);
+    if (!(word & LOCK_DEAD) || !cas_acquire(&l->word, &word, me | LOCK_W)) /* pairs with lock_abandon */
+        return false;
+    STEP();
+    add_relaxed(&l->deaths, 1u);
+    store_relaxed(&l->depth, 1);
+    lock_entered(l, me);
+    if ((bits = lock_take_wakes(l, &slot)) != 0)
+        futex_wake_bits(slot_at(f, slot), INT_MAX, bits);
+    return true;
+}
+
+#endif

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+/* A process's view of a queue: the tickets' core and the store behind it. */
+#ifndef MPFAST_QUEUE_MAP_H
+#define MPFAST_QUEUE_MAP_H
+
+#include "core/store/map.h"
+#include "core/queue/layout.h"
+
+/* What this process rings a watcher by, kept for the next time (queue_ring.h). */
+struct ringer {
+    shared32 busy;
+    int fd; /* -1: none. Only for who has set `busy`, as is the inode */
+    uint64_t inode;
+};
+
+struct queue {
+    struct store store;
+    struct queue_header *header;
+    shared64 *directory;
+    shared64 *states;    /* of segments */
+    shared64 *segments;  /* cells */
+    shared32 putter;     /* the mark (peers.h) that this process has left at `putters`, */
+    shared32 taker;      /* and at `takers` */
+    int bell[2];         /* the ends of the pipe; -1: not made. Guarded by family->mutex */
+    uint32_t bell_owner; /* the identity that made it */
+    uint32_t bell_armed; /* `armed` when the bell was made silent; 0: it may be readable */
+    bool bell_space;     /* it is rung for room as well */
+    uint32_t bell_lost;  /* so many of those who ring were killed or stopped meanwhile */
+    struct ringer ringers[QUEUE_WATCHERS];
+};
+
+static inline shared64 *segment_cells(const struct queue *q, uint32_t segment)
+{
+    return q->segments + (size_t)segment * QUEUE_PAGE_TICKETS;
+}
+
+/* A view that nobody else knows of. */
+static inline int view_open(struct family *f, uint32_t slot, struct queue *q)
+{
+    struct queue_header *header = slot_at(f, slot);
+    memset(q, 0, sizeof *q);
+    q->bell[0] = q->bell[1] = -1;
+    for (int i = 0; i < QUEUE_WATCHERS; i++)
+        q->ringers[i].fd = -1;
+    q->header = header;
+    int rc = store_open(f, slot, &header->store, QUEUE_CORE, &q->store);
+    if (rc < 0)
+        return rc;
+    q->store.progress = &header->head;
+    q->directory = (shared64 *)q->store.map->core;
+    q->states = (shared64 *)(q->store.map->core + QUEUE_STATES);
+    q->segments = (shared64 *)(q->store.map->core + QUEUE_SEGMENTS_AT);
+    return 0;
+}
+
+static inline void view_close(struct queue *q) { store_close(&q->store); }
+
+static inline uint32_t queue_me(const struct queue *q) { return store_me(&q->store); }
+
+static inline int queue_damaged(const struct queue *q) { return store_damaged(&q->store); }
+
+#endif

@@ -1,6 +1,0 @@
-# SPDX-License-Identifier: MIT
-from mpfast.core.queue cimport queue, queue_end
-from mpfast.core.waiting cimport spin_history, waiting
-
-cdef extern from "core/tend.h" nogil:
-    int queue_wait(queue *q, queue_end end, waiting *w, spin_history *h)

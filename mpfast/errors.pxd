@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: MIT
+"""The one door from C's -errno to Python's exceptions."""
+
+from libc.string cimport strerror
+
+
+cdef inline int raise_errno(int rc, doing=None, dict texts=None, filename=None) except -1:
+    """Raises the OSError that the status -errno of a C function stands for.
+
+    doing: what was tried, in front of the text. texts: what a status means there, if that is not the system's text.
+    """
+    text = None if texts is None else texts.get(-rc)
+    if text is None:
+        text = strerror(-rc).decode()
+    raise OSError(-rc, text if doing is None else f"{doing}: {text}", *(() if filename is None else (filename,)))

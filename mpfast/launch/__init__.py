@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Starting one process, and the life of that process."""

@@ -1,0 +1,309 @@
+# SPDX-License-Identifier: MIT
+"""This process's fork server, seen from here: it is started when it is first needed, asked for children, and replaced
+when it has ended or is no use any more. (What it does itself: server.py.)
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from errno import ECHILD
+from multiprocessing import spawn, util
+from pickle import dumps
+
+from .. import child
+from ..child import Child
+from ..spawn import PLACE, standin
+from . import inherit
+from .exits import Source, kernel_tells
+from .spares import Spares
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from multiprocessing.process import BaseProcess
+    from typing import Any
+
+__all__ = ["client"]
+
+PROGRAM = """\
+import gc; gc.disable()
+import sys, atexit, signal, threading, multiprocessing.forkserver, multiprocessing.spawn
+sys.path.insert(0, {place!r})
+{first}
+from mpfast.launch.forkserver.server import main
+main({socket}, {data}, {parent})
+"""
+# What the server loads when it has made its first child: for children of children, and what a child may be given.
+LAUNCHERS = (
+    *("mpfast.launch.spawn", "mpfast.launch.dump"),
+    *(f"mpfast.launch.forkserver.{name}" for name in ("client", "spares", "popen", "control", "exit_table")),
+)
+COMMON = ("mpfast.connection", "mpfast.synchronize", "mpfast.queues", "multiprocessing.popen_forkserver")
+READY = 2  # children that wait when nobody is in a hurry
+MOST = max(READY, min(os.cpu_count() or 1, 8))
+STILLBORN = 16  # times that a start() finds only children that have ended already, until that is an error
+PAUSE = 1  # milliseconds that a child has for itself where there is one CPU, before the server makes the next one
+IDLE = 10.0  # seconds until children that were for times of hurry end, and no more than READY are kept
+
+
+def _whose() -> tuple[Any, ...]:
+    """What a server's children would have of the process that started it, and cannot be told to change."""
+    users = os.getresuid(), os.getresgid(), tuple(os.getgroups())
+    return os.getpid(), *users, tuple(sys.warnoptions), tuple(sys._xoptions.items())
+
+
+class Client:
+    """The fork server of this process. Safe to use from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()  # a signal handler may start a process, too
+        self._whose: tuple[Any, ...] = ()
+        self._process: Child | None = None
+        self._ended: list[Child] = []  # servers before it, until they are reaped
+        self._spares: Spares | None = None
+        self._state: dict[str, Any] = {}  # ours when it was started
+        self._preloads = False
+        self._cpus: set[int] = set()
+        self._ready = READY
+        self._target = READY
+        self._hurry = 0.0  # when there was no child to be had
+        self.on_error = "ignore"
+
+    def forget(self) -> None:
+        """In a forked child: the server and its children are the parent's."""
+        if self._spares is not None:
+            self._spares.close()  # the Child object stays, for who asks how one of the parent's children ended
+        on_error = self.on_error
+        self.__init__()  # type: ignore[misc]
+        self.on_error = on_error
+
+    # Its life
+
+    def _ensure(self) -> Spares:
+        """There is a server, of this process and its present user."""
+        if self._spares is not None and self._whose != _whose():
+            self._drop()
+        if self._spares is None:
+            self._start(preload=True)
+        assert self._spares is not None
+        return self._spares
+
+    def _drop(self) -> None:
+        """Lets go of the server, which ends, and of the children that wait."""
+        process, spares = self._process, self._spares
+        if process is not None:
+            self._ended.append(process)
+        if self._process is process:  # else a signal handler has begun another one by now
+            self._process = self._spares = None
+        if spares is not None:
+            spares.close()
+        self._reap()
+
+    def _reap(self) -> None:
+        self._ended = [child for child in self._ended if child.pid and child.poll() is None]
+
+    def _start(self, preload: bool) -> None:
+        """A signal handler may start one, too, while this runs: so it becomes ours all at once, when it runs."""
+        child = Child()
+        source = None if kernel_tells() else Source(child)
+        whose, present = _whose(), inherit.gather()
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+        try:
+            signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT,))  # until the server ignores it
+            spares = self._exec(child, source, self._orders(present, preload))
+            if source is not None:
+                source.table.release()
+            before, others = self._process, self._spares
+            self._process, self._spares = child, spares
+            self._whose, self._state, self._preloads = whose, present, preload
+            if before is not None:
+                self._ended.append(before)
+            if others is not None:
+                others.close()
+        except BaseException:
+            self._ended.append(child)
+            raise
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+    def _exec(self, child: Child, source: Source | None, orders: dict[str, Any]) -> Spares:
+        """Makes the server; it ends when the result is no longer referred to."""
+        table = None if source is None else source.table.fileno()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with ours, theirs:
+            spares = Spares(ours.fileno(), child, source)
+            self._run(child, theirs.fileno(), table, orders)
+        return spares
+
+    def _run(self, child: Child, theirs: int, table: int | None, orders: dict[str, Any]) -> None:
+        try:
+            self._run_with(child, theirs, table, orders)
+        finally:
+            child._drop_data()
+
+    def _run_with(self, child: Child, theirs: int, table: int | None, orders: dict[str, Any]) -> None:
+        with open(child._data(), "wb", closefd=False) as file:
+            file.write(dumps({**orders, "table": table}))
+        os.lseek(child._data(), 0, os.SEEK_SET)
+        executable: Any = spawn.get_executable()
+        program = PROGRAM.format(place=PLACE, first=standin(), socket=theirs, data=child._data(), parent=os.getpid())
+        flags = util._args_from_interpreter_flags()  # type: ignore[attr-defined]
+        keep = [theirs, child._data(), *([] if table is None else [table])]
+        child._exec(None, executable, [executable, *flags, "-c", program], keep)
+
+    def _orders(self, present: dict[str, Any], preload: bool) -> dict[str, Any]:
+        """What the server is to load, and to be."""
+        settings: Any = sys.modules.get("multiprocessing.forkserver")
+        modules = ["__main__"] if settings is None else list(settings._forkserver._preload_modules)
+        ours = [m for m in sys.modules if m.startswith(("multiprocessing.", "mpfast.")) and not m.endswith("__main__")]
+        return {
+            "state": present,
+            "main": inherit.main_module(),
+            "process_class": child.process_class,
+            "preload_main": preload and "__main__" in modules,
+            "preload": [module for module in modules if module != "__main__"] if preload else [],
+            "on_error": self.on_error,
+            "modules": [module for module in ours if module not in LAUNCHERS],
+            "later": [*LAUNCHERS, *COMMON],
+        }
+
+    def _replace(self, spares: Spares) -> None:
+        """The server has ended. One that never had a child may have been ended by what it loaded."""
+        heard, preloads = spares.heard, self._preloads
+        code = None if self._process is None else self._process.wait(1)
+        if self._spares is not spares:  # a signal handler has done it
+            return
+        self._drop()
+        if not heard and (self.on_error == "fail" or not preloads):
+            why = "its standard error says why"
+            raise EOFError(f"the fork server ended before it had a child (exit code {code}); {why}")
+        self._start(preload=heard or not preloads)  # else the children load it, and say what is wrong
+
+    # Its children
+
+    def changes(self) -> dict[str, Any]:
+        """Starts the server if there is none. Returns what is not as it was when it was started."""
+        with self._lock:
+            self._ensure()
+            now = inherit.gather()
+            self._cpus = now["affinity"]
+            return {name: value for name, value in now.items() if self._state.get(name) != value}
+
+    def hand_over(self, child: Child, process_obj: BaseProcess, data: bytes, fds: list[int]) -> None:
+        """Gives the process to a child that waits for one. EOFError: there is no server to be had. OSError."""
+        with self._lock:
+            spares = self._ensure() if self._spares is None else self._spares
+            stillborn = 0
+            while not spares.hand_over(child, process_obj, data, fds):
+                if not self._gather(spares):
+                    spares = self._wait(spares)
+                stillborn += len(spares) > 0
+                if stillborn > STILLBORN:
+                    raise ChildProcessError(ECHILD, "the fork server's children end before they are handed a process")
+            self._gather(spares)
+            self._refill(spares)
+
+    def _gather(self, spares: Spares) -> bool:
+        """Takes in the children that are reported already. What went wrong with one, who waits for it finds out."""
+        found = False
+        try:
+            while spares.asked > 0 and spares.welcome(False):
+                found = True
+        except (EOFError, OSError):
+            pass
+        return found
+
+    def _wait(self, spares: Spares) -> Spares:
+        """Until one more child waits; a server that has ended meanwhile is replaced."""
+        self._target = min(max(self._target + 1, self._ready), max(MOST, self._ready))
+        self._hurry = time.monotonic()
+        try:
+            spares.ask(1 if spares.asked <= 0 else 0, -1, 0)  # which also ends the server's pause
+            spares.welcome(True)
+        except EOFError:
+            if self._spares is spares:  # else a signal handler, or _order(), has replaced it already
+                self._replace(spares)
+        return self._ensure()
+
+    def _refill(self, spares: Spares) -> None:
+        """Asks for those that are to wait for the next start: more while there is a hurry, which the server forgets."""
+        if self._target > self._ready and time.monotonic() - self._hurry > IDLE:
+            self._target = self._ready
+        try:
+            self._order(spares, self._target, PAUSE if len(self._cpus) == 1 else 0)
+        except (EOFError, OSError):  # the next start() is told
+            return
+
+    def _order(self, spares: Spares, n: int, pause: int = 0) -> None:
+        """There shall be n that wait, or are on their way."""
+        there = len(spares) + spares.asked
+        lasting = min(max(self._ready - there, 0), n - there)
+        try:
+            if lasting > 0 and not spares.ask(lasting, -1, pause):
+                return
+            if n - there > max(lasting, 0):
+                spares.ask(n - there - max(lasting, 0), int(IDLE * 1000), pause)
+        except EOFError:
+            if spares.heard and self._spares is spares:
+                self._replace(spares)
+
+    def expect(self, n: int) -> None:
+        """So many processes are about to be started."""
+        with self._lock:
+            self._order(self._ensure(), n)
+
+    def prewarm(self, n: int) -> None:
+        """Starts the server if there is none, and waits until n children wait; so many are kept ready from now on.
+
+        OSError; EOFError: there is no server to be had.
+        """
+        with self._lock:
+            self._ready = max(READY, n)
+            spares = self._ensure()
+            self._gather(spares)
+            self._order(spares, n)
+            while len(spares) < n:
+                spares = self._wait(spares)
+                self._order(spares, n)
+
+    def stop(self) -> None:
+        """Ends the server and the children that wait, and waits for it; the next start() begins another one."""
+        with self._lock:
+            process = self._process
+            self._drop()
+            if process is not None:
+                process.wait()
+                self._reap()
+
+    # For tests and tools
+
+    def processes(self) -> set[int]:
+        """The server, and the children of it that wait."""
+        if self._process is None or self._spares is None:
+            return set()
+        return {self._process.pid, *self._spares.pids}
+
+    def descriptors(self) -> list[int]:
+        """The descriptors of the children that wait."""
+        return [] if self._spares is None else self._spares.fds
+
+    def rest(self) -> None:
+        """Takes in all children that were asked for, and lets those go that are for times of hurry."""
+        with self._lock:
+            spares = self._spares
+            try:
+                while spares is not None and spares.asked > 0:
+                    spares.welcome(True)
+            except (EOFError, OSError):
+                return
+            if spares is not None:
+                spares.release(READY)
+            self._ready = self._target = READY
+
+
+client = Client()
+os.register_at_fork(after_in_child=client.forget)

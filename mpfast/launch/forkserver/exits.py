@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: MIT
+"""How the fork server's children are reaped, and how the process whose children they are to be learns of their ends.
+
+From Linux 6.15 on a pidfd tells the exit status of any process that was reaped, so the kernel does it all. Before,
+the server writes it into a table (status.pyx) that they share.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from ..child import Child, open_child
+from ..child import ended as has_ended
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .exit_table import Table
+
+__all__ = ["KernelReaps", "ServerReaps", "Source", "kernel_tells"]
+
+PATIENCE = 1.0  # seconds in which a server that lives tells of an end
+
+
+def kernel_tells() -> bool:
+    """Does the kernel tell the exit status of a process that is somebody else's child?"""
+    if os.environ.get("MPFAST_LAUNCH") == "table":
+        return False
+    try:
+        return tuple(map(int, os.uname().release.split("-")[0].split(".")[:2])) >= (6, 15)
+    except ValueError:
+        return False
+
+
+class Source:
+    """Where the process whose server it is learns of the children's ends, if the kernel does not tell; one a server."""
+
+    def __init__(self, server: Child) -> None:
+        from .exit_table import Table
+
+        self.table = Table()
+        self._server = server
+
+    def result(self, token: int) -> int | None:
+        """The exit code of a child that has ended; None: the server has not told yet, or was killed before it could."""
+        told = self.table.result(token, PATIENCE, self._server.sentinel)
+        return None if told is None else told[0]
+
+    def ended(self) -> bool:
+        """Has the server?"""
+        return has_ended(self._server.sentinel)
+
+    def drop(self, token: int) -> None:
+        """Nobody wants to know any more."""
+        self.table.drop(token)
+
+
+class KernelReaps:
+    """SIGCHLD is ignored: the server is not even woken."""
+
+    wake = -1  # a descriptor that is readable when there is something to reap
+    token = 0  # of the table, for the child that is about to be made
+
+    def begin(self) -> None:
+        self._before = signal.signal(signal.SIGCHLD, signal.SIG_IGN) or signal.SIG_DFL  # the children's
+
+    def prepare(self) -> None:
+        """A child is about to be made. OSError."""
+
+    def failed(self) -> None:
+        """There was none."""
+
+    def open(self, pid: int) -> int:
+        """The child's pidfd. ProcessLookupError: it has ended already."""
+        return open_child(pid)
+
+    def in_child(self) -> None:
+        signal.signal(signal.SIGCHLD, self._before)
+
+    def said(self, code: int) -> None:
+        """In the child: this will be its exit code."""
+
+    def reap(self) -> bool:
+        """Are there children?"""
+        try:
+            os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return False
+        return True
+
+
+class ServerReaps:
+    """The server does, and notes it in the table."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        self._tokens: dict[int, int] = {}
+        self.token = 0
+        self.wake = -1
+        self._wakes = -1
+
+    def begin(self) -> None:
+        self.wake, self._wakes = os.pipe()
+        os.set_blocking(self.wake, False)
+        os.set_blocking(self._wakes, False)
+        self._before = signal.signal(signal.SIGCHLD, lambda *_: None) or signal.SIG_DFL  # the children's
+        signal.set_wakeup_fd(self._wakes, warn_on_full_buffer=False)
+
+    def prepare(self) -> None:
+        self.reap()  # makes room
+        self.token = self._table.take()
+
+    def failed(self) -> None:
+        self._table.reaped(self.token, 0)
+
+    def open(self, pid: int) -> int:
+        self._tokens[pid] = self.token
+        self._table.born(self.token, pid)
+        return os.pidfd_open(pid)
+
+    def in_child(self) -> None:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, self._before)
+        os.close(self.wake)
+        os.close(self._wakes)
+
+    def said(self, code: int) -> None:
+        self._table.said(self.token, code)
+
+    def reap(self) -> bool:
+        try:
+            while os.read(self.wake, 4096):
+                pass
+        except BlockingIOError:
+            pass
+        try:
+            # Told before it is reaped: if we are killed in between, whoever inherits it finds it as it is.
+            while ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                code = ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
+                token = self._tokens.pop(ended.si_pid, 0)
+                if token:
+                    self._table.reaped(token, code)
+                os.waitpid(ended.si_pid, 0)
+        except ChildProcessError:
+            return False
+        return True

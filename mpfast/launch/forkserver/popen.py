@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: MIT
+"""The start method forkserver: a server that has the main module loaded, and children of it that are ready to run.
+
+A start is one message to a child that waits; its pid and its sentinel are known already, so nobody is waited for.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from multiprocessing import util
+from multiprocessing.context import get_spawning_popen, set_spawning_popen
+from multiprocessing.process import BaseProcess
+from pickle import dumps
+
+from ..child import Child, hooked
+from ..dump import dump, let_go
+from ..spawn import is_this_interpreter, tracker_fd
+from .client import client
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from multiprocessing.popen_forkserver import _DupFd
+
+__all__ = ["ForkServerPopen", "why_not"]
+
+INLINE = 100_000  # bytes that go with the message; what is longer goes in a memory file
+
+
+def why_not() -> str | None:
+    """Why children come from multiprocessing's fork server here; None: they come from mpfast's."""
+    if (hook := hooked("forkserver")) is not None:
+        return f"{hook} has been replaced"
+    return None if is_this_interpreter() else "set_executable()"
+
+
+class ForkServerPopen(Child):
+    """Starts a child from the fork server."""
+
+    method = "forkserver"
+    _mpfast_launcher = True
+
+    def __init__(self, process_obj: BaseProcess) -> None:
+        util._flush_std_streams()  # type: ignore[attr-defined]
+        self._fds: list[int] = []
+        self._launch(process_obj)
+
+    @staticmethod
+    def DupFd(index: int) -> _DupFd:
+        """multiprocessing's own, which is loaded when a descriptor is sent: the first start() is not to wait for it."""
+        from multiprocessing.popen_forkserver import _DupFd
+
+        return _DupFd(index)
+
+    def duplicate_for_child(self, fd: int) -> int:
+        self._fds.append(fd)
+        return len(self._fds) - 1
+
+    def _status_of_zombie(self) -> int | None:
+        """The server was killed, and who inherited the child has not reaped it."""
+        try:
+            if os.stat(f"/proc/{self.pid}").st_uid != os.geteuid():  # the kernel shows 0, whatever it is
+                return None
+            with open(f"/proc/{self.pid}/stat", "rb") as file:
+                fields = file.read().rpartition(b")")[2].split()
+            return os.waitstatus_to_exitcode(int(fields[49])) if fields[0] == b"Z" else None
+        except (OSError, IndexError, ValueError):
+            return None
+
+    def _status_elsewhere(self, block: bool) -> int | None:
+        """What the server or else the child wrote into the table; without one, the kernel has had its time to tell."""
+        while self.token:
+            known: int | None = self.source.result(self.token)
+            if known is not None:
+                return known
+            if self.source.ended():
+                break
+            if not block:
+                return None
+        code = self._status_of_zombie()
+        return 255 if code is None else code
+
+    def close(self) -> None:
+        if self.token:
+            self.source.drop(self.token)
+        super().close()
+
+    def __del__(self) -> None:
+        if self.token:
+            self.close()
+
+    def _launch(self, process_obj: BaseProcess) -> None:
+        try:
+            data = self._message(process_obj)
+            fds = [int(fd) for fd in self._fds]
+            if len(data) > INLINE:
+                with open(self._data(), "wb", closefd=False) as file:
+                    file.write(data)
+                fds.append(self._data())
+                data = b""
+            client.hand_over(self, process_obj, data, fds)
+        finally:
+            self._drop_data()
+            let_go(self)
+
+    def _message(self, process_obj: BaseProcess) -> bytes:
+        file = io.BytesIO()
+        before = get_spawning_popen()  # a signal handler may start a process while another is pickled
+        try:
+            set_spawning_popen(self)  # type: ignore[arg-type]
+            changes = client.changes()
+            tracker = tracker_fd()
+            if tracker is not None:
+                changes["tracker"] = self.duplicate_for_child(tracker)
+            file.write(dumps(changes))
+            dump(process_obj, file)
+        finally:
+            set_spawning_popen(before)
+        return file.getvalue()

@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: MIT
+"""The fork server: it loads what its children would have to load, and forks some that wait for a process to be.
+
+It has one thread and does nothing but fork. It ends with the process whose server it is. (That process's side:
+client.py, the spares': spare.py.)
+"""
+
+from __future__ import annotations
+
+import errno
+import gc
+import io
+import os
+import select
+import signal
+import socket
+import struct
+import sys
+from multiprocessing import process, reduction, spawn, util
+from multiprocessing.context import set_spawning_popen
+from pickle import dumps, load
+
+from .. import handoff
+from ..life import rehearse
+from . import inherit
+from .exits import KernelReaps, ServerReaps
+from .spare import Spare
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+__all__ = ["main"]
+
+_REQUEST = struct.Struct("=iii")  # spares.pyx's request and report
+REHEARSALS = 10  # the interpreter specializes code that has run eight times; each child would do so in pages of its own
+STILLBORN = 16  # children in a row that end at once, until that is an error
+_REPORT = struct.Struct("=iiQ")
+
+
+class ForkServer:
+    def __init__(self, ctl: int, parent: int, orders: dict[str, Any]) -> None:
+        self.ctl = socket.socket(fileno=ctl)
+        self.parent = os.pidfd_open(parent)
+        self.interrupt: Any = signal.SIG_DFL  # the children's handler of SIGINT
+        self.mask = orders["state"]["mask"]
+        self.main: dict[str, Any] = orders["main"]  # empty: children need not load it
+        self.later: list[str] = orders["later"]
+        self.rehearsal = _rehearsal(orders["process_class"])
+        self.reaps = _reaps(orders["table"])
+
+    def load(self, orders: dict[str, Any]) -> None:
+        """Loads what the children will want."""
+        current: Any = process.current_process()
+        current._inheriting = True
+        try:
+            for name in orders["modules"]:
+                _load(name, "ignore")
+            gc.freeze()
+            gc.enable()  # what follows may switch it off
+            if orders["preload_main"] and self.main:
+                self._load_main(orders["on_error"])
+            if orders["preload"]:
+                _preload(orders["preload"], orders["on_error"])
+        finally:
+            del current._inheriting
+        util._flush_std_streams()  # type: ignore[attr-defined]
+
+    def _load_main(self, on_error: str) -> None:
+        try:
+            spawn.prepare(self.main)
+            self.main = {}
+        except BaseException as e:  # it is up to the children then, who can say what is wrong
+            if on_error == "fail":
+                raise
+            if on_error == "warn":
+                _warn(f"__main__ from {self.main.get('init_main_from_path')!r}", e)
+
+    def serve(self) -> None:
+        """Forks as many children as it is asked for, until the process whose server it is lets go of it."""
+        self.reaps.begin()
+        first = True
+        while asked := self._asked():
+            n, idle, pause = _REQUEST.unpack(asked[4:])  # before it, the number of descriptors: none
+            if pause > 0:
+                self._pause(pause)
+            for _ in range(n):
+                self.fork(idle)
+            if first:
+                first = False
+                self._load_later()
+        self.ctl.close()
+        self.linger()
+
+    def _load_later(self) -> None:
+        """What any child may want, so that each need not import it; while nobody waits for us."""
+        for name in self.later:
+            _load(name, "ignore")
+        for _ in range(REHEARSALS):
+            self.rehearse()
+        gc.freeze()
+
+    def rehearse(self) -> None:
+        """The steps of Spare._run(), with a process that does nothing: what they touch is there next time."""
+        with io.BytesIO(self.rehearsal) as file:
+            file.seek(0)
+            inherit.become(load(file))
+            rehearse(load(file), self.parent)
+
+    def _asked(self) -> bytes:
+        """The next request; empty if there will be none. Meanwhile those that have ended are reaped.
+
+        The parent's end is looked for as well: a process that was forked meanwhile may have its descriptors.
+        """
+        ctl, wake = self.ctl.fileno(), self.reaps.wake
+        poll = _poll(ctl, self.parent, *((wake,) if wake >= 0 else ()))
+        while ctl not in (ready := [fd for fd, _ in poll.poll()]):
+            if self.parent in ready:
+                return b""
+            self.reaps.reap()
+        try:
+            return self.ctl.recv(64)
+        except ConnectionResetError:
+            return b""
+
+    def _pause(self, milliseconds: int) -> None:
+        """Where there is one CPU, fork() would keep it from the child that was just started. Until the next request."""
+        _poll(self.ctl.fileno()).poll(milliseconds)
+
+    def fork(self, idle: int) -> None:
+        """Makes one more child, and sends the other side what it needs to hand it a process; or why there is none."""
+        try:
+            if not any(self._fork(idle) for _ in range(STILLBORN)):
+                raise ChildProcessError(errno.ECHILD, "they all ended at once")
+        except (BrokenPipeError, ConnectionResetError):  # nobody wants them any more, as we shall hear
+            pass
+        except OSError as e:
+            handoff.send(self.ctl.fileno(), _REPORT.pack(0, e.errno or errno.EAGAIN, 0))
+
+    def _fork(self, idle: int) -> bool:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with ours, theirs:
+            self.reaps.prepare()
+            try:
+                pid = os.fork()
+            except OSError:
+                self.reaps.failed()
+                raise
+            if pid == 0:
+                theirs.close()
+                self.ctl.close()
+                self.reaps.in_child()
+                Spare(self, ours, idle).live()
+            ours.close()  # or the parent, when it knows of the child, would not see at once that it has died
+            try:
+                pidfd = self.reaps.open(pid)
+            except ProcessLookupError:
+                return False
+            try:
+                handoff.send(self.ctl.fileno(), _REPORT.pack(pid, 0, self.reaps.token), [pidfd, theirs.fileno()])
+            finally:
+                os.close(pidfd)
+        return True
+
+    def linger(self) -> None:
+        """Daemons end when this process does, so it stays until the parent's end, or until there are no children."""
+        fds = [self.parent] if self.reaps.wake < 0 else [self.parent, self.reaps.wake]
+        poll = _poll(*fds)
+        while self.parent not in (fd for fd, _ in poll.poll(500)):
+            if not self.reaps.reap():
+                return
+
+
+def _poll(*fds: int) -> select.poll:
+    poll = select.poll()
+    for fd in fds:
+        poll.register(fd, select.POLLIN)
+    return poll
+
+
+def _reaps(table: int | None) -> KernelReaps | ServerReaps:
+    if table is None:
+        return KernelReaps()
+    from .exit_table import Table
+
+    reaps = ServerReaps(Table(table))
+    os.close(table)
+    return reaps
+
+
+def _rehearsal(process_class: Any) -> bytes:
+    """A message as popen.py sends it, with a process that does nothing."""
+    process_obj: Any = process_class(target=int)
+    file = io.BytesIO()
+    set_spawning_popen(process_obj)  # nothing asks it for anything
+    try:
+        file.write(dumps({}))
+        reduction.dump(process_obj, file)
+    finally:
+        set_spawning_popen(None)
+    return file.getvalue()
+
+
+def _load(name: str, on_error: str) -> None:
+    try:
+        __import__(name)
+    except ImportError as e:
+        if on_error == "fail":
+            raise
+        if on_error == "warn":
+            _warn(f"module {name!r}", e)
+
+
+def _preload(names: list[str], on_error: str) -> None:
+    """Directory, search path and arguments are the parent's for the children, whatever a module makes of them."""
+    directory, path, argv = os.open(".", os.O_PATH | os.O_CLOEXEC), sys.path[:], sys.argv[:]
+    try:
+        for name in names:
+            _load(name, on_error)
+    finally:
+        os.fchdir(directory)
+        os.close(directory)
+        sys.path, sys.argv = path, argv
+
+
+def _warn(what: str, error: BaseException) -> None:
+    import warnings
+
+    warnings.warn(f"Failed to preload {what}: {error}", ImportWarning, stacklevel=2)
+
+
+def main(ctl: int, data: int, parent: int) -> None:
+    """The server's life. ctl: its socket; data: the file that says what it is; parent: the pid whose server it is."""
+    os.set_inheritable(ctl, False)
+    with open(data, "rb") as file:
+        orders = load(file)
+    try:
+        server = ForkServer(ctl, parent, orders)
+    except ProcessLookupError:
+        return
+    if os.getppid() != parent:  # the pid is somebody else's by now
+        return
+    inherit.become(orders["state"])
+    server.load(orders)  # SIGINT is blocked, as the parent left it; a handler that is set now is the children's
+    server.interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN) or signal.SIG_DFL
+    signal.pthread_sigmask(signal.SIG_SETMASK, server.mask)
+    gc.freeze()
+    server.serve()

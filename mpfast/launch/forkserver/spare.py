@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: MIT
+"""A child of the fork server: it waits, and then is the process that it was handed."""
+
+from __future__ import annotations
+
+import atexit
+import io
+import os
+import select
+import signal
+import socket
+import sys
+from multiprocessing import forkserver, process, spawn, util
+from pickle import load
+
+from .. import handoff
+from ..child import guard
+from . import inherit
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
+    from .server import ForkServer
+
+__all__ = ["Spare"]
+
+_ATEXIT = sys.version_info >= (3, 13)  # children run what was registered with atexit in them
+
+
+class Spare:
+    """server: who has forked us; sock: where the process comes from.
+
+    idle: the milliseconds for which it is waited for, -1: as long as it takes.
+    """
+
+    def __init__(self, server: ForkServer, sock: socket.socket, idle: int) -> None:
+        self.sock = sock
+        self.idle = idle
+        self.server = server
+        self.pid = os.getppid()  # the server's
+        self.mask = server.mask
+
+    def live(self) -> NoReturn:
+        """The whole life of the child, which must not return to the server's code."""
+        code = 1
+        try:
+            data, forkserver._forkserver._inherited_fds = self._wait()  # type: ignore[attr-defined]
+            if _ATEXIT:
+                atexit._clear()
+                atexit.register(util._exit_function)  # type: ignore[attr-defined]
+            code = self._run(data)
+        except Exception:
+            sys.excepthook(*sys.exc_info())
+            sys.stderr.flush()
+        finally:
+            try:
+                if _ATEXIT:
+                    atexit._run_exitfuncs()
+            finally:
+                code = code if isinstance(code, int) else 1
+                self.server.reaps.said(code)
+                os._exit(code)
+
+    def _rehearse(self) -> None:
+        """Most of a short process's time goes to pages that are touched for the first time."""
+        self.server.rehearse()
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_SETMASK, self.mask)
+
+    def _wait(self) -> tuple[io.BufferedIOBase, list[int]]:
+        """The message and its descriptors; ends the process if there is to be none."""
+        flags = 0
+        poll = select.poll()
+        poll.register(self.sock, select.POLLIN)
+        if not poll.poll(0):
+            self._rehearse()
+        if self.idle >= 0 and not poll.poll(self.idle):
+            self.sock.shutdown(socket.SHUT_RD)  # from here on a sender gets EPIPE; what was sent is still there
+            flags = socket.MSG_DONTWAIT
+        with self.sock as sock:
+            try:
+                data, fds = handoff.receive(sock.fileno(), 1 << 17, flags)
+            except EOFError:
+                os._exit(0)
+        if data:
+            return io.BytesIO(data), fds
+        file = open(fds.pop(), "rb")  # noqa: SIM115
+        file.seek(0)
+        return file, fds
+
+    def _run(self, file: io.BufferedIOBase) -> int:
+        signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT,))
+        signal.signal(signal.SIGINT, self.server.interrupt)  # the main module may have a handler of its own
+        current: Any = process.current_process()
+        current._inheriting = True
+        try:
+            with file:
+                self._become(load(file))
+                process_obj: Any = load(file)
+        finally:
+            del current._inheriting
+        if process_obj.daemon:
+            guard(self.pid, self.server.parent)
+        signal.pthread_sigmask(signal.SIG_SETMASK, self.mask)
+        return process_obj._bootstrap(parent_sentinel=self.server.parent)  # type: ignore[no-any-return]
+
+    def _become(self, changes: dict[str, Any]) -> None:
+        """Takes over what has changed in the parent since the server started."""
+        tracker = changes.pop("tracker", None)
+        self.mask = changes.get("mask", self.mask)
+        inherit.become(changes)
+        if tracker is not None:
+            from multiprocessing import resource_tracker
+
+            ours: Any = resource_tracker._resource_tracker
+            fds = forkserver.get_inherited_fds() or []
+            ours._fd = fds[tracker]
+        spawn.prepare(self.server.main)

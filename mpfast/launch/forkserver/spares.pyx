@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: MIT
+# cython: language_level=3
+"""The children that the fork server has ready: each waits on a socket of its own for the process that it is to be.
+
+What is done here is done without a bytecode in between, so a Ctrl-C comes before a child is handed its process or
+after there is a Process object for it, and never costs a descriptor or the count of what the server owes. A descriptor
+that the program closed behind our back, and that may be another file by now, is neither used nor closed. The caller
+sees to it that one thread at a time is in here.
+"""
+
+cimport cython
+from cpython.exc cimport PyErr_CheckSignals
+from cpython.bytes cimport PyBytes_AS_STRING
+from libc.errno cimport EAGAIN, EBADF, ECONNREFUSED, ECONNRESET, EINTR, EPIPE, errno
+from libc.stdint cimport int32_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
+from mpfast.core.child.child cimport child_wait
+from mpfast.core.base.posix cimport *
+from mpfast.core.child.handoff cimport *
+from mpfast.errors cimport raise_errno
+from mpfast.launch.child cimport Child
+from mpfast.launch.forkserver.exit_table cimport Table
+
+
+cdef struct request:
+    int32_t n     # so many more children
+    int32_t idle  # the milliseconds after which one that is not needed ends; -1: it stays
+    int32_t pause  # milliseconds for which this can wait, if nothing else is asked
+
+cdef struct report:
+    int32_t pid    # of a child; its pidfd and its socket come with it
+    int32_t error  # pid 0: why the server has no child for us
+    uint64_t token  # the child's in the exit table, if there is one
+
+
+cdef void close_ours(int fd, uint64_t mark) noexcept:
+    if handoff_mark(fd) == mark:
+        c_close(fd)
+
+
+cdef int wait_for_either(int sock, int pidfd) noexcept nogil:
+    cdef pollfd fds[2]
+    fds[0] = pollfd(sock, POLLIN, 0)
+    fds[1] = pollfd(pidfd, POLLIN, 0)
+    return -errno if c_poll(fds, 2, -1) < 0 else 0
+
+
+cdef class Spare:
+    """One of them, with the marks that tell whether its descriptors are still ours."""
+    cdef int pid
+    cdef int pidfd
+    cdef uint64_t mark
+    cdef int sock
+    cdef uint64_t sock_mark
+    cdef uint64_t token  # in the exit table; 0: there is none
+
+    cdef void close_pidfd(self) noexcept:
+        close_ours(self.pidfd, self.mark)
+
+    cdef void close_socket(self) noexcept:
+        close_ours(self.sock, self.sock_mark)
+
+    cdef bint is_whole(self) noexcept:
+        """Did the program leave both descriptors alone?"""
+        return handoff_mark(self.pidfd) == self.mark and handoff_mark(self.sock) == self.sock_mark
+
+
+cdef Spare spare_of(const report *said, const int *fds):
+    cdef Spare spare = Spare.__new__(Spare)
+    spare.pid, spare.token = said.pid, said.token
+    spare.pidfd, spare.sock = fds[0], fds[1]
+    spare.mark, spare.sock_mark = handoff_mark(fds[0]), handoff_mark(fds[1])
+    return spare
+
+
+@cython.no_gc_clear  # its end needs the list of those that wait
+cdef class Spares:
+    """The children of one fork server that are ready, and the socket over which it is asked for them.
+
+    server: that socket, of which this has a descriptor of its own. process: the server, when it runs. source: where the ends of the children are told, with a table; or None.
+    """
+    cdef list waiting     # of Spare, those that stay first
+    cdef object source
+    cdef Child process
+    cdef Table table
+    cdef readonly int asked  # how many the server was asked for and has not answered for
+    cdef readonly bint heard  # of its first child
+    cdef int server
+    cdef uint64_t mark
+
+    def __cinit__(self, int server, Child process, source=None):
+        self.server = -1
+        self.waiting = []
+        self.asked = 0
+        self.heard = False
+        self.source = source
+        self.process = process
+        self.table = None if source is None else source.table
+        self.server = fcntl(server, F_DUPFD_CLOEXEC, 0)
+        if self.server < 0:
+            raise_errno(-errno)
+        self.mark = handoff_mark(self.server)
+
+    def __dealloc__(self):
+        self.close()
+
+    def __len__(self):
+        return len(self.waiting)
+
+    @property
+    def pids(self):
+        """The processes that wait."""
+        return [(<Spare>spare).pid for spare in self.waiting]
+
+    @property
+    def fds(self):
+        """The descriptors that they cost."""
+        return [fd for spare in self.waiting for fd in ((<Spare>spare).pidfd, (<Spare>spare).sock)]
+
+    cpdef release(self, int keep=0):
+        """Lets all but so many go: they end."""
+        cdef Spare spare
+        while len(self.waiting) > keep:
+            spare = self.waiting.pop()
+            spare.close_pidfd()
+            spare.close_socket()
+
+    cpdef close(self):
+        """Lets the server go, and all that wait."""
+        self.release()
+        if self.server >= 0:
+            close_ours(self.server, self.mark)
+        self.server = -1
+
+    def ask(self, int n, int idle, int pause):
+        """Asks the server for n more, which end after `idle` milliseconds (-1: never) if they are not needed.
+
+        pause: milliseconds for which that can wait, if nothing else is asked.
+
+        Returns False if the server has more to do than it can note; what it owes is the same then. EOFError: it has ended.
+        """
+        cdef request wanted = request(n, idle, pause)
+        cdef iovec part = iovec(&wanted, sizeof(wanted))
+        cdef int rc = -EBADF
+        if handoff_mark(self.server) == self.mark:
+            rc = handoff_send(self.server, &part, 1, NULL, 0, MSG_DONTWAIT)
+        if rc == -EAGAIN:
+            return False
+        if rc < 0:
+            raise EOFError("the fork server has ended")
+        self.asked += n
+        return True
+
+    def welcome(self, bint block):
+        """Takes in one child that the server reports. False: there is none yet, or a signal came while this waited.
+
+        EOFError: the server has ended. OSError: why it has no child for us, or why we cannot take it in.
+        """
+        cdef report said
+        cdef int rc, server = self.server
+        cdef bint over
+        cdef int *fds = NULL
+        cdef uint32_t n = 0
+        cdef size_t got = 0
+        if block and server >= 0:
+            with nogil:
+                rc = wait_for_either(server, self.process.pidfd)
+            if rc == -EINTR:
+                PyErr_CheckSignals()
+                return False
+        over = block and child_wait(self.process.pidfd, POLLIN, 0) > 0
+        rc = -EBADF
+        if handoff_mark(server) == self.mark:
+            rc = handoff_receive(server, &said, sizeof(said), &got, &fds, &n, MSG_DONTWAIT)
+        if rc == -EAGAIN and over:  # somebody it has forked has its end of the socket
+            rc = 0
+        if rc == -EAGAIN or rc == -EINTR:
+            return False
+        if rc in (0, -ECONNRESET, -EPIPE, -EBADF):
+            raise EOFError("the fork server has ended")
+        self.asked -= 1
+        if rc < 0:
+            raise_errno(rc)
+        if got == sizeof(said) and said.pid > 0 and n == 2:
+            self.heard = True
+            self.waiting.append(spare_of(&said, fds))
+            free(fds)
+            return True
+        handoff_close(fds, n)
+        free(fds)
+        raise_errno(-said.error)
+
+    def hand_over(self, Child child, object process_obj, bytes data, fds):
+        """Makes a child that waits run process_obj, which is `child`'s from then on. False: none waits.
+
+        Those that have died while they waited are passed over. OSError.
+        """
+        cdef iovec part
+        cdef uint32_t i, n = len(fds)
+        cdef int *numbers = <int *>calloc(n + 1, sizeof(int))
+        if numbers == NULL:
+            raise MemoryError()
+        try:
+            for i in range(n):
+                numbers[i] = fds[i]
+            part.iov_base = PyBytes_AS_STRING(data)
+            part.iov_len = len(data)
+            while self.waiting:
+                if self.give(child, process_obj, &part, numbers, n):
+                    return True
+            return False
+        finally:
+            free(numbers)
+
+    cdef bint give(self, Child child, object process_obj, const iovec *part, const int *fds, uint32_t n) except -1:
+        """Hands the last one the process: True, or it has died."""
+        cdef int rc = -EBADF
+        cdef bint bad = False
+        cdef Spare spare = self.waiting.pop()
+        if spare.is_whole():
+            rc = -EPIPE
+            if self.table is None or self.table.want(spare.token):
+                rc = handoff_send(spare.sock, part, 1, fds, n, 0)
+                bad = rc == -EBADF and spare.is_whole()  # one of those that the process is to have
+        spare.close_socket()
+        if rc == 0:
+            child.token, child.source = spare.token, self.source
+            child.adopt(process_obj, spare.pid, spare.pidfd, False)
+            return True
+        if self.table is not None:
+            self.table.drop(spare.token)
+        spare.close_pidfd()
+        if bad or rc not in (-EPIPE, -ECONNRESET, -ECONNREFUSED, -EBADF):
+            raise_errno(rc)
+        return False

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: MIT
+# cython: language_level=3
+"""Hand-offs: data and descriptors over a SOCK_SEQPACKET socket, in one system call up to 250 descriptors.
+
+A hand-off arrives whole or not at all; descriptors arrive with close-on-exec set. Safe to use from any thread.
+"""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.exc cimport PyErr_CheckSignals
+from libc.errno cimport EINTR
+from libc.stdint cimport uint32_t
+from libc.stdlib cimport calloc, free
+from mpfast.core.child.handoff cimport *
+from mpfast.errors cimport raise_errno
+
+
+
+def send(int sock, bytes data, fds=(), int flags=0):
+    """Sends data and descriptors over a SOCK_SEQPACKET socket. OSError; BrokenPipeError: nobody is there."""
+    cdef iovec part
+    cdef uint32_t i, n = len(fds)
+    cdef int rc
+    cdef int *numbers = <int *>calloc(n + 1, sizeof(int))
+    if numbers == NULL:
+        raise MemoryError()
+    try:
+        for i in range(n):
+            numbers[i] = fds[i]
+        part.iov_base = PyBytes_AS_STRING(data)
+        part.iov_len = len(data)
+        with nogil:
+            rc = handoff_send(sock, &part, 1, numbers, n, flags)
+    finally:
+        free(numbers)
+    if rc < 0:
+        raise_errno(rc)
+
+
+def receive(int sock, size_t size=1 << 17, int flags=0):
+    """Receives what send() sent: (bytes, list of descriptors). Waits for it; EOFError: nobody is there. OSError."""
+    cdef int rc = -EINTR
+    cdef int *numbers = NULL
+    cdef uint32_t i, n = 0
+    cdef size_t got = 0
+    cdef bytes buffer = PyBytes_FromStringAndSize(NULL, size)
+    cdef char *data = PyBytes_AS_STRING(buffer)
+    while rc == -EINTR:
+        with nogil:
+            rc = handoff_receive(sock, data, size, &got, &numbers, &n, flags)
+        if rc == -EINTR:
+            PyErr_CheckSignals()
+    if rc == 0:
+        raise EOFError
+    if rc < 0:
+        raise_errno(rc)
+    fds = [numbers[i] for i in range(n)]
+    free(numbers)
+    return buffer[:got], fds

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: MIT
+"""The start method spawn: a fresh interpreter, which finds all that it needs in a memory file that it inherits.
+
+The file is complete before there is a child, so start() waits for nobody, whatever its size, and a child that dies
+early hurts nobody.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from multiprocessing import reduction, spawn, util
+from multiprocessing.context import get_spawning_popen, set_spawning_popen
+from multiprocessing.popen_spawn_posix import _DupFd
+from multiprocessing.process import BaseProcess
+
+from .child import Child, hooked
+from .dump import dump, let_go
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+__all__ = ["SpawnPopen", "is_this_interpreter", "standin", "tracker_fd", "usable"]
+
+# A child's sys.path is what its interpreter starts with until it knows its parent's. So it is told where this package
+# is, and has imported by then what this package imports from the standard library.
+PROGRAM = """\
+import gc; gc.disable()
+import sys, atexit, itertools, signal, threading, multiprocessing.spawn
+sys.path.insert(0, {place!r})
+{first}
+from mpfast.launch.spawned import main
+main({data}, {tracker})
+"""
+PLACE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+def usable() -> bool:
+    """Can mpfast start the children? Another interpreter, and some of the hooks, are left to multiprocessing."""
+    return hooked("spawn") is None and is_this_interpreter()
+
+
+def is_this_interpreter() -> bool:
+    executable: Any = spawn.get_executable()
+    return bool(sys.executable) and os.fsencode(executable or b"") == os.fsencode(sys.executable)
+
+
+def tracker_fd() -> int | None:
+    """The resource tracker's descriptor, for a child to share: if there is a tracker, or will have to be one."""
+    tracker: Any = sys.modules.get("multiprocessing.resource_tracker")
+    needed = "multiprocessing.shared_memory" in sys.modules or "multiprocessing.synchronize" in sys.modules
+    if not needed and (tracker is None or tracker._resource_tracker._fd is None):
+        return None
+    from multiprocessing import resource_tracker
+
+    return resource_tracker.getfd()
+
+
+def standin() -> str:
+    """Where multiprocessing means mpfast, it does in the child too, before that imports its main module."""
+    standin = sys.modules.get("mpfast.standin.install")
+    return "from mpfast.standin.install import install; install()" if standin and standin.installed() else ""
+
+
+class SpawnPopen(Child):
+    """Starts a child in a fresh interpreter."""
+
+    method = "spawn"
+    DupFd = _DupFd
+    _mpfast_launcher = True
+
+    def __init__(self, process_obj: BaseProcess) -> None:
+        util._flush_std_streams()  # type: ignore[attr-defined]
+        self._fds: list[int] = []
+        self._launch(process_obj)
+
+    def duplicate_for_child(self, fd: int) -> int:
+        self._fds.append(fd)
+        return fd
+
+    def _launch(self, process_obj: BaseProcess) -> None:
+        try:
+            self._write(process_obj)
+            tracker = tracker_fd()
+            keep = {self._data(), *map(int, self._fds)}
+            if tracker is not None:
+                keep.add(tracker)
+            program = PROGRAM.format(place=PLACE, first=standin(), data=self._data(), tracker=tracker)
+            executable = spawn.get_executable()
+            flags = util._args_from_interpreter_flags()  # type: ignore[attr-defined]
+            command = [executable, *flags, "-c", program, "--multiprocessing-fork"]
+            self._exec(process_obj, executable, command, keep)
+        finally:
+            self._drop_data()
+            let_go(self)
+
+    def _write(self, process_obj: BaseProcess) -> None:
+        preparation = spawn.get_preparation_data(process_obj._name)  # type: ignore[attr-defined]
+        with open(self._data(), "wb", closefd=False) as file:
+            before = get_spawning_popen()  # a signal handler may start a process while another is pickled
+            try:
+                set_spawning_popen(self)  # type: ignore[arg-type]
+                reduction.dump(preparation, file)
+                dump(process_obj, file)
+            finally:
+                set_spawning_popen(before)
+        os.lseek(self._data(), 0, os.SEEK_SET)

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: MIT
+"""What a child of the start method spawn does first. It was started with the collector off."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from multiprocessing import process, spawn
+from pickle import load
+
+from .child import guard
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+__all__ = ["main"]
+
+
+def _receive(data: int) -> process.BaseProcess:
+    """Becomes what the parent says, with its main module, and unpickles the process."""
+    current = process.current_process()
+    with open(data, "rb") as file:
+        current._inheriting = True  # type: ignore[attr-defined]
+        try:
+            spawn.prepare(load(file))
+            received: process.BaseProcess = load(file)
+        finally:
+            del current._inheriting  # type: ignore[attr-defined]
+    return received
+
+
+def main(data: int, tracker: int | None) -> NoReturn:
+    """Runs the process that is pickled in the file `data`, and exits."""
+    gc.freeze()  # the interpreter and the standard library: they live as long as the process, and need no looking at
+    gc.enable()
+    if tracker is not None:
+        from multiprocessing import resource_tracker
+
+        resource_tracker._resource_tracker._fd = tracker  # type: ignore[attr-defined]
+    process_obj = _receive(data)
+    if process_obj.daemon:
+        guard(process_obj._parent_pid)  # type: ignore[attr-defined]
+    sys.exit(process_obj._bootstrap(parent_sentinel=None))  # type: ignore[attr-defined]

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""The lock family. mpfast.synchronize is its face."""

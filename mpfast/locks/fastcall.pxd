@@ -1,0 +1,13 @@
+# SPDX-License-Identifier: MIT
+
+cdef extern from "locks/fastcall.h":
+    ctypedef object (*fast_function)(object self)
+    struct fastcall_type:
+        pass
+    struct PyMethodDef:
+        pass
+    fastcall_type fastcall_lock, fastcall_rlock
+    PyMethodDef *fastcall_lock_methods
+    PyMethodDef *fastcall_rlock_methods
+    int fastcall_install(object type, fastcall_type *fast, PyMethodDef *methods, fast_function enter,
+                         fast_function release, fast_function leave, fast_function raised) except -1

@@ -1,8 +1,0 @@
-# SPDX-License-Identifier: MIT
-from libc.stdint cimport uint8_t
-
-cdef extern from "plaindump.h":
-    enum:
-        PLAIN_SIZE
-    size_t plain_dump(object obj, uint8_t *to)
-    size_t plain_head(object obj, uint8_t *to, const char **data, size_t *size)

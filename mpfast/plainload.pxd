@@ -1,6 +1,0 @@
-# SPDX-License-Identifier: MIT
-from cpython.object cimport PyObject
-from libc.stdint cimport uint8_t
-
-cdef extern from "plainload.h":
-    PyObject *plain_load(const uint8_t *data, size_t size)  # a new reference, or NULL without an exception

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: MIT
+# cython: language_level=3
+"""Pickling without making a pickler: a C pickler is used again and again, by one thread at a time.
+
+Making one costs more than pickling a small object with it. ForkingPickler's reducers and copyreg's are honoured, also
+those that are registered later. Buffers of some KiB (pickle's protocol 5) are not copied into the pickle: they are
+listed beside it.
+"""
+
+from cpython.buffer cimport PyBUF_ANY_CONTIGUOUS, PyBuffer_Release, PyObject_GetBuffer
+from libc.stdint cimport uint64_t
+from mpfast.serialize.dictwatch cimport dictwatch_begin, dictwatch_state
+
+cdef extern from "Python.h":
+    const Py_ssize_t PY_SSIZE_T_MAX
+
+import copyreg
+import pickle
+from multiprocessing.reduction import ForkingPickler
+
+cdef Py_ssize_t IN_BAND = PY_SSIZE_T_MAX
+cdef Py_ssize_t OUT_OF_BAND = 4096  # bytes from which a buffer is listed instead of copied
+cdef int SPARE = 4  # idle picklers that are kept
+cdef dict _registered = ForkingPickler._extra_reducers
+cdef dict _copyreg = copyreg.dispatch_table
+cdef list _spare = []
+loads = pickle.loads
+
+
+cdef class Pickled:
+    """What the pickler has produced so far. It does not know the pickler: what it holds goes with its last user."""
+
+    def __cinit__(self):
+        self.stream = []
+        self.buffers = []
+
+    def write(self, part):
+        self.stream.append(bytes(part) if type(part) is bytearray else part)  # as it is now, whoever changes it later
+
+    def keep_in_band(self, buffer):
+        cdef Py_buffer view
+        PyObject_GetBuffer(buffer, &view, PyBUF_ANY_CONTIGUOUS)
+        size = view.len
+        PyBuffer_Release(&view)
+        if size < self.out_of_band:
+            return True
+        self.buffers.append(buffer)
+        return False
+
+
+cdef class Pickling:
+    """One object being pickled: the pickler and what it has produced so far."""
+
+    def __cinit__(self):
+        self.made = Pickled.__new__(Pickled)
+        self.stream, self.buffers = self.made.stream, self.made.buffers
+        self.pickler = pickle.Pickler(self.made, 5, buffer_callback=self.made.keep_in_band)
+        self.dump = self.pickler.dump
+        self.clear_memo = self.pickler.clear_memo
+
+    cdef refresh(self, uint64_t state):
+        self.pickler.dispatch_table = {**_copyreg, **_registered}
+        self.reducers = state
+
+    cdef int run(self, obj) except -1:
+        cdef uint64_t state = dictwatch_state(_registered, _copyreg)
+        if state != self.reducers:
+            self.refresh(state)
+        self.dump(obj)
+        return 0
+
+
+cdef Pickling pickled(object obj, Py_ssize_t out_of_band=OUT_OF_BAND):
+    """The object's pickle. To be given back to done(); after an exception the pickler is not used again.
+
+    Buffers of `out_of_band` bytes or more are listed; IN_BAND: none is. A reducer may pickle, too: it gets a pickler of its own.
+    """
+    cdef Pickling pickling
+    try:
+        pickling = _spare.pop()
+    except IndexError:
+        pickling = Pickling()
+    pickling.made.out_of_band = out_of_band
+    pickling.run(obj)
+    return pickling
+
+
+cdef void done(Pickling pickling) noexcept:
+    pickling.stream.clear()
+    pickling.buffers.clear()
+    pickling.clear_memo()
+    if len(_spare) < SPARE:
+        _spare.append(pickling)
+
+
+dictwatch_begin(_registered, _copyreg)

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: MIT */
+/* Pickles of small plain data, as plaindump.h and the stdlib's own pickler write them, to objects without an unpickler.
+ *
+ * A stack of references, as pickle's. Whatever is surprising, Python's errors included, means: not plain. Then pickle
+ * loads it, or tells what is wrong. Strings and integers are the only keys, so no code of anybody's runs here. */
+#ifndef MPFAST_PLAINLOAD_H
+#define MPFAST_PLAINLOAD_H
+
+#include "serialize/shortdump.h"
+
+#define PLAIN_LARGE 1024 /* bytes up to which it is tried */
+#define PLAIN_STACK 64
+
+struct plain_reader {
+    const uint8_t *at;
+    const uint8_t *end;
+    int count;
+    int marks;
+    PyObject *stack[PLAIN_STACK];
+    int mark[PLAIN_DEPTH];
+};
+
+static inline bool plain_push(struct plain_reader *r, PyObject *obj)
+{
+    if (obj == NULL)
+        return false;
+    if (r->count == PLAIN_STACK) {
+        Py_DECREF(obj);
+        return false;
+    }
+    r->stack[r->count++] = obj;
+    return true;
+}
+
+/* Takes so many bytes of the pickle; NULL if it has fewer. */
+static inline const uint8_t *plain_bytes(struct plain_reader *r, size_t size)
+{
+    if ((size_t)(r->end - r->at) < size)
+        return NULL;
+    r->at += size;
+    return r->at - size;
+}
+
+static inline bool plain_read_int(struct plain_reader *r, int size)
+{
+    const uint8_t *bytes = plain_bytes(r, (size_t)size);
+    uint32_t number = 0;
+    for (int i = 0; bytes != NULL && i < size; i++)
+        number |= (uint32_t)bytes[i] << 8 * i;
+    return bytes != NULL && plain_push(r, PyLong_FromLong(size == 4 ? (int32_t)number : (long)number));
+}
+
+static inline bool plain_read_float(struct plain_reader *r)
+{
+    const uint8_t *bytes = plain_bytes(r, 8);
+    uint64_t bits = 0;
+    double number;
+    for (int i = 0; bytes != NULL && i < 8; i++)
+        bits = bits << 8 | bytes[i];
+    memcpy(&number, &bits, sizeof number);
+    return bytes != NULL && plain_push(r, PyFloat_FromDouble(number));
+}
+
+static inline bool plain_read_sized(struct plain_reader *r, int code)
+{
+    const uint8_t *size = plain_bytes(r, 1);
+    const char *data = size == NULL ? NULL : (const char *)plain_bytes(r, *size);
+    if (data == NULL)
+        return false;
+    return plain_push(r, code == 'C' ? PyBytes_FromStringAndSize(data, *size)
+                                     : PyUnicode_DecodeUTF8(data, *size, "surrogatepass"));
+}
+
+/* What lies above the last mark, which goes. */
+static inline int plain_above(struct plain_reader *r) { return r->marks > 0 ? r->mark[--r->marks] : -1; }
+
+/* Nothing below the last mark may be touched. */
+static inline int plain_floor(const struct plain_reader *r) { return r->marks > 0 ? r->mark[r->marks - 1] : 0; }
+
+static inline bool plain_read_tuple(struct plain_reader *r, int first)
+{
+    if (first < plain_floor(r))
+        return false;
+    PyObject *tuple = PyTuple_New(r->count - first);
+    if (tuple == NULL)
+        return false;
+    for (int i = first; i < r->count; i++)
+        PyTuple_SET_ITEM(tuple, i - first, r->stack[i]);
+    r->count = first;
+    return plain_push(r, tuple);
+}
+
+static inline bool plain_read_list(struct plain_reader *r)
+{
+    int first = plain_above(r);
+    if (first <= plain_floor(r) || !PyList_CheckExact(r->stack[first - 1]) || PyList_GET_SIZE(r->stack[first - 1]) != 0)
+        return false;
+    PyObject *list = PyList_New(r->count - first);
+    if (list == NULL)
+        return false;
+    for (int i = first; i < r->count; i++)
+        PyList_SET_ITEM(list, i - first, r->stack[i]);
+    r->count = first;
+    Py_SETREF(r->stack[first - 1], list);
+    return true;
+}
+
+static inline bool plain_read_dict(struct plain_reader *r)
+{
+    int first = plain_above(r);
+    if (first <= plain_floor(r) || !PyDict_CheckExact(r->stack[first - 1]) || (r->count - first) % 2 != 0)
+        return false;
+    for (int i = first; i < r->count; i += 2) {
+        PyObject *key = r->stack[i];
+        if (!PyUnicode_CheckExact(key) && !PyLong_CheckExact(key))
+            return false;
+        if (PyDict_SetItem(r->stack[first - 1], key, r->stack[i + 1]) < 0)
+            return false;
+    }
+    while (r->count > first)
+        Py_DECREF(r->stack[--r->count]);
+    return true;
+}
+
+static inline bool plain_mark(struct plain_reader *r)
+{
+    if (r->marks == PLAIN_DEPTH)
+        return false;
+    r->mark[r->marks++] = r->count;
+    return true;
+}
+
+static inline bool plain_read(struct plain_reader *r, int code)
+{
+    switch (code) {
+    case 'K':
+        return plain_read_int(r, 1);
+    case 'M':
+        return plain_read_int(r, 2);
+    case 'J':
+        return plain_read_int(r, 4);
+    case 'G':
+        return plain_read_float(r);
+    case 'N':
+        return plain_push(r, Py_NewRef(Py_None));
+    case 0x88:
+        return plain_push(r, Py_NewRef(Py_True));
+    case 0x89:
+        return plain_push(r, Py_NewRef(Py_False));
+    case 'C':
+    case 0x8c:
+        return plain_read_sized(r, code);
+    case '(':
+        return plain_mark(r);
+    case ')':
+        return plain_push(r, PyTuple_New(0));
+    case ']':
+        return plain_push(r, PyList_New(0));
+    case '}':
+        return plain_push(r, PyDict_New());
+    case 't': {
+        int first = plain_above(r);
+        return first >= 0 && plain_read_tuple(r, first);
+    }
+    case 0x85:
+    case 0x86:
+    case 0x87:
+        return r->count >= code - 0x84 && plain_read_tuple(r, r->count - (code - 0x84));
+    case 'e':
+        return plain_read_list(r);
+    case 'u':
+        return plain_read_dict(r);
+    case 0x94:
+        return r->count > plain_floor(r); /* MEMOIZE: nobody will ask for it, or we stop there */
+    default:
+        return false;
+    }
+}
+
+/* Such as plain_head() begins, and the stdlib's. */
+static inline PyObject *plain_load_long(const uint8_t *data, size_t size)
+{
+    size_t length = 0;
+    for (int i = 0; i < 4; i++)
+        length |= (size_t)data[3 + i] << 8 * i;
+    bool memoized = size > PLAIN_HEAD + 1 && data[size - 2] == 0x94;
+    if (length != size - PLAIN_HEAD - 1 && !(memoized && length == size - PLAIN_HEAD - 2))
+        return NULL;
+    const char *start = (const char *)data + PLAIN_HEAD;
+    PyObject *obj = data[2] == 'B' ? PyBytes_FromStringAndSize(start, (Py_ssize_t)length)
+                                   : PyUnicode_DecodeUTF8(start, (Py_ssize_t)length, "surrogatepass");
+    if (obj == NULL)
+        PyErr_Clear();
+    return obj;
+}
+
+/* The object of a pickle; NULL without an exception: not plain. */
+static inline PyObject *plain_load(const uint8_t *data, size_t size)
+{
+    struct plain_reader r;
+    r.at = data + 2, r.end = data + size, r.count = 0, r.marks = 0;
+    if (size < 4 || data[0] != 0x80 || data[1] > PLAIN_PROTOCOL || data[size - 1] != '.')
+        return NULL;
+    if (size > PLAIN_HEAD && (data[2] == 'B' || data[2] == 'X'))
+        return plain_load_long(data, size);
+    if (size > PLAIN_LARGE)
+        return NULL;
+    if (data[2] == 0x95) { /* FRAME: pickle's own, around all of it */
+        uint64_t length = 0;
+        for (int i = 0; i < 8 && size > 11; i++)
+            length |= (uint64_t)data[3 + i] << 8 * i;
+        if (size <= 11 || length != size - 11)
+            return NULL;
+        r.at += 9;
+    }
+    bool good = true;
+    while (good && r.at < r.end - 1)
+        good = plain_read(&r, *r.at++);
+    if (good && r.count == 1 && r.marks == 0 && r.at == r.end - 1)
+        return r.stack[0];
+    while (r.count > 0)
+        Py_DECREF(r.stack[--r.count]);
+    PyErr_Clear();
+    return NULL;
+}
+
+#endif
