@@ -4,7 +4,7 @@
 `python bench/run.py` is the main job. asv imports this package too and finds the track_ functions of bench/track.py.
 
 The rooms, and which of them each may import. A row names rows above it only, and a test checks every import
-(tests/test_bench_rooms.py).
+(tests/bench/test_bench_rooms.py).
 
     room       what is in it                                              may import
     _support   what the children of a benchmark import, by bare name      nothing

@@ -31,7 +31,7 @@ WIDTH, ROW, HEAD, LINE = 480, 22, 64, 15
 LEFT, RIGHT = 172, 350  # of the plot
 VALUE, SPAN = 400, 464  # where the numbers end
 TICK_ROOM = 24
-LINE_LETTERS = 84
+LINE_LETTERS = 78
 
 
 class Bar(NamedTuple):
@@ -168,7 +168,7 @@ class Picture:
         changes = " with changes" if facts["dirty"] else ""
         return (
             f"Measured on {facts['begun'].partition(' ')[0]}, commit {facts['commit']}{changes}, "
-            f"{facts['python']}, machine {facts['machine']}."
+            f"{facts['python']}, machine {facts['machine']}{busy(facts)}."
         )
 
     def _told(self) -> str:
@@ -220,6 +220,12 @@ class Picture:
                 below=bottom + 15,
                 text=f"{tick:g}x",
             )
+
+
+def busy(facts: dict[str, Any]) -> str:
+    """A warning if other programs had the CPUs too."""
+    load = facts["load_before"]
+    return f", which was busy with other work (load {load:.0f} on {facts['cpus']} CPUs)" if load > facts["cpus"] else ""
 
 
 def side(ratio: float) -> str:

@@ -16,6 +16,7 @@ import faulty_bench
 import made_up
 import pytest
 
+import bench
 from bench import main
 from bench.base import facts
 from bench.history.recorded import Point, Recorded
@@ -195,6 +196,13 @@ def test_picture_shows_what_is_slower_and_what_is_missing(tmp_path):
     assert drawn.count(">not measured<") == len(BARS) - len(most)
 
 
+@pytest.mark.parametrize(("load", "told"), [(0.2, False), (30.0, True)])
+def test_picture_says_that_the_machine_was_busy(tmp_path, load, told):
+    data = json.loads(picture_data(tmp_path, tuple(bar.cells for bar in BARS)).read_text())
+    data["facts"] |= {"load_before": load, "cpus": 4}
+    assert ("busy" in picture.render(data)) == told
+
+
 @pytest.mark.parametrize("same", [True, False])
 def test_picture_of_too_little_is_refused(tmp_path, capsys, same):
     data = picture_data(tmp_path, tuple(bar.cells for bar in BARS) if same else "locks/", same)
@@ -208,6 +216,12 @@ def test_picture_of_too_little_is_refused(tmp_path, capsys, same):
 @pytest.mark.parametrize("bar", BARS)
 def test_each_bar_stands_for_cells(bar):
     assert any(cell.key.startswith(bar.cells) for cell in cells())
+
+
+def test_picture_of_the_readme_is_drawn_by_this_code():
+    shown = Path(bench.ROOT, "docs", "speed.svg").read_text("utf-8")
+    assert ElementTree.fromstring(shown).find("{*}title").text == picture.TITLE
+    assert all(bar.name in shown for bar in BARS)
 
 
 def archive(folder):
