@@ -63,6 +63,7 @@ class _Server:
         self._parked: Parked | None = None
         self._state: dict[str, Any] = {}  # ours when it was started
         self._preloads = False
+        self._name = "ForkServerProcess-1"  # of the process for which it is started
         self._cpus: set[int] = set()
         self._ready = READY
         self._target = READY
@@ -160,6 +161,7 @@ class _Server:
         return {
             "state": present,
             "main": state.main_module(),
+            "name": self._name,
             "preload_main": preload and "__main__" in modules,
             "preload": [module for module in modules if module != "__main__"] if preload else [],
             "on_error": self.on_error,
@@ -181,13 +183,15 @@ class _Server:
 
     # Its children
 
-    def changes(self) -> dict[str, Any]:
-        """Starts the server if there is none. Returns what is not as it was when it was started."""
+    def changes(self, name: str) -> dict[str, Any]:
+        """Starts the server if there is none. Returns what is not as it was when it was started, for process `name`."""
         with self._lock:
+            self._name = name
             self._ensure()
             now = state.gather()
             self._cpus = now["affinity"]
-            return {name: value for name, value in now.items() if self._state.get(name) != value}
+            changed = {key: value for key, value in now.items() if self._state.get(key) != value}
+            return {"name": name, **changed}
 
     def hand_over(self, child: Child, process_obj: BaseProcess, data: bytes, fds: list[int]) -> None:
         """Gives the process to a child that waits for one. EOFError: there is no server to be had. OSError."""
