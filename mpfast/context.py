@@ -178,6 +178,19 @@ class Context(BaseContext):
         """
         _fork_server().set_forkserver_preload(module_names, on_error)
 
+    def freeze_support(self) -> None:
+        """To be called first in a program that is frozen. In a child it does not return: the child runs its target.
+
+        It is multiprocessing's of this moment, which tools that freeze programs have replaced by theirs.
+        """
+        import multiprocessing
+
+        theirs = multiprocessing.freeze_support
+        if isinstance(getattr(theirs, "__self__", None), BaseContext):
+            super().freeze_support()
+        else:
+            theirs()
+
     def get_context(self, method: str | None = None) -> BaseContext:  # type: ignore[override]
         """Returns mpfast's context of that start method (None: this one)."""
         if method is None:

@@ -40,6 +40,7 @@ ROOMS = {
     "faces": ("core", "errors", "family", "serialize", "locks", "channel", "wire", "launch", "diagnostics"),
     "standin": ("faces",),
     "cli": ("faces", "standin"),
+    "integrations": ("faces",),
     "former": ("locks", "wire", "standin"),
     "top": ("faces", "errors"),
 }

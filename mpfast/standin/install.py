@@ -42,7 +42,12 @@ NAMES = {
 SOURCES = {"queues": "mpfast.standin.queues"}
 METHODS = {"fork": "ForkContext", "forkserver": "ForkServerContext", "spawn": "SpawnContext"}
 QUEUES = "multiprocessing.queues"
-PROGRAMS = ("from multiprocessing.spawn import", "from multiprocessing.forkserver import")
+# How the programs begin that multiprocessing gives its interpreters. Frozen programs know them by that.
+PROGRAMS = (
+    "from multiprocessing.spawn import spawn_main;",
+    "from multiprocessing.forkserver import main;",
+    "import sys; from multiprocessing.forkserver import main;",  # from 3.13.13 and 3.14.4 on
+)
 
 _installed = False
 _finder = Finder()
@@ -70,6 +75,8 @@ def install() -> None:
         _lead_managers(managers)
     _finder.when_imported("multiprocessing.util", _reach_children)
     _finder.when_imported("multiprocessing.forkserver", _stop_both)
+    if getattr(sys, "frozen", False):
+        _finder.when_imported("multiprocessing.spawn", _reach_frozen)
 
 
 def _share_contexts() -> None:
@@ -115,7 +122,7 @@ def _lead_managers(managers: ModuleType) -> None:
 
 
 def preamble() -> str:
-    """What a fresh interpreter must run first. The path is in the text, because -I and -E ignore PYTHONPATH."""
+    """What a fresh interpreter must run. The path is in the text, because -I and -E ignore PYTHONPATH."""
     folder = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     return (
         f"import sys; sys.path.insert(0, {folder!r}); from mpfast.standin.install import install; install(); "
@@ -128,11 +135,36 @@ def _reach_children(util: Any) -> None:
     start = util.spawnv_passfds
 
     def spawnv_passfds(path: Any, args: Sequence[Any], passfds: Any) -> Any:
-        changed = [preamble() + arg if isinstance(arg, str) and arg.startswith(PROGRAMS) else arg for arg in args]
+        changed = [_with_preamble(arg) if isinstance(arg, str) else arg for arg in args]
         return start(path, changed, passfds)
 
     spawnv_passfds._mpfast_around = (spawnv_passfds, start)  # type: ignore[attr-defined]  # no tool's: life.pyx asks
     util.spawnv_passfds = spawnv_passfds
+
+
+def _with_preamble(program: str) -> str:
+    """The preamble comes after the import, so that the program begins as it did."""
+    for beginning in PROGRAMS:
+        if program.startswith(beginning):
+            return f"{beginning} {preamble()}{program[len(beginning) :].lstrip()}"
+    return program
+
+
+class _Installs:
+    """Its unpickling installs the stand-in."""
+
+    def __reduce__(self) -> Any:
+        return install, ()
+
+
+def _reach_frozen(spawn: Any) -> None:
+    """A frozen program is started without a text to run, but what it reads first can do it."""
+    prepare = spawn.get_preparation_data
+
+    def get_preparation_data(name: str) -> dict[str, Any]:
+        return {**prepare(name), "mpfast": _Installs()}
+
+    spawn.get_preparation_data = get_preparation_data
 
 
 def _stop_both(forkserver: Any) -> None:

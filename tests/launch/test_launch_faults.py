@@ -7,6 +7,7 @@ import sys
 from typing import NamedTuple
 
 import programs
+import pytest
 
 from mpfast.launch import child as launch
 from mpfast.launch.forkserver import spares
@@ -37,6 +38,114 @@ def test_a_start_beside_a_thread_where_warnings_are_errors(mp, method, tmp_path)
         assert done.out.splitlines()[-1] == "True"
     else:
         assert done == (0, "child\n0\n", "")
+
+
+MAIN = """
+import {mp} as mp, multiprocessing, os, sys, threading
+{definitions}
+def target():
+    {body}
+if __name__ == "__main__":
+    {before}
+    ctx = mp.get_context({method})
+    for _ in range(3):
+        process = ctx.Process(target=target)
+        process.start()
+        process.join()
+        assert process.exitcode == 0, process.exitcode
+"""
+
+
+@pytest.fixture
+def main(mp, method, tmp_path):
+    """Runs a program whose three children print one after the other what `body` prints."""
+
+    def run(definitions, body, before="pass", *arguments):
+        names = {"mp": mp.__name__, "method": repr(method), "definitions": definitions, "before": before}
+        path = programs.write(tmp_path / "program.py", MAIN, body=body, **names)
+        return programs.run(*arguments, path).lines()
+
+    return run
+
+
+THREAD = """
+lock = threading.Lock()
+def beat(event=threading.Event()):
+    with lock:
+        event.wait()
+threading.Thread(target=beat, daemon=True).start()
+"""
+NATIVE_THREAD = """
+import ctypes
+lock = threading.Lock()
+ROUTINE = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)
+libc = ctypes.CDLL(None)
+routine = ctypes.cast(libc.pause, ctypes.c_void_p)
+handle = ctypes.c_ulong()
+assert libc.pthread_create(ctypes.byref(handle), None, routine, None) == 0
+"""
+
+
+@pytest.mark.parametrize("method", ["forkserver", "spawn"], indirect=True)
+@pytest.mark.parametrize(("definitions", "free"), [(THREAD, False), (NATIVE_THREAD, True)], ids=["python", "native"])
+def test_a_main_module_that_starts_a_thread(mp, main, definitions, free):
+    """Each child has the thread: the main module is not imported beforehand."""
+    if mp.__name__ == "multiprocessing" and sys.version_info >= (3, 14):
+        pytest.skip("multiprocessing imports it beforehand")
+    body = 'print(lock.acquire(timeout=.1), len(os.listdir("/proc/self/task")), flush=True)'
+    assert main(definitions, body) == [f"{free} 2"] * 3
+
+
+@pytest.mark.parametrize("mp", ["mpfast"], indirect=True)
+@pytest.mark.parametrize("method", ["forkserver"], indirect=True)
+@pytest.mark.parametrize("where", ["kernel", "table"])
+@pytest.mark.parametrize(("definitions", "expected"), [(THREAD, 3 + 1), ("", 1)], ids=["thread", "plain"])
+def test_who_imports_the_main_module(main, monkeypatch, where, definitions, expected):
+    """The server alone, unless there is a thread: then it begins again, and each child does. It is one process."""
+    monkeypatch.setenv("MPFAST_LAUNCH", where)
+    definitions += '\nif __name__ != "__main__": print("imported", os.getppid(), flush=True)'
+    lines = main(definitions, 'print("child", os.getppid(), flush=True)')
+    imported = [line.split() for line in lines if line.startswith("imported")]
+    servers = {line.split()[1] for line in lines if line.startswith("child")}
+    assert len(imported) == expected
+    assert len(servers) == 1
+    assert sum(pid in servers for _, pid in imported) == expected - 1
+
+
+@pytest.mark.parametrize("method", ["forkserver", "spawn"], indirect=True)
+@pytest.mark.parametrize("preload", ["pass", "mp.set_forkserver_preload([])"], ids=["preloaded", "not preloaded"])
+def test_the_name_that_the_main_module_sees(mp, main, method, preload):
+    """The first child's, as if that had imported it; with no preloading, each child's own."""
+    if mp.__name__ == "multiprocessing" and sys.version_info >= (3, 14):
+        pytest.skip("where multiprocessing imports the main module beforehand, it is MainProcess")
+    name = {"forkserver": "ForkServerProcess", "spawn": "SpawnProcess"}[method]
+    same = mp.__name__ == "mpfast" and method == "forkserver" and preload == "pass"
+    lines = main(
+        "seen = multiprocessing.current_process().name",
+        "print(seen, process_name(), flush=True)".replace("process_name()", "multiprocessing.current_process().name"),
+        preload,
+    )
+    assert lines == [f"{name}-{1 if same else i} {name}-{i}" for i in (1, 2, 3)]
+
+
+@pytest.mark.parametrize("method", ["forkserver", "spawn"], indirect=True)
+@pytest.mark.parametrize("seeded", [False, True])
+def test_numpys_generator(main, seeded):
+    """Each child has other numbers, unless the main module has given it a seed."""
+    pytest.importorskip("numpy")
+    seed = "numpy.random.seed(5)" if seeded else "numpy.random.random()"
+    lines = main(f"import numpy.random\n{seed}", "print(numpy.random.random(), flush=True)")
+    assert len(lines) == 3
+    assert len(set(lines)) == (1 if seeded else 3)
+
+
+def test_the_end_of_the_program_is_in_its_log_once(mp, method, tmp_path):
+    """The servers have ends of their own, of which the program's log says nothing."""
+    before = "mp.log_to_stderr(20)"
+    names = {"mp": mp.__name__, "method": repr(method), "definitions": "", "before": before, "body": "pass"}
+    done = programs.run(programs.write(tmp_path / "program.py", MAIN, **names))
+    assert done.code == 0
+    assert done.err.count("[INFO/MainProcess] process shutting down") == 1
 
 
 class Source(NamedTuple):

@@ -67,6 +67,7 @@ class Client:
         self._spares: Spares | None = None
         self._state: dict[str, Any] = {}  # ours when it was started
         self._preloads = False
+        self._name = "ForkServerProcess-1"  # of the process for which it is started
         self._cpus: set[int] = set()
         self._ready = READY
         self._target = READY
@@ -164,6 +165,7 @@ class Client:
             "state": present,
             "main": inherit.main_module(),
             "process_class": child.process_class,
+            "name": self._name,
             "preload_main": preload and "__main__" in modules,
             "preload": [module for module in modules if module != "__main__"] if preload else [],
             "on_error": self.on_error,
@@ -185,13 +187,15 @@ class Client:
 
     # Its children
 
-    def changes(self) -> dict[str, Any]:
-        """Starts the server if there is none. Returns what is not as it was when it was started."""
+    def changes(self, name: str) -> dict[str, Any]:
+        """Starts the server if there is none. Returns what is not as it was when it was started, for process `name`."""
         with self._lock:
+            self._name = name
             self._ensure()
             now = inherit.gather()
             self._cpus = now["affinity"]
-            return {name: value for name, value in now.items() if self._state.get(name) != value}
+            changed = {key: value for key, value in now.items() if self._state.get(key) != value}
+            return {"name": name, **changed}
 
     def hand_over(self, child: Child, process_obj: BaseProcess, data: bytes, fds: list[int]) -> None:
         """Gives the process to a child that waits for one. EOFError: there is no server to be had. OSError."""

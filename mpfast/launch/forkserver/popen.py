@@ -108,7 +108,7 @@ class ForkServerPopen(Child):
         before = get_spawning_popen()  # a signal handler may start a process while another is pickled
         try:
             set_spawning_popen(self)  # type: ignore[arg-type]
-            changes = client.changes()
+            changes = client.changes(process_obj._name)  # type: ignore[attr-defined]
             tracker = tracker_fd()
             if tracker is not None:
                 changes["tracker"] = self.duplicate_for_child(tracker)

@@ -7,6 +7,7 @@ client.py, the spares': spare.py.)
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import gc
 import io
@@ -16,6 +17,8 @@ import signal
 import socket
 import struct
 import sys
+import time
+import warnings
 from multiprocessing import process, reduction, spawn, util
 from multiprocessing.context import set_spawning_popen
 from pickle import dumps, load
@@ -28,12 +31,13 @@ from .spare import Spare
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, NoReturn
 
 __all__ = ["main"]
 
 _REQUEST = struct.Struct("=iii")  # spares.pyx's request and report
 REHEARSALS = 10  # the interpreter specializes code that has run eight times; each child would do so in pages of its own
+GOING = 0.1  # seconds that a thread which a library has ended may still be seen
 STILLBORN = 16  # children in a row that end at once, until that is an error
 _REPORT = struct.Struct("=iiQ")
 
@@ -49,8 +53,8 @@ class ForkServer:
         self.rehearsal = _rehearsal(orders["process_class"])
         self.reaps = _reaps(orders["table"])
 
-    def load(self, orders: dict[str, Any]) -> None:
-        """Loads what the children will want."""
+    def load(self, orders: dict[str, Any], data: int) -> None:
+        """Loads what the children will want. data: the number of the file with the orders."""
         current: Any = process.current_process()
         current._inheriting = True
         try:
@@ -59,22 +63,29 @@ class ForkServer:
             gc.freeze()
             gc.enable()  # what follows may switch it off
             if orders["preload_main"] and self.main:
-                self._load_main(orders["on_error"])
+                self._load_main(orders["name"], orders["on_error"])
+                if _has_threads():
+                    _begin_again({**orders, "preload_main": False}, self.ctl.fileno(), data)
             if orders["preload"]:
                 _preload(orders["preload"], orders["on_error"])
         finally:
             del current._inheriting
         util._flush_std_streams()  # type: ignore[attr-defined]
 
-    def _load_main(self, on_error: str) -> None:
+    def _load_main(self, name: str, on_error: str) -> None:
+        """Under the name that the first child will have: a main module may look whether it is imported by a child."""
+        current = process.current_process()
+        before = current.name
         try:
-            spawn.prepare(self.main)
+            spawn.prepare({**self.main, "name": name})
             self.main = {}
         except BaseException as e:  # it is up to the children then, who can say what is wrong
             if on_error == "fail":
                 raise
             if on_error == "warn":
                 _warn(f"__main__ from {self.main.get('init_main_from_path')!r}", e)
+        finally:
+            current.name = before
 
     def serve(self) -> None:
         """Forks as many children as it is asked for, until the process whose server it is lets go of it."""
@@ -183,9 +194,7 @@ def _reaps(table: int | None) -> KernelReaps | ServerReaps:
         return KernelReaps()
     from .exit_table import Table
 
-    reaps = ServerReaps(Table(table))
-    os.close(table)
-    return reaps
+    return ServerReaps(Table(table))
 
 
 def _rehearsal(process_class: Any) -> bytes:
@@ -224,9 +233,45 @@ def _preload(names: list[str], on_error: str) -> None:
 
 
 def _warn(what: str, error: BaseException) -> None:
-    import warnings
-
     warnings.warn(f"Failed to preload {what}: {error}", ImportWarning, stacklevel=2)
+
+
+def _threads() -> int:
+    try:
+        return len(os.listdir("/proc/self/task"))
+    except OSError:
+        return 1
+
+
+def _has_threads() -> bool:
+    """Are there threads that the children would lack? Not counted: those that a library ends before a fork."""
+    if len(sys._current_frames()) > 1:
+        return True
+    if _threads() == 1:
+        return False
+    with warnings.catch_warnings(), contextlib.suppress(ChildProcessError):
+        warnings.simplefilter("ignore")
+        if (pid := os.fork()) == 0:
+            os._exit(0)
+        os.waitpid(pid, 0)
+    deadline = time.monotonic() + GOING
+    while (n := _threads()) > 1 and time.monotonic() < deadline:
+        time.sleep(0.001)
+    return n > 1
+
+
+def _begin_again(orders: dict[str, Any], ctl: int, data: int) -> NoReturn:
+    """Runs this program anew in the same process, which ends its threads. The descriptors keep their numbers."""
+    util._flush_std_streams()  # type: ignore[attr-defined]
+    memory = os.memfd_create("mpfast-child")
+    with open(memory, "wb", closefd=False) as file:
+        file.write(dumps(orders))
+    os.lseek(memory, 0, os.SEEK_SET)
+    os.dup2(memory, data)
+    for fd in (ctl, data, orders["table"]):
+        if fd is not None:
+            os.set_inheritable(fd, True)
+    os.execve(sys.executable, sys.orig_argv, orders["state"]["environ"])
 
 
 def main(ctl: int, data: int, parent: int) -> None:
@@ -234,6 +279,8 @@ def main(ctl: int, data: int, parent: int) -> None:
     os.set_inheritable(ctl, False)
     with open(data, "rb") as file:
         orders = load(file)
+    if orders["table"] is not None:
+        os.set_inheritable(orders["table"], False)
     try:
         server = ForkServer(ctl, parent, orders)
     except ProcessLookupError:
@@ -241,8 +288,12 @@ def main(ctl: int, data: int, parent: int) -> None:
     if os.getppid() != parent:  # the pid is somebody else's by now
         return
     inherit.become(orders["state"])
-    server.load(orders)  # SIGINT is blocked, as the parent left it; a handler that is set now is the children's
+    server.load(orders, data)  # SIGINT is blocked, as the parent left it; a handler that is set now is the children's
     server.interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN) or signal.SIG_DFL
     signal.pthread_sigmask(signal.SIG_SETMASK, server.mask)
     gc.freeze()
+    if orders["table"] is not None:
+        os.close(orders["table"])  # it is mapped
     server.serve()
+    if util._logger is not None:  # type: ignore[attr-defined]
+        util._logger.disabled = True  # type: ignore[attr-defined]  # the log is the program's: of this end it knows nothing

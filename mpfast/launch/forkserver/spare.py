@@ -71,6 +71,7 @@ class Spare:
     def _wait(self) -> tuple[io.BufferedIOBase, list[int]]:
         """The message and its descriptors; ends the process if there is to be none."""
         flags = 0
+        _reseed_numpy()
         poll = select.poll()
         poll.register(self.sock, select.POLLIN)
         if not poll.poll(0):
@@ -117,3 +118,19 @@ class Spare:
             fds = forkserver.get_inherited_fds() or []
             ours._fd = fds[tracker]
         spawn.prepare(self.server.main)
+
+
+def _reseed_numpy() -> None:
+    """What the main module computed is the same in all children, but not random numbers that nobody has seeded.
+
+    Python reseeds its own generator at each fork, numpy does not. A generator that was given a seed has lost its
+    _seed_seq, and keeps its state.
+    """
+    mtrand = sys.modules.get("numpy.random.mtrand")
+    if mtrand is None:
+        return
+    try:
+        if mtrand._rand._bit_generator._seed_seq is not None:
+            mtrand._rand.seed()
+    except AttributeError:  # another numpy than we know
+        return

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: MIT
+"""PyInstaller's hook: it finds no import inside an extension module, and none that is made by name."""
+
+from PyInstaller.utils.hooks import collect_submodules  # type: ignore[import-not-found,import-untyped,unused-ignore]
+
+# What mpfast's extensions import of the standard library. tests/launch/test_launch_frozen.py compares it with them.
+OF_EXTENSIONS = [
+    *(
+        "_posixsubprocess",
+        "atexit",
+        "collections",
+        "copyreg",
+        "errno",
+        "itertools",
+        "operator",
+        "os",
+        "pickle",
+        "posix",
+    ),
+    *("queue", "reprlib", "signal", "sys", "threading", "traceback", "types", "warnings", "weakref"),
+]
+
+
+def _is_needed(name: str) -> bool:
+    return not name.startswith(("mpfast.integrations", "multiprocessing.popen_spawn_win32"))
+
+
+hiddenimports = [
+    *OF_EXTENSIONS,
+    *collect_submodules("mpfast", filter=_is_needed),
+    *collect_submodules("multiprocessing", filter=_is_needed),
+]
