@@ -76,9 +76,12 @@ def of_this_run(names):
     return names - OTHERS
 
 
-def shared_files():
-    """What this run has made in /dev/shm."""
-    return of_this_run(candidates())
+def shared_files(patience=1.0):
+    """What this run has made in /dev/shm. Another program's file looks the same until it is used, so it gets time."""
+    deadline = time.monotonic() + patience
+    while (found := of_this_run(candidates())) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return found
 
 
 def live_objects():
