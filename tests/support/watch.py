@@ -23,7 +23,7 @@ except ImportError:
     client = None  # the tests say so
 
 SEMAPHORES = f"mpfast-test-{os.getpid()}"  # see conftest.py
-BEFORE = shm.listed()  # the run
+OTHERS = shm.listed()  # files: what lay there before the run, and what was found to be of others since
 
 
 def servants():
@@ -65,10 +65,23 @@ def memory_files():
     return Counter(line.split(maxsplit=5)[5] for line in lines if "/memfd:" in line)
 
 
-def shared_files():
-    """What this run has made in /dev/shm. Of semaphores only its own, as every one has its name for an instant."""
-    names = {name for name in shm.listed() - BEFORE if not name.startswith("sem.") or SEMAPHORES in name}
-    return names - shm.foreign(names, lambda: {os.getpid(), *below()})
+def candidates():
+    """What may be this run's in /dev/shm. Of semaphores only its own, as every one has its name for an instant."""
+    return {name for name in shm.listed() - OTHERS if not name.startswith("sem.") or SEMAPHORES in name}
+
+
+def of_this_run(names):
+    """Without the files of others. To know them takes a look at each process, so they are known from then on."""
+    OTHERS.update(shm.foreign(names, lambda: {os.getpid(), *below()}))
+    return names - OTHERS
+
+
+def shared_files(patience=1.0):
+    """What this run has made in /dev/shm. Another program's file looks the same until it is used, so it gets time."""
+    deadline = time.monotonic() + patience
+    while (found := of_this_run(candidates())) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return found
 
 
 def live_objects():
@@ -85,7 +98,7 @@ class Snapshot:
         self.processes = descendants()
         self.descriptors = descriptors()
         self.memory = memory_files()
-        self.shared = shared_files()
+        self.shared = candidates()
         self.threads = set(threading.enumerate())
 
     def news(self):
@@ -100,7 +113,7 @@ class Snapshot:
                 "processes": now.processes - self.processes,
                 "descriptors": opened if len(now.descriptors) > len(self.descriptors) else {},
                 "mappings of memory files": now.memory - self.memory,
-                "files in /dev/shm": now.shared - self.shared,
+                "files in /dev/shm": of_this_run(now.shared - self.shared),
                 "threads": now.threads - self.threads,
                 "objects of mpfast": max(0, now.objects - self.objects),
                 "active_children()": process.active_children(),
