@@ -7,6 +7,7 @@ import sys
 from typing import NamedTuple
 
 import programs
+import pytest
 
 from mpfast.launch import child as launch
 from mpfast.launch.forkserver import spares
