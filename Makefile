@@ -17,7 +17,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 pytest = MPFAST_EXPECT_DIR="$(CURDIR)$(1)/mpfast" PYTHONPATH="$(CURDIR)$(1)" $(VENV)/bin/pytest
 
 .NOTPARALLEL:
-.PHONY: help build bench picture costs gate gate-tools history dashboard core asv test stress conformance lint format sanitize debug clean
+.PHONY: help build bench picture costs counts gate gate-tools history dashboard core asv test stress conformance lint format sanitize debug clean
 
 C_SOURCES = $(wildcard mpfast/*/*.h mpfast/core/*/*.h tests/c/*.[ch] bench/c/*.c)
 
@@ -25,6 +25,7 @@ help:
 	@echo "make bench      measure how much faster it is than multiprocessing, as a table and a page"
 	@echo "make picture    draw docs/speed.svg, the picture of the README, from the last make bench"
 	@echo "make costs      measure what mpfast adds to a program's start, its imports and its first process"
+	@echo "make counts     compare the system calls and instructions of single operations with a table"
 	@echo "make gate       tell whether HEAD is slower than BASE=<commit>"
 	@echo "make history    measure the commits RANGE=A..B with asv, and keep the results on the branch bench-data"
 	@echo "make dashboard  serve the recorded history and the page of the last make bench on 127.0.0.1"
@@ -50,6 +51,10 @@ picture: $(VENV)/.build
 
 costs: build
 	@PYTHONPATH="$(CURDIR)" $(PY) bench/run.py costs $(ARGS)
+
+# System calls and instructions of single operations, beside bench/counts/operations.tsv: 1 is more, which make turns into 2.
+counts: build
+	@PYTHONPATH="$(CURDIR)" $(PY) -m bench.counts $(ARGS)
 
 # Did this change make anything slower? BASE=<commit> is what HEAD=<commit> is compared with. .ci/gate has the exit status.
 HEAD ?= HEAD

@@ -10,10 +10,14 @@ A build with a switch keeps its files in a directory of its own below build/, so
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 import sysconfig
 from glob import glob
+from importlib.util import resolve_name
+from os.path import dirname, exists, join, normpath, splitext
+from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
@@ -22,6 +26,10 @@ DEBUG = os.environ.get("MPFAST_DEBUG", "") not in ("", "0")
 SANITIZE = os.environ.get("MPFAST_SANITIZE", "")
 # Cython knows no field that a later Python adds to its type objects.
 WARNINGS = ["-Wall", "-Wextra", "-Wno-missing-field-initializers"]
+INCLUDES = ["mpfast"]
+# Headers that a source includes or declares, and modules that it cimports: `from A cimport B` or `cimport B`.
+HEADER = re.compile(r'^\s*(?:#\s*include|include|cdef extern from)\s+"(.+?)"', re.M)
+CIMPORT = re.compile(r"^\s*(?:from\s+([\w.]+)\s+)?cimport\s+(\([^)]*|[^\n#]*)", re.M)
 
 
 def requirements() -> None:
@@ -43,7 +51,7 @@ class Build(build_ext):
     def build_extensions(self) -> None:
         if shutil.which(cc := self.compiler.compiler_so[0]) is None:
             sys.exit(f"mpfast's build needs a C compiler, and '{cc}' is not there: apt install gcc.")
-        if not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")):
+        if not exists(join(sysconfig.get_path("include"), "Python.h")):
             sys.exit("mpfast's build needs Python's C headers: apt install python3-dev.")
         super().build_extensions()
 
@@ -55,13 +63,34 @@ def flags() -> tuple[list[str], list[str]]:
     return compile_flags + link_flags, link_flags
 
 
+def named(path: str) -> list[str]:
+    """The files that this one may mean, some of which do not exist."""
+    text, folder = Path(path).read_text(), dirname(path)
+    files = [splitext(path)[0] + ".pxd"] if path.endswith(".pyx") else []
+    files += [normpath(join(place, header)) for header in HEADER.findall(text) for place in (folder, *INCLUDES)]
+    for parent, names in CIMPORT.findall(text):
+        module = resolve_name(parent, folder.replace("/", ".")) if parent else ""
+        modules = [module, *(f"{module}.{name}".lstrip(".") for name in re.findall(r"[\w.]+", names))]
+        files += [name.replace(".", "/") + ".pxd" for name in modules]
+    return files
+
+
+def reached(path: str, found: set[str]) -> set[str]:
+    """The headers and .pxd files that this one depends on, directly or through others. They are added to found."""
+    for file in filter(exists, named(path)):
+        if file not in found:
+            found.add(file)
+            reached(file, found)
+    return found
+
+
 def extension(source: str) -> Extension:
     compile_flags, link_flags = flags()
     return Extension(
         source.removesuffix(".pyx").replace("/", "."),
         [source],
-        include_dirs=["mpfast"],
-        depends=["setup.py", *glob("mpfast/**/*.pxd", recursive=True), *glob("mpfast/**/*.h", recursive=True)],
+        include_dirs=INCLUDES,
+        depends=["setup.py", *sorted(reached(source, set()))],
         define_macros=[("MPFAST_DEBUG", "1")] if DEBUG else [],
         extra_compile_args=compile_flags,
         extra_link_args=link_flags,
@@ -74,7 +103,7 @@ setup(
     ext_modules=[extension(source) for source in sorted(glob("mpfast/**/*.pyx", recursive=True))],
     cmdclass={"build_ext": Build},
     options={
-        "build": {"build_base": os.path.join("build", "-".join(switches))},
+        "build": {"build_base": join("build", "-".join(switches))},
         "build_ext": {"cython_directives": {"language_level": 3}},
     },
 )

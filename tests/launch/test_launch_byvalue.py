@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """What cannot be sent by reference goes by value if cloudpickle is there; what cannot be sent at all is named."""
 
-import importlib.util
 import pickle
 import sys
 import threading
@@ -13,7 +12,15 @@ from harness import PATIENCE
 
 import mpfast
 
-CLOUDPICKLE = importlib.util.find_spec("cloudpickle") is not None
+
+@pytest.fixture(params=["with", "without"])
+def cloudpickle(request, monkeypatch):
+    """Whether this process has cloudpickle."""
+    if request.param == "with":
+        pytest.importorskip("cloudpickle")
+    else:
+        monkeypatch.setitem(sys.modules, "cloudpickle", None)
+    return request.param == "with"
 
 
 @pytest.fixture
@@ -44,10 +51,10 @@ def test_the_culprit_is_named(ctx, options, path):
 
 
 @pytest.mark.parametrize("method", ["forkserver", "spawn"], indirect=True)
-def test_a_lambda(ctx):
+def test_a_lambda(ctx, cloudpickle):
     """With cloudpickle it is sent by value; without, and in strict mode, the error names it."""
     process = ctx.Process(target=lambda: sys.exit(5))
-    if CLOUDPICKLE:
+    if cloudpickle:
         process.start()
         process.join(PATIENCE)
         assert process.exitcode == 5
@@ -66,6 +73,8 @@ def test_strict_pickling(ctx, monkeypatch):
 
 
 COMMAND = """
+import sys
+{without}
 import mpfast
 def target(number):
     print("target", number, flush=True)
@@ -77,10 +86,11 @@ print("exit code", process.exitcode)
 
 
 @pytest.mark.parametrize("method", ["forkserver", "spawn"])
-def test_a_function_of_a_command(method):
+def test_a_function_of_a_command(method, cloudpickle):
     """python -c has no file that a child could import."""
-    done = programs.run("-c", COMMAND.replace("{method}", repr(method)))
-    if CLOUDPICKLE:
+    without = "" if cloudpickle else "sys.modules['cloudpickle'] = None"
+    done = programs.run("-c", COMMAND.replace("{method}", repr(method)).replace("{without}", without))
+    if cloudpickle:
         assert done == (0, "target 1\nexit code 0\n", "")
     else:
         assert done.code == 1
