@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""multiprocessing with other insides: the same API, faster, and no hang when a process is killed.
+"""multiprocessing with a new inside. It has the same API, is faster, and does not hang when a process is killed.
 
-Every public name of multiprocessing is here, bound to mpfast's default context, and a few of mpfast's own.
+Every public name of multiprocessing is here, bound to mpfast's default context. mpfast adds a few of its own.
 """
 
 from . import context

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""python -m mpfast: runs a multiprocessing program on mpfast, and answers questions about mpfast."""
+"""python -m mpfast. Runs a multiprocessing program on mpfast, and answers questions about mpfast."""
 
 from mpfast.cli.commands import main
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Connections: Pipe, Listener, Client, wait and all else that multiprocessing.connection has.
+"""Connections. Pipe, Listener, Client, wait and everything else that multiprocessing.connection has.
 
-What they are made of is in the room wire/. The handshake and everything not named here is the stdlib's.
+Their parts are in the room wire/. The handshake, and everything that is not named here, is the stdlib's.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""The contexts: the one place that binds primitives to a start method.
+"""The contexts, the one place that binds primitives to a start method.
 
-A context offers multiprocessing's whole API. The lock family, the queues and Pipe are mpfast's; what is inherited from
-BaseContext is the stdlib's, made with this context, so that it uses mpfast's locks, queues, connections and processes.
+A context offers multiprocessing's whole API. The lock family, the queues and Pipe are mpfast's. The rest is inherited
+from the stdlib's BaseContext. It is made with this context, so that it uses mpfast's locks, queues, connections and
+processes.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ _extensions: ModuleType | None = None
 
 
 def _synchronize() -> ModuleType:
-    """The extensions, loaded when they are first needed: a child that needs none of them starts sooner."""
+    """The extensions. They are loaded when they are first needed, so that a child without them starts sooner."""
     global _extensions
     if _extensions is None:
         from . import synchronize
@@ -73,10 +74,10 @@ def _fork_server() -> ModuleType:
 
 
 class Context(BaseContext):
-    """What all of mpfast's contexts have in common."""
+    """The base of all of mpfast's contexts."""
 
     _name: str
-    _queues_module = "mpfast.queues"  # whose classes are the queues. A context of the stand-in has others
+    _queues_module = "mpfast.queues"  # where the queues' classes are. A context of the stand-in has others
 
     def Lock(self, *, on_owner_death: str = "raise") -> mutex.Lock:  # type: ignore[override]
         """Returns a non-recursive lock."""
@@ -110,7 +111,7 @@ class Context(BaseContext):
         *,
         on_owner_death: str = "raise",
     ) -> conditions.Barrier:
-        """Returns a barrier for so many parties."""
+        """Returns a barrier for `parties` threads or processes."""
         return _synchronize().Barrier(parties, action, timeout, on_owner_death=on_owner_death)  # type: ignore[no-any-return]
 
     def Queue(self, maxsize: int = 0, *, zero_copy: bool = False) -> queues.Queue[Any]:  # type: ignore[override]
@@ -120,7 +121,7 @@ class Context(BaseContext):
     def JoinableQueue(  # type: ignore[override]
         self, maxsize: int = 0, *, zero_copy: bool = False
     ) -> queues.JoinableQueue[Any]:
-        """Returns a queue that can be waited for until all of its items are worked off."""
+        """Returns a queue whose join() waits until all of its items are done."""
         return self._queues().JoinableQueue(maxsize, ctx=self.get_context(), zero_copy=zero_copy)  # type: ignore[no-any-return]
 
     def SimpleQueue(self) -> queues.SimpleQueue[Any]:  # type: ignore[override]
@@ -131,7 +132,7 @@ class Context(BaseContext):
         return import_module(self._queues_module)
 
     def Pipe(self, duplex: bool = True) -> tuple[connection.Connection, connection.Connection]:
-        """Returns two connected ends; duplex: both send and receive, else the first receives and the second sends."""
+        """Returns two connected ends. If duplex, both send and receive. Else the first receives, the second sends."""
         from .wire.endpoint import Pipe
 
         return Pipe(duplex)
@@ -149,7 +150,7 @@ class Context(BaseContext):
         return Pool(processes, initializer, initargs, maxtasksperchild, context=self.get_context())
 
     def Manager(self) -> SyncManager:
-        """Returns a manager whose server process has been started."""
+        """Returns a manager and starts its server process."""
         from .managers import SyncManager
 
         manager = SyncManager(ctx=self.get_context())
@@ -157,31 +158,32 @@ class Context(BaseContext):
         return manager
 
     def start_many(self, processes: Iterable[process.BaseProcess]) -> None:
-        """Starts the processes, which a fork server prepares for as one. Raises what start() does.
+        """Starts several processes, for which a fork server prepares together. Raises what start() raises.
 
-        None is started if one of them cannot be, because it is closed or was started before; if a start fails, those
-        before it run.
+        None is started if one of them is closed or was started before. If a start fails, those before it run.
         """
         _fork_server().start_many(processes, _default_context.get_start_method())
 
     def prewarm(self, n: int = 1) -> None:
-        """Has n processes of the start method forkserver wait from now on, so that also the first start() is quick.
+        """Keeps n spares of the fork server ready from now on, so that even the first start() is quick.
 
-        Blocks until they do, while the fork server is started and loads the main module. Other methods have none.
+        Blocks until they wait. Until then the fork server starts and loads the main module. Other start methods have
+        no spares.
         """
         _fork_server().prewarm(self.get_context().get_start_method(), n)
 
     def set_forkserver_preload(self, module_names: list[str], *, on_error: str = "ignore") -> None:
-        """Names the modules that the fork server loads when it starts: __main__, or others, or both.
+        """Names the modules that the fork server loads when it starts. "__main__" may be one of them.
 
-        on_error: "ignore" what cannot be loaded, "warn", or "fail": then starting a process raises EOFError.
+        on_error says what happens if one cannot be loaded. "ignore" and "warn" go on without it. With "fail", starting
+        a process raises EOFError.
         """
         _fork_server().set_forkserver_preload(module_names, on_error)
 
     def freeze_support(self) -> None:
-        """To be called first in a program that is frozen. In a child it does not return: the child runs its target.
+        """Call it first in a frozen program. In a child it does not return, because the child runs its target.
 
-        It is multiprocessing's of this moment, which tools that freeze programs have replaced by theirs.
+        It calls multiprocessing's function as it is now. Tools that freeze programs replace that one by their own.
         """
         import multiprocessing
 
@@ -192,7 +194,7 @@ class Context(BaseContext):
             theirs()
 
     def get_context(self, method: str | None = None) -> BaseContext:  # type: ignore[override]
-        """Returns mpfast's context of that start method (None: this one)."""
+        """Returns mpfast's context of the start method (None: this one)."""
         if method is None:
             return self
         try:
@@ -204,7 +206,7 @@ class Context(BaseContext):
 
 
 class _Starts(process.BaseProcess):
-    """A process that takes mpfast's start method with it; each class below names the launcher for its own."""
+    """A process with a start method of mpfast's. Each class below names the launcher for its own."""
 
     _start_method: str | None = None
     _mpfast_start_method: str | None = None
@@ -303,7 +305,7 @@ class ForkServerContext(Context):
 
 
 class DefaultContext(Context):
-    """The context behind mpfast's module-level functions; its start method can be set once."""
+    """The context behind mpfast's module-level functions. Its start method can be set once."""
 
     Process = Process
 
@@ -312,7 +314,7 @@ class DefaultContext(Context):
         self._actual_context: BaseContext | None = None
 
     def get_context(self, method: str | None = None) -> BaseContext:  # type: ignore[override]
-        """Returns the context of that start method; None: of the one in use, which it is from now on."""
+        """Returns the context of the start method. None means the one in use, and it cannot be changed afterwards."""
         if method is not None:
             return super().get_context(method)
         if self._actual_context is None:
@@ -320,13 +322,13 @@ class DefaultContext(Context):
         return self._actual_context
 
     def set_start_method(self, method: str | None, force: bool = False) -> None:
-        """Chooses the start method. RuntimeError if one is in use and not `force`."""
+        """Chooses the start method. Raises RuntimeError if one is in use, unless force is true."""
         if self._actual_context is not None and not force:
             raise RuntimeError("context has already been set")
         self._actual_context = None if method is None and force else self.get_context(method)
 
     def get_start_method(self, allow_none: bool = False) -> str | None:  # type: ignore[override]
-        """Returns the name of the start method in use; allow_none: None if none is yet."""
+        """Returns the name of the start method in use. With allow_none, returns None if none is in use yet."""
         if self._actual_context is None and allow_none:
             return None
         return self.get_context().get_start_method()

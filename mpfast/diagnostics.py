@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What exists in shared memory, who holds it and which threads wait for it: mpfast.locks() and its named tuples."""
+"""What exists in shared memory, which process holds it, and which threads wait for it."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class LockInfo(NamedTuple):
 
 
 def locks() -> list[LockInfo]:
-    """Lists the objects of this process's family that exist now, with who holds and who waits. Does not block.
+    """Lists the objects of this process's family that exist now, with their holders and their waiters.
 
-    A snapshot: each entry was true at some instant during the call.
+    Does not block. Each entry was true at some instant during the call.
     """
     from .family import census
 

@@ -7,7 +7,7 @@ from libc.string cimport strerror
 cdef inline int raise_errno(int rc, doing=None, dict texts=None, filename=None) except -1:
     """Raises the OSError that the status -errno of a C function stands for.
 
-    doing: what was tried, in front of the text. texts: what a status means there, if that is not the system's text.
+    doing: what was tried, which stands in front of the text. texts: texts for a status, in place of the system's.
     """
     text = None if texts is None else texts.get(-rc)
     if text is None:

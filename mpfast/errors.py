@@ -10,9 +10,9 @@ __all__ = ["CorruptedQueueError", "LockOwnerDied"]
 
 
 class LockOwnerDied(ProcessError, OSError):
-    """The process that held a lock was killed; what the lock guards may be half done.
+    """The process that held a lock was killed. What the lock guards may be half done.
 
-    The lock stays abandoned: every acquire() raises this until one caller's recover() takes it over, or somebody's
+    The lock stays abandoned. Every acquire() raises this until one caller's recover() takes the lock over, or a
     release() frees it. `pid` and `tid` name the dead holder (tid 0: unknown), `name` the lock.
     """
 
@@ -27,7 +27,7 @@ class LockOwnerDied(ProcessError, OSError):
 
 
 class CorruptedQueueError(ProcessError, OSError):
-    """A queue's shared memory is damaged: something in a process that has it wrote where it should not."""
+    """A queue's shared memory is damaged. Some code in a process that has the queue wrote where it should not."""
 
     def __init__(self, text: str) -> None:
         super().__init__(errno.EBADMSG, text)

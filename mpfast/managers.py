@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""multiprocessing.managers, whose managers use mpfast's context and talk through mpfast's connections.
+"""multiprocessing.managers, with managers that use mpfast's context and talk through mpfast's connections.
 
-What goes over the wire is multiprocessing's, so either package's managers serve and use the other's. A proxy that was
-pickled is the stdlib's where it arrives: whoever is there may not have mpfast.
+What goes over the wire is multiprocessing's, so managers of either package serve the other's. A pickled proxy becomes
+one of the stdlib's where it arrives, because the process there may not have mpfast.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def __getattr__(name: str) -> Any:
 
 
 def _take_over(server: Any) -> Any:
-    """The server's listener as one of ours; it listens already."""
+    """The server's listener as one of ours. It listens already."""
     if type(server.listener) in _LISTENERS:
         server.listener.__class__ = _LISTENERS[type(server.listener)]
         server.listener._mpfast_adopt()
@@ -49,7 +49,7 @@ class SharedMemoryServer(Server, _stdlib.SharedMemoryServer):
 
 
 class _ProxyType:
-    """Makes proxies that call through a Client of mpfast's. Looks like the type of the proxies otherwise."""
+    """Makes proxies that call through a Client of mpfast's. In all else it looks like the type of the proxies."""
 
     def __init__(self, proxytype: Any) -> None:
         self.proxytype = proxytype
@@ -101,7 +101,7 @@ class SharedMemoryManager(BaseManager, _stdlib.SharedMemoryManager):  # type: ig
 
 
 def _register_again(cls: Any) -> None:
-    """What the stdlib's class has registered, so that the class makes proxies of ours."""
+    """Takes over what the stdlib's class has registered, so that the class makes proxies of ours."""
     for typeid, (callable, exposed, methods, proxytype) in dict(cls._registry).items():
         cls.register(typeid, callable, proxytype, exposed, methods, hasattr(cls, typeid))
 

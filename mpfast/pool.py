@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""multiprocessing.pool, whose Pool uses mpfast's context."""
+"""multiprocessing.pool, with a Pool that uses mpfast's context."""
 
 from __future__ import annotations
 

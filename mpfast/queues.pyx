@@ -44,14 +44,14 @@ cdef int64_t SIMPLE_BYTES = 64 << 20  # or when they take so much memory: a pipe
 cdef class _Shared:
     """What all queues have in common."""
     cdef Channel channel
-    cdef int state      # of the flags above; 0 on the way of every put and get that goes well
+    cdef int state      # of the flags above, 0 in every put and get that goes well
     cdef int putter     # _process when something was put last
     cdef int closed_by  # the process in which close() was called: a forked child's queue is open
     cdef object __weakref__
     cdef object lock
 
     cdef Channel to_read(self):
-        """Where to take from; raises if that was closed."""
+        """Where to take from. Raises if that was closed."""
         if self.state:
             self.check(READER_CLOSED)
         return self.channel
@@ -106,7 +106,7 @@ cdef class _Shared:
 
     @property
     def _rlock(self):
-        """A lock for who expects one. Taking items needs none."""
+        """A lock for code that expects one. Taking items needs none."""
         if self.lock is None:
             self.lock = threading.Lock()
         return self.lock
@@ -217,11 +217,11 @@ cdef class SimpleQueue(_Shared):
         return 0
 
     def put(self, obj):
-        """Puts an object; waits while the queue is full. Raises what pickling it raises, and OSError after close()."""
+        """Puts an object. Waits while the queue is full. Raises what pickling it raises, and OSError after close()."""
         self.put_until(obj, NEVER)
 
     def get(self):
-        """Takes the oldest object; waits for one."""
+        """Takes the oldest object. Waits for one."""
         return self.get_until(NEVER)
 
     def empty(self):
@@ -238,8 +238,8 @@ cdef class SimpleQueue(_Shared):
 cdef class Queue(_Shared):
     """Queue(maxsize=0, *, ctx, zero_copy=False): a queue with at most `maxsize` items, or without a limit if it is 0.
 
-    Items come out in the order in which they were put, whoever put them. zero_copy: large buffers of an item (numpy
-    arrays, say) are received as views of shared memory, which is kept until they are collected.
+    Items come out in the order in which they were put, in one order for all processes. With zero_copy, large buffers of
+    an item (numpy arrays, say) are received as views of shared memory, which is kept until they are collected.
     """
     cdef readonly int _maxsize
     cdef readonly int _opid
@@ -274,7 +274,7 @@ cdef class Queue(_Shared):
         return 0
 
     def put(self, obj, block=True, timeout=None):
-        """Puts an object; if the queue is full, waits for room, at most `timeout` seconds (None: for ever).
+        """Puts an object. If the queue is full, waits for room, at most `timeout` seconds (None: for ever).
 
         Raises queue.Full if block is false or the time is up, ValueError after close(), ShutDown after shutdown(),
         and at once what pickling the object raises.
@@ -282,7 +282,7 @@ cdef class Queue(_Shared):
         self.put_until(obj, deadline_of(block, timeout))
 
     def get(self, block=True, timeout=None):
-        """Takes the oldest object; if there is none, waits for one, at most `timeout` seconds (None: for ever).
+        """Takes the oldest object. If there is none, waits for one, at most `timeout` seconds (None: for ever).
 
         Raises queue.Empty if block is false or the time is up, ValueError after close(), ShutDown if the queue was
         shut down and is empty, and what unpickling raises, in which case the object is gone.
@@ -298,9 +298,9 @@ cdef class Queue(_Shared):
         return self.get_until(0)
 
     def put_many(self, items, block=True, timeout=None):
-        """Puts the items of an iterable one after the other; others' may come between them. Returns how many.
+        """Puts the items of an iterable one after the other, and returns how many. Others' may come between them.
 
-        Blocks and raises as put(); the exception's attribute `put` says how many are in the queue by then.
+        Blocks and raises as put(). The exception's attribute `put` says how many are in the queue by then.
         """
         cdef int64_t deadline = deadline_of(block, timeout)
         cdef Py_ssize_t count = 0
@@ -349,24 +349,24 @@ cdef class Queue(_Shared):
         return bool(queue_full(self.channel.q()))
 
     def close(self):
-        """This process will not use the queue any more: put() and get() raise ValueError from now on."""
+        """This process stops using the queue. put() and get() raise ValueError from now on."""
         self.closed_by = os.getpid()
         self.state |= CLOSED
 
     def join_thread(self):
-        """Does nothing: what was put is in the queue, no thread has to bring it there. AssertionError before close()."""
+        """Does nothing. What was put is in the queue already. AssertionError before close()."""
         assert self.state & CLOSED, f"Queue {self!r} not closed"
 
     def cancel_join_thread(self):
-        """Does nothing: a process never waits at its end for what it has put."""
+        """Does nothing, because a process never waits at its end for what it has put."""
 
     def _terminate_broken(self):
         self._reader.close()
         self.close()
 
     def shutdown(self, immediate=False):
-        """Ends the queue for all processes, as queue.Queue's of Python 3.13: put() raises ShutDown from now on, and
-        get() when the queue is empty; who waits is woken. immediate: what is in the queue is thrown away.
+        """Ends the queue for all processes, as queue.Queue of Python 3.13 does. From now on put() raises ShutDown, and
+        get() raises it when the queue is empty. All waiting calls are woken. With immediate, the items are thrown away.
         """
         self.to_write().shutdown(immediate)
 
@@ -375,7 +375,7 @@ cdef class Queue(_Shared):
         return self.channel.stats()
 
     async def aget(self):
-        """get() for a coroutine: waits without blocking the event loop, and without a thread."""
+        """get() for a coroutine. Waits without blocking the event loop, and without a thread."""
         from .channel.aio import until
         return await until(self, self.get_nowait, (), True)
 
@@ -397,7 +397,7 @@ cdef class Queue(_Shared):
 
     @staticmethod
     def _on_queue_feeder_error(e, obj):
-        """What a subclass may override to hear of objects that cannot be pickled; put() does not raise then."""
+        """A subclass may override this to hear of objects that cannot be pickled. put() does not raise then."""
         traceback.print_exception(e)
 
     @property

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""multiprocessing.sharedctypes, whose objects have mpfast's locks."""
+"""multiprocessing.sharedctypes, with objects that have mpfast's locks."""
 
 from __future__ import annotations
 

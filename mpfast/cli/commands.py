@@ -11,7 +11,7 @@ usage: python -m mpfast [-m module | -c code | script | directory | zip] [argume
        python -m mpfast --version
 
 Runs an unmodified multiprocessing program on mpfast, with the processes that it starts.
-doctor tells what this kernel and interpreter offer, and what mpfast makes of it.
+doctor says what this kernel and this interpreter offer, and what mpfast does without the rest.
 """
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """What this kernel and this interpreter offer to mpfast, what it uses of that, and what it does without the rest.
 
-`python -m mpfast doctor [--json]` prints it; where mpfast cannot be imported, `python mpfast/doctor.py` still does.
-Every look is made when asked for, and whatever it meets is an answer: no look raises.
+`python -m mpfast doctor [--json]` prints it. If mpfast cannot be imported, `python mpfast/cli/doctor.py` still does.
+Every look is made when it is asked for. Any error that it meets is an answer, so no look raises.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-# Not every libc's headers, and so not every Python, know these by name.
+# Not every libc's headers know these by name, and so not every Python does.
 F_ADD_SEALS = 1033
 F_SEALS = 1 | 2 | 4  # seal, shrink, grow
 F_OFD_GETLK, F_OFD_SETLK = 36, 37
@@ -121,7 +121,7 @@ def libc() -> ctypes.CDLL:
 
 
 def futex(operation: int) -> str:
-    """Waits for a word that has changed already: a kernel that knows the operation answers EAGAIN."""
+    """Waits for a word that has changed already. A kernel that knows the operation answers EAGAIN."""
     number = FUTEX_NUMBERS.get(platform.machine(), GENERIC_FUTEX)
     word = ctypes.c_uint32(1)
     rc = libc().syscall(number, ctypes.byref(word), operation, 0, None, None, ctypes.c_uint32(0xFFFFFFFF))
@@ -182,7 +182,7 @@ def quota_files() -> Iterator[Path]:
 
 
 def quota_of(file: Path) -> float | None:
-    """How many CPUs' time the group may use; None: as many as there are."""
+    """How many CPUs' time the group may use. None if it has no limit."""
     try:
         words = file.read_text().split()
         if file.name == "cpu.cfs_quota_us":
@@ -207,7 +207,7 @@ def start_methods() -> str:
 
 
 def launching() -> str:
-    """multiprocessing's launchers do it where something that mpfast's need is missing; this tells what."""
+    """Do mpfast's launchers start children? Where something that they need is missing, multiprocessing's do."""
     reason = importlib.import_module("mpfast.launch.child").available()
     if reason is not None:
         raise OSError(reason)
@@ -216,7 +216,7 @@ def launching() -> str:
         if importlib.import_module("mpfast.launch.forkserver.exits").kernel_tells()
         else "a table, before Linux 6.15"
     )
-    return f"by mpfast itself; the exit codes of the fork server's children come by {by}"
+    return f"by mpfast itself, with the exit codes of the fork server's children from {by}"
 
 
 def extensions() -> str:
@@ -233,7 +233,7 @@ def lock() -> str:
 
 
 def family() -> str:
-    """How full the tables of this process's family were at most: of use to a program that calls examine()."""
+    """How full the tables of this process's family were at most. It is for programs that call examine()."""
     usage = importlib.import_module("mpfast.family.census").usage()
     if usage is None:
         return "none in this process yet"
@@ -246,12 +246,12 @@ LOOKS = [
     Look("/proc/self/fd", reopening, "a description of its own for every process", "", True),
     Look("OFD locks", ofd_locks, "first proof that a process is dead", "", True),
     Look("futex", lambda: futex(FUTEX_WAIT), "sleeping and waking", "", True),
-    Look("futex bit sets", lambda: futex(FUTEX_WAIT_BITSET), "waking just whom a notify() means", "", True),
+    Look("futex bit sets", lambda: futex(FUTEX_WAIT_BITSET), "waking only the waiters that a notify() means", "", True),
     Look("pidfd", pidfd, "second proof that a process is dead", "kill(pid, 0) is the second proof"),
     Look(
         "PIDFD_GET_INFO",
         pidfd_info,
-        "exit codes of children that somebody else reaped",
+        "exit codes of children that other code reaped",
         "their exit code is not known",
     ),
     Look(
@@ -320,7 +320,7 @@ def as_json(findings: list[Finding]) -> str:
 
 
 def main(as_data: bool = False) -> int:
-    """Prints the report. Returns the exit code: 0, or 1 if something is missing that mpfast cannot do without."""
+    """Prints the report. Returns the exit code, 1 if something is missing that mpfast cannot do without, else 0."""
     findings = examine()
     print(as_json(findings) if as_data else as_text(findings))
     return int(any(f.required and not f.found for f in findings))

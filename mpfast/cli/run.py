@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Runs a program with mpfast in multiprocessing's place, as if the interpreter itself had been given its name.
 
-The program runs in the module `__main__` that is there, as with runpy: `__mp_main__` and what is pickled by reference
-depend on that.
+The program runs in the existing module `__main__`, as with runpy. `__mp_main__` and everything that is pickled by
+reference depend on that.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _replaced: list[Any] = []
 
 
 def program(arguments: list[str]) -> None:
-    """Runs what `arguments` name: -m module, -c code, a script, a directory, a zip file, or - for standard input."""
+    """Runs what `arguments` name. -m module, -c code, a script, a directory, a zip file, or - for standard input."""
     install()
     kind, rest = arguments[0], arguments[1:]
     try:
@@ -46,7 +46,7 @@ def program(arguments: list[str]) -> None:
 
 
 def _command(text: str) -> Any:
-    """The code of a -c, whose lines tracebacks show since 3.13, and whose indentation does not matter since 3.14."""
+    """The code of a -c. Tracebacks show its lines since 3.13, and its indentation does not matter since 3.14."""
     if sys.version_info >= (3, 14) and text[:1].isspace():
         from textwrap import dedent
 
@@ -78,7 +78,7 @@ def _run_path(path: str, argv: list[str]) -> None:
 
 
 def _is_script(path: str) -> bool:
-    """Anything that cannot be imported from, as a zip file can."""
+    """Is this file a script, and not something to import from, as a zip file is? Exits if it cannot be opened."""
     try:
         with open(path, "rb"):
             pass
@@ -106,7 +106,7 @@ def _run_code(code: Any, argv: list[str], folder: str, **names: str) -> None:
 
 
 def _first_in_path(folder: str) -> None:
-    """In the place of what -m has put there, unless the interpreter was told to put nothing there."""
+    """Replaces what -m has put there, unless the interpreter was told to put nothing there."""
     if not sys.flags.safe_path:
         sys.path[0] = folder
 
@@ -125,7 +125,7 @@ def _without_us(hook: Any) -> Any:
     """The hook that prints an exception, once, without the frames that led to the program."""
 
     def excepthook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
-        _replaced.append(excepthook)  # until 3.12 the interpreter that calls it has no reference of its own
+        _replaced.append(excepthook)  # until 3.12 the interpreter, which calls it, has no reference of its own
         sys.excepthook = hook
         error = error.with_traceback(_own(traceback))
         hook(kind, error, error.__traceback__)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""What every shared object rests on: this process's place among the processes that share memory."""
+"""The base of every shared object, this process's place among the processes that share memory."""
 
 
 def __getattr__(name: str) -> object:
-    """The class's name in pickles from before there were rooms."""
+    """Finds the class under the name that older pickles have for it."""
     if name == "Handle":
         from .family import Handle
 

@@ -88,7 +88,7 @@ def objects():
 
 
 def usage():
-    """(participants, small slots, large slots) that were ever in use at once in this process's family, or None."""
+    """The most (participants, small slots, large slots) in use at once in this process's family, or None."""
     cdef family *f = default_family()
     if f == NULL:
         return None

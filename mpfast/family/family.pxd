@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the extensions share: the base of every object that lies in a family's slot."""
+"""What the extensions share, the base of every object that lies in a family's slot."""
 
 from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport uint32_t
@@ -13,7 +13,7 @@ from mpfast.core.family.waiting cimport spin_history, waiting, waiting_disown
 cdef class Handle:
     cdef family *family
     cdef void *cell              # the slot's memory
-    cdef const shared32 *identity  # family.identity; a word that is 0 while the object has no slot
+    cdef const shared32 *identity  # family.identity, or a word that is always 0 while the object has no slot
     cdef uint32_t slot
     cdef uint32_t generation
     cdef slot_kind_t kind
@@ -26,7 +26,7 @@ cdef class Handle:
 
 
 cdef inline uint32_t me(Handle self) except 0:
-    """Who this process is in the object's family; raises where it is nobody."""
+    """This process's identity in the object's family. Raises if it has none."""
     cdef uint32_t identity = load32(self.identity)
     if identity == 0:
         self.refuse()
@@ -34,7 +34,7 @@ cdef inline uint32_t me(Handle self) except 0:
 
 
 cdef inline int serve_signals(Handle self, uint32_t *identity, waiting *w) except -1:
-    """Runs signal handlers in the middle of a wait. Where one has forked, the child waits on under its own name."""
+    """Runs signal handlers in the middle of a wait. If one has forked, the child waits on under its own identity."""
     try:
         PyErr_CheckSignals()
     finally:

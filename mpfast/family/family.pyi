@@ -3,7 +3,7 @@ from multiprocessing.popen_fork import Popen
 from typing import Any
 
 class Handle:
-    """Base of the synchronization objects: one slot of a family, kept as long as the object lives."""
+    """Base of the synchronization objects. It keeps one slot of a family as long as the object lives."""
 
     @property
     def handle(self) -> int: ...
@@ -11,7 +11,7 @@ class Handle:
     def name(self) -> str: ...
 
 class Reservation:
-    """A child's entry in a family, made before the child: it keeps alive what the child was given."""
+    """A child's entry in a family. It is made before the child, and keeps alive what the child was given."""
 
     fd: int
     def __init__(self, handle: Handle, foreign: bool) -> None: ...

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 # cython: language_level=3
-"""The family of processes that share memory: joining it, and handing it to a child.
+"""The family of processes that share memory. A process joins it, and hands it to its children.
 
-All processes of one tree share a *family*: one sealed memory file without a name. It is made by the first process that
-needs it, inherited by fork, and handed over by descriptor when a lock is pickled for a child. A process may be in
-several families (a spawned child that made a lock before it received one); new objects go to the first it was in.
+All processes of one tree share a *family*, one sealed memory file without a name. The first process that needs it makes
+it. A forked child inherits it. Any other child gets its descriptor when a lock is pickled for it. A process may be in
+several families, for example a spawned child that made a lock before it received one. New objects go to its first.
 Safe to use from any thread. The hooks for fork are libc's, so they run for forks in C code too.
 """
 
@@ -37,32 +37,32 @@ cdef dict _TEXTS = {
     errno.EPROTO: "the family segment was made by another version of mpfast",
     errno.EBADMSG: "not a family segment of mpfast, or a damaged one",
     errno.EPERM: "the segment is not sealed, so that others might take its memory away",
-    errno.EBADF: "the descriptor of the family segment was closed by somebody in this process",
-    errno.ENOTSUP: "mpfast needs /proc to reopen its segment; see: python -m mpfast doctor",
-    errno.ENOSYS: "this kernel lacks a service that mpfast needs; see: python -m mpfast doctor",
+    errno.EBADF: "the descriptor of the family segment was closed by other code in this process",
+    errno.ENOTSUP: "mpfast needs /proc to reopen its segment (see python -m mpfast doctor)",
+    errno.ENOSYS: "this kernel lacks a service that mpfast needs (see python -m mpfast doctor)",
 }
 
 
 cdef int fail(int rc, str doing) except -1:
-    """Raises what the status of a C function of the core means where it is about the family."""
+    """Raises what the status of one of the core's functions means for the family."""
     raise_errno(rc, doing, _TEXTS)
 
 
 cdef family *_default = NULL
-cdef shared64 _live  # in a debug build: objects that have a slot
-cdef shared32 _nobody  # zero for ever: the identity of objects without a slot
+cdef shared64 _live  # how many objects have a slot, in a debug build
+cdef shared32 _nobody  # always 0, the identity of objects without a slot
 _joining = threading.Lock()
-_entered = set()  # (family id, identity) of every entry that was handed to this process, or is being to a child
-_reservations = weakref.WeakSet()  # whose descriptors a forked child must not keep
+_entered = set()  # (family id, identity) of entries that were handed to this process, or are being handed to a child
+_reservations = weakref.WeakSet()  # a forked child must not keep their descriptors
 
 
 cdef family *default_family() noexcept nogil:
-    """The family in which this process makes objects; NULL before the first."""
+    """The family in which this process makes objects. NULL before the first."""
     return _default
 
 
 cdef reaped *reaped_here() noexcept nogil:
-    """Where this process notes what it gave back for the dead."""
+    """Where this process notes what it gave back for killed processes."""
     return &families.reaped
 
 
@@ -87,7 +87,7 @@ cdef int _join() except -1:
 
 
 cdef class Handle:
-    """Base of the synchronization objects: one slot of a family, kept as long as the object lives."""
+    """Base of the synchronization objects. It keeps one slot of a family as long as the object lives."""
 
     def __cinit__(self):
         self.identity = &_nobody
@@ -126,12 +126,12 @@ cdef class Handle:
 
     @property
     def handle(self):
-        """The object's slot number in its family; multiprocessing has a semaphore's address here."""
+        """The object's slot number in its family. In multiprocessing this is a semaphore's address."""
         return self.slot
 
     @property
     def name(self):
-        """What messages call the object. Unlike multiprocessing's, it names nothing in the file system."""
+        """The object's name in messages. Unlike multiprocessing's, it names nothing in the file system."""
         return f"{type(self).__name__}-{self.slot}"
 
     def __reduce__(self):
@@ -158,7 +158,7 @@ def _rebuild(cls, ticket, uint32_t slot, uint32_t generation, int kind):
 
 
 cdef class Reservation:
-    """A child's entry in a family, made before the child: it keeps alive what the child was given."""
+    """A child's entry in a family. It is made before the child, and keeps alive what the child was given."""
     cdef family *family
     cdef uint32_t identity
     cdef int fd
@@ -188,7 +188,7 @@ cdef class Reservation:
             member_let_go(self.family, self.identity, self.fd, &families.reaped)
 
     def vouch(self, uint32_t slot):
-        """Gives the child a reference on a slot that this process has; returns what to pickle."""
+        """Gives the child a reference on a slot that this process has. Returns what to pickle."""
         ref_set(self.family, identity_index(self.identity), slot)
         refs_vouched(self.family)
         if self.token is None:
@@ -205,14 +205,14 @@ cdef class Reservation:
         member_let_go(self.family, self.identity, fd, &families.reaped)
 
     def forget(self):
-        """In a forked child, which has nothing to do with what its parent hands to another one."""
+        """Called in a forked child. What its parent hands to another child is not its business."""
         if self.fd >= 0:
             os.close(self.fd)
         self.fd = -1
 
 
 def _reservation(popen, Handle handle):
-    """The entry that is reserved for the child that `popen` starts, in the family of `handle`."""
+    """Returns the entry in the family of `handle` that is reserved for the child that `popen` starts."""
     cdef Reservation found
     reservations = popen.__dict__.setdefault("_mpfast_reservations", [])
     for found in reservations:
@@ -220,12 +220,12 @@ def _reservation(popen, Handle handle):
             return found
     reservations.append(Reservation(handle))
     if not getattr(popen, "_mpfast_launcher", False):
-        _util.Finalize(popen, _close_all, (reservations,))  # another launcher does not say when it is done
+        _util.Finalize(popen, _close_all, (reservations,))  # because another launcher does not say when it is done
     return reservations[-1]
 
 
 def close_reservations(popen):
-    """The launcher of a child is done, whether there is a child or not."""
+    """Called when the launcher of a child is done, whether there is a child or not."""
     _close_all(popen.__dict__.pop("_mpfast_reservations", ()))
 
 
@@ -235,7 +235,7 @@ def _close_all(reservations):
 
 
 cdef family *_enter(ticket) except NULL:
-    """The family that a ticket names; joins it with the entry that was reserved, the first time."""
+    """Returns the family that a ticket names. The first time, it joins with the entry that was reserved."""
     global _default
     cdef bytes id = ticket[0]
     cdef uint32_t identity = ticket[1]
@@ -267,7 +267,7 @@ cdef family *_enter(ticket) except NULL:
 
 
 def live_objects():
-    """How many objects of this process have a slot; None unless this is a debug build."""
+    """How many objects of this process have a slot. None unless this is a debug build."""
     return load64(&_live) if CHECK_ENABLED else None
 
 
@@ -279,12 +279,12 @@ cdef void _leave() noexcept nogil:
 
 
 def leave():
-    """Says that this process ends normally: what it holds stays held, and nobody is told that it died."""
+    """Says that this process ends normally. What it holds stays held, and no waiter is told that it died."""
     _leave()
 
 
 def _workers():
-    """The threads that the end of a process waits for."""
+    """The threads for which a process waits at its end."""
     return [t for t in threading.enumerate() if not t.daemon and t not in (threading.main_thread(), _leaver)]
 
 
@@ -309,7 +309,7 @@ def _outlive_workers():
 
 
 def _leave_at_exit(_):
-    """In multiprocessing's children, which end by os._exit(): after all that they do at their end."""
+    """Called at the very end of multiprocessing's children, which end by os._exit()."""
     if _process.parent_process() is not None:
         _util.Finalize(None, _leave_after_workers, exitpriority=-1000)
 
@@ -323,7 +323,7 @@ def _install():
     rc = fork_install()
     if rc < 0:
         fail(rc, "mpfast cannot install its fork handlers")
-    if Py_AtExit(_leave) < 0:  # the last thing that an interpreter does; the table of such functions is small
+    if Py_AtExit(_leave) < 0:  # the last thing that an interpreter does. The table is small
         atexit.register(leave)
     os.register_at_fork(after_in_child=_forget_reservations)
     _leave_at_exit(None)
@@ -331,7 +331,7 @@ def _install():
 
 
 class _Hooks:
-    """multiprocessing.util keeps a weak reference to what a hook is for."""
+    """multiprocessing.util keeps only a weak reference to the object of a hook, so this one must live."""
 
 
 _hooks = _Hooks()

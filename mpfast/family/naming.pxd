@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The public name of an extension type. Reprs and pickles say it, not the room where the type is made."""
+"""The public name of an extension type. Reprs and pickles use it instead of the room where the type is made."""
 
 cdef extern from *:
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the methods of all shared objects make of their arguments: a point in time, and what happens if an owner dies."""
+"""The arguments that methods of all shared objects have. How long to wait, and what happens if an owner dies."""
 
 from libc.errno cimport EINVAL
 from libc.stdint cimport int64_t
@@ -8,12 +8,12 @@ from mpfast.errors cimport raise_errno
 
 
 cdef inline int64_t deadline_of(block, timeout) except? -1:
-    """The arguments of acquire() as a point in time. 0 is long past: do not wait."""
+    """The arguments of acquire() as a point in time. 0 is long past, so the call does not wait."""
     cdef double seconds = 0 if timeout is None else timeout
     if not block:
         return 0
     if seconds != seconds:
-        raise_errno(-EINVAL)  # what sem_timedwait makes of a timeout that is not a number
+        raise_errno(-EINVAL)  # as sem_timedwait does for a timeout that is not a number
     return NEVER if timeout is None else clock_deadline(seconds)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Where the classes of multiprocessing were that the stand-in has replaced, for old pickles."""
+"""The former home of the classes of multiprocessing that the stand-in replaces, for old pickles."""
 
 import sys
 

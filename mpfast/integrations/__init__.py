@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""What other projects ask mpfast for. Each is loaded by that project, never by mpfast."""
+"""Modules that other projects load from mpfast. mpfast itself never loads them."""

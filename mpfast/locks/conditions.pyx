@@ -3,7 +3,7 @@
 """Condition and Barrier over a family's slots.
 
 All methods may be called from any thread and any process of the family. Waits release the GIL and are interrupted by
-signals. Nobody here ever waits for a process that was killed: notify() does not block, and skips the dead.
+signals. No call waits for a process that was killed. notify() does not block, and skips killed waiters.
 """
 
 from cpython.exc cimport PyErr_CheckSignals
@@ -35,12 +35,12 @@ _ALL = 2**62
 cdef class Condition(Handle):
     """Condition(lock=None, *, ctx=None): waiting, under a lock, for something to become true.
 
-    `lock` is a Lock or RLock (None: a new RLock), or anything with multiprocessing's lock interface. Tickets: waiters
-    are notified in the order in which they began to wait, and exactly as many as notify() says. A notify is never spent
-    on a waiter that was killed or has given up.
+    `lock` is a Lock or RLock (None: a new RLock), or anything with multiprocessing's lock interface. Waiters take
+    tickets. They are notified in the order in which they began to wait, exactly as many as notify() says. A notify is
+    never spent on a waiter that was killed or has given up.
     """
     cdef readonly object _lock
-    cdef Mutex mutex  # _lock if it is ours; else None
+    cdef Mutex mutex  # _lock if it is ours, else None
 
     def __init__(self, lock=None, *, ctx=None):
         self.claim(SLOT_LARGE, SLOT_CONDITION)
@@ -85,7 +85,7 @@ cdef class Condition(Handle):
         return 0
 
     cdef uint32_t let_go(self) except? 0:
-        """Frees the lock whatever its depth, which it returns."""
+        """Frees the lock, whatever its depth, and returns the depth."""
         cdef uint32_t depth, i
         cdef lock *l
         if self.mutex is None:
@@ -111,7 +111,7 @@ cdef class Condition(Handle):
 
     cdef take_back(self, uint32_t depth):
         """Takes the lock again to the depth it had. What a signal handler raises meanwhile is returned, as Java's await
-        does: it must not leave a with block that then frees somebody else's lock."""
+        does. An exception must not leave a with block that would then free another thread's lock."""
         cdef uint32_t taken = 0
         raised = None
         if self.mutex is None:
@@ -131,8 +131,8 @@ cdef class Condition(Handle):
         return raised
 
     cdef int sleep(self, uint32_t identity, uint32_t ticket, int64_t deadline) except -1:
-        """Waits for the ticket to be notified: 1, or 0 if the time is up, or if a holder of the lock was killed: the
-        notify may have been its to give, and who takes the lock back hears of it."""
+        """Waits for the ticket to be notified, and returns 1. Returns 0 if the time is up, or if a holder of the lock
+        was killed. It may have been about to notify. The waiter learns of the death when it takes the lock back."""
         cdef waiting w
         cdef int rc
         cdef lock *l = NULL if self.mutex is None else <lock *>self.mutex.cell
@@ -153,7 +153,7 @@ cdef class Condition(Handle):
         """Frees the lock, blocks until notified, at most `timeout` seconds (None: for ever), and takes the lock again.
 
         Returns True if notified, False if the time is up. AssertionError if the calling thread does not hold the lock.
-        Raises LockOwnerDied, without the lock, if a holder was killed meanwhile: see recover().
+        Raises LockOwnerDied, without the lock, if a holder was killed meanwhile. See recover().
         """
         cdef uint32_t identity = me(self)
         if not self.owned():
@@ -173,9 +173,9 @@ cdef class Condition(Handle):
         except BaseException as error:
             raised = error
         raised = self.take_back(depth) or raised
-        self.settle()  # recovered since: then this ticket counts as notified too
+        self.settle()  # if it was recovered since, this ticket counts as notified too
         try:
-            PyErr_CheckSignals()  # one that came with the notify: raised later, it would take the notify with it
+            PyErr_CheckSignals()  # a signal that came with the notify. Raised later, it would lose the notify
         except BaseException as error:
             raised = raised or error
         cdef bint ours = me(self) == identity  # else a signal handler has forked, and the ticket is the parent's
@@ -230,7 +230,7 @@ cdef class Condition(Handle):
         self.notify(n=_ALL)
 
     def recover(self):
-        """Takes over the lock of a killed holder, as Lock.recover(), and wakes all waiters so that they look again."""
+        """Takes over the lock of a killed holder, as Lock.recover(). Wakes all waiters, so that they check again."""
         if not self._lock.recover():
             return False
         self.wake(_ALL)
@@ -253,8 +253,9 @@ def _rebuild(rebuild, arguments, lock):
 cdef class Barrier(Handle):
     """Barrier(parties, action=None, timeout=None, *, ctx=None, on_owner_death='raise'): waits until all have come.
 
-    One word holds the whole state, so there is no draining phase. If a process that took part in this or the last round
-    is killed before it has come again, the barrier breaks ('raise'), or waits for ever as multiprocessing ('wait').
+    One word holds the whole state, so there is no draining phase. on_owner_death says what happens if a process that
+    took part in this or the last round is killed before it comes again. 'raise' breaks the barrier, 'wait' waits for
+    ever as multiprocessing does.
     """
     cdef readonly object _action
     cdef readonly object _timeout
@@ -280,7 +281,7 @@ cdef class Barrier(Handle):
             else threading.BrokenBarrierError()
 
     cdef int decided(self, uint32_t identity, uint32_t round, int64_t deadline) except? -1:
-        """Waits until the round is decided; 0, -EPIPE or -ETIMEDOUT."""
+        """Waits until the round is decided. Returns 0, -EPIPE or -ETIMEDOUT."""
         cdef waiting w
         cdef int rc
         waiting_begin(&w, deadline, BACKSTOP_OWNED)
@@ -305,7 +306,7 @@ cdef class Barrier(Handle):
             self.decided(identity, round[0], NEVER)
 
     cdef int act(self, uint32_t round) except -1:
-        """Runs the action on behalf of all."""
+        """Runs the action for all."""
         if self._action is None:
             return 0
         try:
@@ -321,7 +322,7 @@ cdef class Barrier(Handle):
         """Blocks until as many have come as the barrier has parties, at most `timeout` seconds (None: the barrier's).
 
         Returns the order of arrival, 0 to parties - 1. The last one runs the action first. Raises
-        threading.BrokenBarrierError if the barrier is or gets broken, or is reset; the time being up breaks it.
+        threading.BrokenBarrierError if the barrier is or gets broken, or is reset. A timeout breaks the barrier.
         """
         cdef uint32_t identity = me(self), round = 0, index = 0
         cdef int rc
@@ -337,13 +338,13 @@ cdef class Barrier(Handle):
             raise
         if rc == -ETIMEDOUT:
             barrier_break(<barrier *>self.cell, round, 0)
-            rc = self.decided(identity, round, NEVER)  # somebody may have been quicker, and completed it
+            rc = self.decided(identity, round, NEVER)  # another thread may have completed it meanwhile
         if rc == -EPIPE:
             raise self.broken_error()
         return index
 
     def reset(self):
-        """Makes the barrier as new; whoever waits there gets a BrokenBarrierError."""
+        """Makes the barrier as new. Every waiter gets a BrokenBarrierError."""
         me(self)
         barrier_reset(<barrier *>self.cell)
 

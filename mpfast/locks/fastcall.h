@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* Calls of a few nanoseconds, where Cython's own wrappers cost as much as the lock.
  *
- * acquire() and release() without arguments go straight to the lock; with arguments they take Cython's way.
+ * acquire() and release() without arguments go straight to the lock. With arguments they take Cython's way.
  *
- * `with` does without two bound methods. Before 3.14 a with statement looks __enter__ and __exit__ up on the type and has
- * each bound to the object: two allocations that cost more than the lock. The descriptors here bind to objects from a
- * free list. In 3.14 the interpreter binds nothing, so there plain methods do; so they do in free-threaded builds, which
- * would need a free list for each thread. In C, as Cython cannot make types with a vectorcall slot. */
+ * `with` does without two bound methods. Before 3.14 a with statement looks __enter__ and __exit__ up on the type and
+ * binds each to the object. Those two allocations cost more than the lock. The descriptors here bind to objects from a
+ * free list. In 3.14 the interpreter binds nothing, so plain methods do there. They also do in free-threaded builds,
+ * which would need a free list for each thread. This is C because Cython cannot make types with a vectorcall slot. */
 #ifndef MPFAST_FASTCALL_H
 #define MPFAST_FASTCALL_H
 
@@ -18,7 +18,7 @@
 
 typedef PyObject *(*fast_function)(PyObject *self);
 
-/* One per type, as a C function of Python's has no data of its own. */
+/* One per type, because Python's C functions have no data of their own. */
 struct fastcall_type {
     PyTypeObject *type;
     PyObject *acquire; /* Cython's method, for calls with arguments */
@@ -94,7 +94,7 @@ static int fastwith_install(PyTypeObject *type, const struct fastcall_type *fast
 
 #else
 
-#define FASTWITH_FREE 16 /* nested with statements of all threads; more of them only cost an allocation */
+#define FASTWITH_FREE 16 /* nested with statements of all threads. More of them only cost an allocation */
 
 struct fastwith_bound {
     PyObject_HEAD vectorcallfunc call;
@@ -105,7 +105,7 @@ struct fastwith_bound {
 struct fastwith_method {
     PyObject_HEAD const struct fastcall_type *fast;
     vectorcallfunc call;
-    PyObject *replaced; /* the method in whose place this stands: what introspection sees */
+    PyObject *replaced; /* the method that this replaces, which introspection sees */
 };
 
 static struct fastwith_bound *fastwith_free[FASTWITH_FREE]; /* guarded by the GIL */
@@ -212,7 +212,7 @@ static int fastwith_install(PyTypeObject *type, const struct fastcall_type *fast
 
 #endif
 
-/* Puts these in the place of the type's own methods of the same names. -1 with an exception set on failure. */
+/* Puts these in place of the type's own methods of the same names. -1 with an exception set on failure. */
 static int fastcall_install(PyObject *object, struct fastcall_type *fast, PyMethodDef *methods, fast_function enter,
                             fast_function release, fast_function leave, fast_function raised)
 {

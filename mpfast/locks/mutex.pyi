@@ -5,7 +5,7 @@ from typing import Any, Literal
 from ..family.family import Handle
 
 class Mutex(Handle):
-    """What Lock and RLock have in common."""
+    """The base of Lock and RLock."""
 
     def acquire(self, block: bool = True, timeout: float | None = None) -> bool: ...
     def release(self) -> None: ...

@@ -2,7 +2,7 @@
 # cython: language_level=3, always_allow_keywords=False, binding=False, embedsignature=True, embedsignature.format=clinic
 """Lock and RLock over a family's slots.
 
-All methods may be called from any thread and any process of the family. A try holds the GIL; a wait releases it and is
+All methods may be called from any thread and any process of the family. A try holds the GIL. A wait releases it and is
 interrupted by signals. A lock whose holder was killed raises LockOwnerDied within 200 ms instead of blocking for ever.
 """
 
@@ -36,10 +36,10 @@ def _owner_name():
 
 
 cdef class Mutex(Handle):
-    """What Lock and RLock have in common."""
+    """The base of Lock and RLock."""
 
     cdef int enter(self, uint32_t identity, int64_t deadline) except -1:
-        """Waits for the lock: 1 acquired, 0 not in time."""
+        """Waits for the lock. 1 if acquired, 0 if not in time."""
         cdef waiting w
         cdef int rc
         waiting_begin(&w, deadline, BACKSTOP_OWNED)
@@ -57,7 +57,7 @@ cdef class Mutex(Handle):
         return rc == 0
 
     cdef int contend(self, uint32_t identity, block, timeout) except -1:
-        """The lock was not free at the first attempt."""
+        """Acquires a lock that was not free at the first attempt."""
         cdef int64_t deadline = deadline_of(block, timeout)
         if deadline != 0 and self.enter(identity, deadline):
             return 1
@@ -73,12 +73,13 @@ cdef class Mutex(Handle):
     def recover(self):
         """Takes over the lock of a killed holder, so that the caller can mend what it guards. Does not block.
 
-        Returns True for exactly one caller, who then holds the lock (an RLock once); False if it is not abandoned.
+        Returns True for exactly one caller, and that caller then holds the lock (an RLock once). Returns False if the
+        lock is not abandoned.
         """
         return bool(lock_recover(self.family, <lock *>self.cell, me(self)))
 
     def locked(self):
-        """Is the lock held by anybody? Does not block."""
+        """Is the lock held by any thread? Does not block."""
         me(self)
         return load32(&(<lock *>self.cell).word) != 0
 
@@ -128,14 +129,14 @@ cdef class Mutex(Handle):
         return "SomeOtherThread" if owner == identity else "SomeOtherProcess"
 
 
-# fastcall.h replaces acquire, release, __enter__ and __exit__ of both classes below by functions without an argument
-# tuple, when this module is imported. The methods stay as what they fall back on, and as documentation.
+# When this module is imported, fastcall.h replaces acquire, release, __enter__ and __exit__ of both classes below by
+# functions without an argument tuple. Those fall back on the methods here, which are also the documentation.
 cdef class Lock(Mutex):
     """Lock(*, ctx=None, on_owner_death='raise'): mutual exclusion between processes, not reentrant.
 
-    Any thread of any process may release it. on_owner_death says what happens when the process that holds it is
-    killed: 'raise' LockOwnerDied in whoever acquires it, 'release' it silently, or 'wait' for ever, as multiprocessing.
-    A mutex after Drepper, "Futexes are tricky", whose word names the owner.
+    Any thread of any process may release it. on_owner_death says what happens when the process that holds it is killed.
+    'raise' raises LockOwnerDied in every process that acquires it, 'release' frees it silently, and 'wait' waits for
+    ever as multiprocessing does. It is a mutex after Drepper, "Futexes are tricky", with a word that names the owner.
     """
 
     def __init__(self, *, ctx=None, str on_owner_death="raise"):
@@ -144,9 +145,9 @@ cdef class Lock(Mutex):
         (<lock *>self.cell).policy = policy
 
     def acquire(self, block=True, timeout=None):
-        """Takes the lock; blocks until then, at most `timeout` seconds (None: for ever, negative: as 0).
+        """Takes the lock. Blocks until it is free, at most `timeout` seconds (None: for ever, negative: as 0).
 
-        Returns True, or False if block is false or the time is up and somebody else has it.
+        Returns True, or False if block is false or the time is up and another thread has it.
         Raises LockOwnerDied if the holder was killed.
         """
         cdef uint32_t identity = me(self)
@@ -156,13 +157,13 @@ cdef class Lock(Mutex):
 
     cdef acquire_slowly(self, uint32_t identity, block, timeout):
         if timeout is not None:
-            deadline_of(False, timeout)  # a wrong type is an error also where there is nothing to wait for
+            deadline_of(False, timeout)  # a wrong type is an error even if there is nothing to wait for
             if lock_try(<lock *>self.cell, identity):
                 return True
         return bool(self.contend(identity, block, timeout))
 
     def release(self):
-        """Frees the lock and wakes one waiter. ValueError if nobody holds it."""
+        """Frees the lock and wakes one waiter. ValueError if no thread holds it."""
         self.give()
 
     cdef int take(self) except -1:
@@ -197,9 +198,9 @@ cdef class Lock(Mutex):
 
 
 cdef class RLock(Mutex):
-    """RLock(*, ctx=None, on_owner_death='raise'): a lock that the thread that holds it may acquire again.
+    """RLock(*, ctx=None, on_owner_death='raise'): a lock that its holder, one thread, may acquire again.
 
-    Only that thread may release it, once for each acquire. on_owner_death as for Lock.
+    Only that thread may release it, once for each acquire. on_owner_death is as for Lock.
     """
 
     def __init__(self, *, ctx=None, str on_owner_death="raise"):
@@ -214,7 +215,7 @@ cdef class RLock(Mutex):
         return 1
 
     def acquire(self, block=True, timeout=None):
-        """Takes the lock, or holds it once more; blocks as Lock.acquire and returns and raises as it does."""
+        """Takes the lock, or holds it once more. Blocks, returns and raises as Lock.acquire()."""
         cdef uint32_t identity = me(self)
         if timeout is not None:
             deadline_of(False, timeout)
@@ -223,7 +224,7 @@ cdef class RLock(Mutex):
         return bool(self.enter_first(identity, block, timeout))
 
     def release(self):
-        """Undoes one acquire of the calling thread; the last frees the lock. AssertionError if it is not the holder."""
+        """Undoes one acquire of the calling thread. The last frees the lock. AssertionError if it is not the holder."""
         self.give()
 
     cdef int take(self) except -1:
@@ -276,7 +277,7 @@ cdef object _raised_lock(object self):
 
 
 cdef bint _lost() except -1:
-    """Does LockOwnerDied leave a with block? Then the lock is not ours to release: wait() could not take it back."""
+    """Does LockOwnerDied leave a with block? Then the lock is not ours to release. wait() could not take it back."""
     return isinstance(sys.exc_info()[1], LockOwnerDied)
 
 

@@ -2,7 +2,7 @@
 # cython: language_level=3, always_allow_keywords=False, binding=False, embedsignature=True, embedsignature.format=clinic
 """Semaphore, BoundedSemaphore and Event over a family's slots.
 
-All methods may be called from any thread and any process of the family. A try holds the GIL; a wait releases it and is
+All methods may be called from any thread and any process of the family. A try holds the GIL. A wait releases it and is
 interrupted by signals.
 """
 
@@ -42,9 +42,9 @@ cdef uint32_t _checked(value) except? 0:
 
 
 cdef class _Counting(Handle):
-    """What both semaphores have in common; `taken` counts this object's own permits, as multiprocessing does."""
+    """The base of both semaphores. `taken` counts this object's own permits, as multiprocessing does."""
     cdef int taken
-    cdef uint32_t taker    # who counts: a forked child begins anew
+    cdef uint32_t taker    # the process that counts. A forked child begins anew
     cdef uint32_t last_tid
 
     cdef int took(self, int n) except -1:
@@ -77,22 +77,22 @@ cdef class _Counting(Handle):
             waiting_end(&w)
 
     cdef int backstop(self) except -1:
-        """A backstop has expired: is something to be done for the dead? 1 if a permit came back."""
+        """A backstop has expired. Gives back what killed processes held. 1 if a permit came back."""
         return 0
 
     cdef int refused(self, uint32_t identity) except -1:
-        """Nothing to take for one who does not wait, or not long: 1 if there is something after all."""
+        """There is nothing to take, and the caller does not wait, or not long. 1 if there is something after all."""
         return 0
 
     def acquire(self, block=True, timeout=None):
-        """Takes a permit; blocks until there is one, at most `timeout` seconds (None: for ever, negative: as 0).
+        """Takes a permit. Blocks until there is one, at most `timeout` seconds (None: for ever, negative: as 0).
 
         Returns True, or False if block is false or the time is up and there is none.
         """
         cdef uint32_t identity = me(self)
         cdef int64_t deadline
         if timeout is not None:
-            deadline_of(False, timeout)  # a wrong type is an error also where there is nothing to wait for
+            deadline_of(False, timeout)  # a wrong type is an error even if there is nothing to wait for
         if not self.attempt(identity):
             deadline = deadline_of(block, timeout)
             if (deadline == 0 or not self.enter(identity, deadline)) and not self.refused(identity):
@@ -120,7 +120,7 @@ cdef class _Counting(Handle):
         self.release()
 
     def get_value(self):
-        """How many permits are there to take. Does not block."""
+        """How many permits there are to take. Does not block."""
         me(self)
         if self.kind == SLOT_BOUNDED:
             return bounded_value(<bounded *>self.cell)
@@ -167,7 +167,7 @@ cdef class _Counting(Handle):
 
 
 cdef class Semaphore(_Counting):
-    """Semaphore(value=1, *, ctx=None): a counter of permits. Any process may release; a killed holder's are lost."""
+    """Semaphore(value=1, *, ctx=None): a counter of permits. Any process may release. A killed holder's are lost."""
 
     def __init__(self, value=1, *, ctx=None):
         cdef uint32_t start = _checked(value)
@@ -181,11 +181,12 @@ cdef class Semaphore(_Counting):
 cdef class BoundedSemaphore(Semaphore):
     """BoundedSemaphore(value=1, *, ctx=None, on_owner_death='release'): a semaphore that checks its bound.
 
-    The permits of a killed process come back ('release'; a waiter that notices gets a ResourceWarning) or stay lost ('wait',
-    as multiprocessing). Above 480 permits nobody knows whose they are, and they stay lost.
+    on_owner_death says what happens to the permits of a killed process. With 'release' they come back, and a waiter
+    that notices gets a ResourceWarning. With 'wait' they stay lost, as in multiprocessing. Above 480 permits their
+    holders are not known, and they stay lost.
     """
 
-    cdef int64_t looked  # when a caller who polls was last looked after
+    cdef int64_t looked  # when a polling caller last checked for killed holders
 
     def __init__(self, value=1, *, ctx=None, str on_owner_death="release"):
         cdef uint32_t start = _checked(value)
@@ -222,7 +223,7 @@ cdef class BoundedSemaphore(Semaphore):
 
 
 cdef class Event(Handle):
-    """Event(*, ctx=None): a flag that processes wait for. One word; is_set() is one load."""
+    """Event(*, ctx=None): a flag that processes wait for. It is one word, and is_set() is one load."""
 
     def __init__(self, *, ctx=None):
         self.claim(SLOT_SMALL, SLOT_EVENT)
@@ -233,7 +234,7 @@ cdef class Event(Handle):
         return bool(event_is_set(<event *>self.cell))
 
     def set(self):
-        """Sets the flag and wakes all who wait. Does not block, whoever may have died waiting."""
+        """Sets the flag and wakes all waiters. Does not block, even if a waiter was killed."""
         event_set(<event *>self.cell, me(self))
 
     def clear(self):
@@ -244,12 +245,12 @@ cdef class Event(Handle):
     def wait(self, timeout=None):
         """Blocks until the flag is set, at most `timeout` seconds (None: for ever).
 
-        Returns True if it is set, or was set since the call began, even if it was cleared again; else False.
+        Returns True if it is set, or was set since the call began, even if it was cleared again. Else returns False.
         """
         cdef waiting w
         cdef int rc
         cdef uint32_t identity = me(self)
-        cdef uint32_t since = EVENT_COUNT(load32(&(<event *>self.cell).word))  # first: a set() after it is seen
+        cdef uint32_t since = EVENT_COUNT(load32(&(<event *>self.cell).word))  # first, so that a later set() is seen
         if event_is_set(<event *>self.cell):
             return True
         cdef int64_t deadline = deadline_of(True, timeout)

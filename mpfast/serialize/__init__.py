@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""What an object becomes on its way to another process, and how it is made again there."""
+"""How an object is pickled for another process, and made again there."""

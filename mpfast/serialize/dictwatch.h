@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Has a dict changed? Answered without looking into it: reducers can be registered at any time, and every put asks.
+/* Has a dict changed? Answered without looking into it. Reducers can be registered at any time, so every put asks.
  *
- * Python 3.12 and later call back when a watched dict changes; 3.11 numbers the states of every dict. */
+ * Python 3.12 and later call back when a watched dict changes. 3.11 numbers the states of every dict. */
 #ifndef MPFAST_DICTWATCH_H
 #define MPFAST_DICTWATCH_H
 
@@ -12,7 +12,7 @@
 #if PY_VERSION_HEX >= 0x030C0000
 
 static shared64 dictwatch_changes; /* of all watched dicts together */
-static shared32 dictwatch_blind;   /* all of the interpreter's watchers are taken: believe that there was a change */
+static shared32 dictwatch_blind;   /* no watcher of the interpreter's is left, so every dict counts as changed */
 
 static int dictwatch_event(PyDict_WatchEvent event, PyObject *dict, PyObject *key, PyObject *value)
 {

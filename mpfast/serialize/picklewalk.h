@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Bytes of a little-endian length that says how much follows; 0: the opcode has none. */
+/* Bytes of the little-endian length of what follows. 0 if the opcode has none. */
 static inline unsigned pickle_counted(uint8_t op)
 {
     switch (op) {
@@ -30,7 +30,7 @@ static inline unsigned pickle_counted(uint8_t op)
     }
 }
 
-/* Bytes of an argument of fixed length; -1: an opcode that pickles of protocol 5 have not. */
+/* Bytes of an argument of fixed length. -1 if pickles of protocol 5 do not have the opcode. */
 static inline int pickle_fixed(uint8_t op)
 {
     switch (op) {
@@ -91,7 +91,7 @@ static inline int pickle_fixed(uint8_t op)
     }
 }
 
-/* The length of the opcode at p with its argument, of which `left` bytes are there; 0: it is not whole, or unknown. */
+/* The length of the opcode at p with its argument. `left` bytes are there. 0 if it is not whole, or unknown. */
 static inline size_t pickle_opcode(const uint8_t *p, size_t left)
 {
     if (left == 0)

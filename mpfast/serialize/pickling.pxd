@@ -9,13 +9,13 @@ cdef class Pickled:
 
 
 cdef class Pickling:
-    cdef readonly list stream    # the pickle: bytes-like objects, in order
-    cdef readonly list buffers   # what is stored beside it: pickle.PickleBuffer objects
+    cdef readonly list stream    # the pickle, as bytes-like objects in order
+    cdef readonly list buffers   # what is stored beside it, as pickle.PickleBuffer objects
     cdef object pickler
     cdef object dump
     cdef object clear_memo
     cdef Pickled made
-    cdef uint64_t reducers       # the state of the tables of which dispatch_table was made
+    cdef uint64_t reducers       # the state of the tables from which dispatch_table was made
 
     cdef int run(self, obj) except -1
     cdef refresh(self, uint64_t state)

@@ -1,3 +1,3 @@
 # SPDX-License-Identifier: MIT
 class Pickling:
-    """One object being pickled: the pickler and what it has produced so far."""
+    """One object being pickled, with its pickler and what that has produced so far."""

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 # cython: language_level=3
-"""Pickling without making a pickler: a C pickler is used again and again, by one thread at a time.
+"""Pickling without making a pickler. A C pickler is used again and again, by one thread at a time.
 
-Making one costs more than pickling a small object with it. ForkingPickler's reducers and copyreg's are honoured, also
-those that are registered later. Buffers of some KiB (pickle's protocol 5) are not copied into the pickle: they are
-listed beside it.
+Making one costs more than pickling a small object with it. ForkingPickler's reducers and copyreg's are honoured, even
+those that are registered later. Buffers of some KiB (pickle's protocol 5) are not copied into the pickle but listed
+beside it.
 """
 
 from cpython.buffer cimport PyBUF_ANY_CONTIGUOUS, PyBuffer_Release, PyObject_GetBuffer
@@ -28,14 +28,14 @@ loads = pickle.loads
 
 
 cdef class Pickled:
-    """What the pickler has produced so far. It does not know the pickler: what it holds goes with its last user."""
+    """What the pickler has produced so far. It does not refer to the pickler, so its parts go with their last user."""
 
     def __cinit__(self):
         self.stream = []
         self.buffers = []
 
     def write(self, part):
-        self.stream.append(bytes(part) if type(part) is bytearray else part)  # as it is now, whoever changes it later
+        self.stream.append(bytes(part) if type(part) is bytearray else part)  # as it is now, if it changes later
 
     def keep_in_band(self, buffer):
         cdef Py_buffer view
@@ -49,7 +49,7 @@ cdef class Pickled:
 
 
 cdef class Pickling:
-    """One object being pickled: the pickler and what it has produced so far."""
+    """One object being pickled, with its pickler and what that has produced so far."""
 
     def __cinit__(self):
         self.made = Pickled.__new__(Pickled)
@@ -71,9 +71,9 @@ cdef class Pickling:
 
 
 cdef Pickling pickled(object obj, Py_ssize_t out_of_band=OUT_OF_BAND):
-    """The object's pickle. To be given back to done(); after an exception the pickler is not used again.
+    """Returns the object's pickle, to be given back to done(). After an exception the pickler is not used again.
 
-    Buffers of `out_of_band` bytes or more are listed; IN_BAND: none is. A reducer may pickle, too: it gets a pickler of its own.
+    Buffers of `out_of_band` bytes or more are listed (IN_BAND: none). A reducer that pickles gets a pickler of its own.
     """
     cdef Pickling pickling
     try:

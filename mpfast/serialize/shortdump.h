@@ -2,9 +2,9 @@
 /* Small plain data - numbers, strings, bytes, and the tuples, lists and dicts of them - to a pickle without a pickler:
  * making and using one costs more than the wire.
  *
- * What is written is a pickle that anybody can load; the opcodes are described in the stdlib's pickletools. Whatever is
- * not this simple is left to pickle: objects of any other type, and what may be in the message twice, which pickle keeps
- * one. (No reducer is passed over: pickle does not ask any for objects of exactly these types.) */
+ * What is written is a pickle that every unpickler can load. The stdlib's pickletools describes the opcodes. Everything
+ * else is left to pickle: objects of any other type, and objects that may be in the message twice, because pickle keeps
+ * those one object. (No reducer is passed over. Pickle asks none for objects of exactly these types.) */
 #ifndef MPFAST_PLAINDUMP_H
 #define MPFAST_PLAINDUMP_H
 
@@ -145,8 +145,8 @@ static inline bool plain_write_dict(struct plain_writer *w, PyObject *obj)
     return plain_code(w, 'u');
 }
 
-/* A container with one reference is referred to by the container that it is in, and by nothing else in the message. The
- * outermost one has others; it is not in itself, as what is in it has one. */
+/* A container with one reference is referred to by the container around it, and by nothing else in the message. The
+ * outermost one has more references. It is not inside itself, because everything in it has one. */
 static inline bool plain_write_container(struct plain_writer *w, PyObject *obj, bool outermost)
 {
     bool empty = PyTuple_CheckExact(obj) && PyTuple_GET_SIZE(obj) == 0; /* there is only one */
@@ -176,7 +176,7 @@ static bool plain_write(struct plain_writer *w, PyObject *obj, bool outermost)
     return plain_write_container(w, obj, outermost);
 }
 
-/* Writes the pickle of obj to `to`, which has room for PLAIN_SIZE; returns its length, or 0: not plain. */
+/* Writes the pickle of obj to `to`, which has room for PLAIN_SIZE. Returns its length, or 0 if obj is not plain. */
 static inline size_t plain_dump(PyObject *obj, uint8_t *to)
 {
     struct plain_writer w = {.at = to, .end = to + PLAIN_SIZE};
@@ -185,8 +185,8 @@ static inline size_t plain_dump(PyObject *obj, uint8_t *to)
     return plain_write(&w, obj, true) && plain_code(&w, '.') ? (size_t)(w.at - to) : 0;
 }
 
-/* What comes before the data in the pickle of bytes, or of an ASCII string, too long for plain_dump(), and where they
- * are; a dot follows them. At most PLAIN_HEAD bytes; 0: not such an object. */
+/* The pickle of bytes, or of an ASCII string, that is too long for plain_dump(). Writes what comes before the data, at
+ * most PLAIN_HEAD bytes, and says where the data is. A dot follows the data. Returns 0 for any other object. */
 static inline size_t plain_head(PyObject *obj, uint8_t *to, const char **data, size_t *size)
 {
     bool text = PyUnicode_CheckExact(obj) && PyUnicode_IS_COMPACT_ASCII(obj);

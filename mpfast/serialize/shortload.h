@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Pickles of small plain data, as plaindump.h and the stdlib's own pickler write them, to objects without an unpickler.
+/* Loads pickles of small plain data, as shortdump.h and the stdlib's own pickler write them, without an unpickler.
  *
- * A stack of references, as pickle's. Whatever is surprising, Python's errors included, means: not plain. Then pickle
- * loads it, or tells what is wrong. Strings and integers are the only keys, so no code of anybody's runs here. */
+ * A stack of references, as pickle's. Anything unexpected, Python's errors included, means that the data is not plain.
+ * Then pickle loads it, or says what is wrong. The only keys are strings and integers, so no Python code runs here. */
 #ifndef MPFAST_PLAINLOAD_H
 #define MPFAST_PLAINLOAD_H
 
@@ -32,7 +32,7 @@ static inline bool plain_push(struct plain_reader *r, PyObject *obj)
     return true;
 }
 
-/* Takes so many bytes of the pickle; NULL if it has fewer. */
+/* Takes so many bytes of the pickle. NULL if it has fewer. */
 static inline const uint8_t *plain_bytes(struct plain_reader *r, size_t size)
 {
     if ((size_t)(r->end - r->at) < size)
@@ -71,7 +71,7 @@ static inline bool plain_read_sized(struct plain_reader *r, int code)
                                      : PyUnicode_DecodeUTF8(data, *size, "surrogatepass"));
 }
 
-/* What lies above the last mark, which goes. */
+/* Takes what lies above the last mark, and the mark. */
 static inline int plain_above(struct plain_reader *r) { return r->marks > 0 ? r->mark[--r->marks] : -1; }
 
 /* Nothing below the last mark may be touched. */
@@ -171,13 +171,13 @@ static inline bool plain_read(struct plain_reader *r, int code)
     case 'u':
         return plain_read_dict(r);
     case 0x94:
-        return r->count > plain_floor(r); /* MEMOIZE: nobody will ask for it, or we stop there */
+        return r->count > plain_floor(r); /* MEMOIZE: never asked for, or we stop there */
     default:
         return false;
     }
 }
 
-/* Such as plain_head() begins, and the stdlib's. */
+/* Pickles as plain_head() begins them, and the stdlib's. */
 static inline PyObject *plain_load_long(const uint8_t *data, size_t size)
 {
     size_t length = 0;
@@ -194,7 +194,7 @@ static inline PyObject *plain_load_long(const uint8_t *data, size_t size)
     return obj;
 }
 
-/* The object of a pickle; NULL without an exception: not plain. */
+/* Returns the object of a pickle, or NULL without an exception if it is not plain. */
 static inline PyObject *plain_load(const uint8_t *data, size_t size)
 {
     struct plain_reader r;

@@ -2,10 +2,10 @@
 /* Small values of plain types, in a tenth of the time that a pickle takes: None, bools, ints, floats, strings, bytes,
  * and tuples, lists and dicts of them.
  *
- * A pickler asks what each object is, and remembers it; here is asked whether all of a small value is of exactly these
- * types, whose pickling nothing can change (their reducers are never looked up), and whether no container is in it
- * twice, so that there is nothing to remember. If not, the value is pickled. Strings and numbers that were one object
- * may be two afterwards. No Python code runs here.
+ * A pickler asks what each object is, and remembers it. This asks two questions. Is all of a small value of exactly
+ * these types? Nothing can change how they are pickled, because their reducers are never looked up. Is no container in
+ * it twice? Then there is nothing to remember. If an answer is no, the value is pickled. Strings and numbers that were
+ * one object may be two afterwards. No Python code runs here.
  *
  *   value:  tag:8, then  int: 1 or 8 bytes | float: 8 | ASCII, bytes: length:16, data | other strings: bytes a
  *           character:8, characters:16, data | tuple, list: length:16, values | dict: length:16, keys and values */
@@ -18,7 +18,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#define PLAIN_SIZE 1000 /* bytes; what takes more is pickled */
+#define PLAIN_SIZE 1000 /* bytes. What takes more is pickled */
 #define PLAIN_LENGTH 64 /* of a container */
 #define PLAIN_DEPTH 8
 #define PLAIN_CONTAINERS 24
@@ -46,7 +46,7 @@ struct plain_writer {
 
 static bool plain_write(struct plain_writer *w, PyObject *obj);
 
-/* Reserves n bytes behind a tag; NULL: no room. */
+/* Reserves n bytes behind a tag. NULL if there is no room. */
 static inline char *plain_reserve(struct plain_writer *w, enum plain_tag tag, size_t n)
 {
     if ((size_t)(w->end - w->at) < n + 1)
@@ -99,7 +99,7 @@ static inline bool plain_write_text(struct plain_writer *w, PyObject *obj)
     return true;
 }
 
-/* Begins a container. False: it was met before, or there are too many of them, or it is too long. */
+/* Begins a container. False if it was met before, if there are too many, or if it is too long. */
 static inline bool plain_begin(struct plain_writer *w, enum plain_tag tag, PyObject *obj, Py_ssize_t length)
 {
     if (length > PLAIN_LENGTH || w->depth == PLAIN_DEPTH || w->containers == PLAIN_CONTAINERS)
@@ -143,7 +143,7 @@ static bool plain_write_dict(struct plain_writer *w, PyObject *obj)
     return true;
 }
 
-/* False: this is for the pickler. */
+/* False if this is for the pickler. */
 static bool plain_write(struct plain_writer *w, PyObject *obj)
 {
     PyTypeObject *type = Py_TYPE(obj);
@@ -165,7 +165,7 @@ static bool plain_write(struct plain_writer *w, PyObject *obj)
     return type == &PyBytes_Type && plain_write_data(w, PLAIN_BYTES, PyBytes_AS_STRING(obj), PyBytes_GET_SIZE(obj));
 }
 
-/* The size of a value as it now is in `buffer`, of PLAIN_SIZE bytes; 0: pickle it. */
+/* Writes a value to `buffer`, of PLAIN_SIZE bytes. Returns its size there, or 0 if it has to be pickled. */
 static inline size_t plain_dump(PyObject *obj, char *buffer)
 {
     struct plain_writer w;
@@ -182,7 +182,7 @@ struct plain_reader {
 
 static PyObject *plain_read(struct plain_reader *r);
 
-/* The next n bytes; NULL, without an exception: the data is damaged. */
+/* The next n bytes. NULL, without an exception, if the data is damaged. */
 static inline const char *plain_next(struct plain_reader *r, size_t n)
 {
     if ((size_t)(r->end - r->at) < n)
@@ -249,7 +249,7 @@ static PyObject *plain_read_items(struct plain_reader *r, enum plain_tag tag)
     return result;
 }
 
-/* False: no entry, for whatever reason. */
+/* False if there is no entry, for whatever reason. */
 static inline bool plain_read_entry(struct plain_reader *r, PyObject *dict)
 {
     PyObject *key = plain_read(r), *value = key == NULL ? NULL : plain_read(r);
@@ -302,7 +302,7 @@ static PyObject *plain_read(struct plain_reader *r)
     return NULL;
 }
 
-/* A new reference; NULL and no exception: the data is damaged. */
+/* A new reference. NULL without an exception if the data is damaged. */
 static inline PyObject *plain_load(const char *data, size_t size)
 {
     struct plain_reader r = {data, data + size, 0};

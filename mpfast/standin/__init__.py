@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""The only room that changes multiprocessing: its names come to mean what mpfast has."""
+"""The only room that changes multiprocessing. It makes multiprocessing's names mean mpfast's objects."""

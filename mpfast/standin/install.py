@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: MIT
-"""The stand-in: multiprocessing's names mean mpfast's objects, for programs that say `import multiprocessing`.
+"""The stand-in. multiprocessing's names mean mpfast's objects, for programs that say `import multiprocessing`.
 
-The only place that changes multiprocessing. What it changes, and how, so that names bound before keep working:
+This is the only place that changes multiprocessing. Names that were bound before keep working. It changes
 
-* The default context and those of the start methods get mpfast's classes, in place: whoever holds one, or a method of
-  one, makes mpfast's objects from now on. The default one keeps its own class, too: methods bound before say super().
+* The default context and those of the start methods. They get mpfast's classes in place. Code that holds one, or a
+  method of one, makes mpfast's objects from now on. The default one also keeps its own class as a base, because methods
+  bound before say super().
 * Names in the submodules (names.py), because the stdlib's own functions look them up there when they run.
-* The classes that are replaced find a second home (stdlib.py), so that objects made of them before can be pickled.
-* Who derives from a queue of multiprocessing gets the stdlib's class as a base, with all the private parts it may use.
-* Interpreters that multiprocessing starts do the same before anything else. Programs that the program starts do not.
+* The home of the classes that are replaced (stdlib.py), so that objects made of them before can be pickled.
+* Classes derived from a queue of multiprocessing. They get the stdlib's class as a base, with all its private parts.
+* Interpreters that multiprocessing starts. They do the same before anything else. Other programs that the program
+  starts do not.
 """
 
 from __future__ import annotations
@@ -42,7 +44,7 @@ NAMES = {
 SOURCES = {"queues": "mpfast.standin.queues"}
 METHODS = {"fork": "ForkContext", "forkserver": "ForkServerContext", "spawn": "SpawnContext"}
 QUEUES = "multiprocessing.queues"
-# How the programs begin that multiprocessing gives its interpreters. Frozen programs know them by that.
+# multiprocessing gives its interpreters programs that begin like this. Frozen programs know them by that.
 PROGRAMS = (
     "from multiprocessing.spawn import spawn_main;",
     "from multiprocessing.forkserver import main;",
@@ -61,7 +63,7 @@ def installed() -> bool:
 def install() -> None:
     """Makes multiprocessing's names mean mpfast's objects, here and in the processes that are started from now on.
 
-    At any time; what was made before goes on as it was. A second call does nothing. It cannot be undone.
+    It may be called at any time. What was made before stays as it was. A second call does nothing. It cannot be undone.
     """
     global _installed
     if _installed:
@@ -80,7 +82,7 @@ def install() -> None:
 
 
 def _share_contexts() -> None:
-    """One state for both packages, in the objects that multiprocessing's users may hold."""
+    """Gives both packages one state, in the context objects that the program may hold already."""
     ours, theirs = context._default_context, _context._default_context
     chosen = ours.get_start_method(allow_none=True)
     for method, name in METHODS.items():
@@ -96,7 +98,7 @@ def _share_contexts() -> None:
 
 
 def _rename_contexts() -> None:
-    """Their classes, and the package's copies of what is bound to the default context."""
+    """Replaces their classes, and the package's copies of what is bound to the default context."""
     for name in CONTEXT:
         stdlib.keep(getattr(_context, name))
         setattr(_context, name, getattr(context, name))
@@ -113,7 +115,7 @@ def _replace(module: ModuleType) -> None:
 
 
 def _lead_managers(managers: ModuleType) -> None:
-    """They have taken Listener and Client from multiprocessing.connection when they were imported."""
+    """Replaces the Listener and Client that the managers took from multiprocessing.connection at their import."""
     from .. import connection
 
     managers.listener_client.update(
@@ -122,7 +124,7 @@ def _lead_managers(managers: ModuleType) -> None:
 
 
 def preamble() -> str:
-    """What a fresh interpreter must run. The path is in the text, because -I and -E ignore PYTHONPATH."""
+    """The code that a fresh interpreter must run. The path is in it, because -I and -E ignore PYTHONPATH."""
     folder = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     return (
         f"import sys; sys.path.insert(0, {folder!r}); from mpfast.standin.install import install; install(); "
@@ -131,7 +133,7 @@ def preamble() -> str:
 
 
 def _reach_children(util: Any) -> None:
-    """All of multiprocessing's interpreters are started by one function, with a program that begins with an import."""
+    """One function starts all of multiprocessing's interpreters, with a program that begins with an import."""
     start = util.spawnv_passfds
 
     def spawnv_passfds(path: Any, args: Sequence[Any], passfds: Any) -> Any:
@@ -151,14 +153,14 @@ def _with_preamble(program: str) -> str:
 
 
 class _Installs:
-    """Its unpickling installs the stand-in."""
+    """An object that installs the stand-in when it is unpickled."""
 
     def __reduce__(self) -> Any:
         return install, ()
 
 
 def _reach_frozen(spawn: Any) -> None:
-    """A frozen program is started without a text to run, but what it reads first can do it."""
+    """A frozen program is started without code to run, but what it reads first can do it."""
     prepare = spawn.get_preparation_data
 
     def get_preparation_data(name: str) -> dict[str, Any]:
@@ -168,7 +170,7 @@ def _reach_frozen(spawn: Any) -> None:
 
 
 def _stop_both(forkserver: Any) -> None:
-    """Who stops the fork server, by a private method, to begin a fresh one means that which has the children."""
+    """Code that stops the fork server by a private method means the one that has the children."""
     theirs = forkserver._forkserver
     stop = theirs._stop
 

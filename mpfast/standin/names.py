@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Names of the stdlib's modules that mean mpfast's things.
+"""Names of the stdlib's modules that mean mpfast's objects.
 
-Each is a property of its module, so that it is looked up when it is used: mpfast's module is imported then, not before.
-The module's own functions use its globals, which stay the stdlib's.
+Each is a property of its module, so that mpfast's module is imported when the name is used, not before. The module's
+own functions use its globals, which stay the stdlib's.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def replace(module: ModuleType, names: Iterable[str], source: str) -> None:
-    """Makes names of a module mean those of another, which is imported when one of them is first used."""
+    """Makes names of a module mean those of another module. That one is imported when a name is first used."""
     for name in names:
         if isinstance(cls := vars(module)[name], type):
             stdlib.keep(cls)
@@ -31,12 +31,12 @@ def replace(module: ModuleType, names: Iterable[str], source: str) -> None:
 
 
 def _get(module: Any, name: str) -> Any:
-    """In Python, because 3.14 makes loops look into the module's dict (LOAD_ATTR_MODULE), past the properties."""
+    """In Python, because loops of 3.14 look into the module's dict (LOAD_ATTR_MODULE), past the properties."""
     return ModuleType.__getattribute__(module, name)
 
 
 def _property(name: str, source: str) -> property:
-    """Can be assigned to and deleted, as mock does; what that puts back is the stdlib's, from the module's dict."""
+    """Can be assigned to and deleted, as mock does. Deleting puts back the stdlib's, from the module's dict."""
     key = f"_mpfast_{name}"
 
     def get(module: Any) -> Any:
@@ -56,13 +56,13 @@ def _property(name: str, source: str) -> property:
 
 
 class Finder:
-    """Does something to a module right after its import. For modules that are not imported yet."""
+    """Changes a module right after its import. For modules that are not imported yet."""
 
     def __init__(self) -> None:
         self.waiting: dict[str, Callable[[ModuleType], None]] = {}
 
     def when_imported(self, name: str, action: Callable[[ModuleType], None]) -> None:
-        """Now, if it is there already."""
+        """Changes it now, if it is imported already."""
         if name in sys.modules:
             action(sys.modules[name])
             return

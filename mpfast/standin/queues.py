@@ -16,7 +16,7 @@ _theirs: Any = vars(_queues)
 
 
 class StandIn(type):
-    """The type of a class that stands for one of the stdlib's: who derives from it, derives from that."""
+    """The type of a class that stands for one of the stdlib's. A class derived from it derives from that one."""
 
     stands_for: Any
 

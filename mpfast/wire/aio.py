@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Connections in an event loop, without a thread: Connection.arecv() and asend().
 
-Each loop has a line of receivers and one of senders for a connection. Who is first in it tries, and else has the loop
-watch the descriptor. The descriptor's own O_NONBLOCK is not touched. Half a message stays with the connection: whoever
-receives next has the rest of it, whoever sends next sends the rest first.
+Each loop has a line of receivers and one of senders for a connection. The first in line tries, or has the loop watch
+the descriptor. The descriptor's own O_NONBLOCK is not touched. Half a message stays with the connection. The next
+receiver gets the rest of it, and the next sender sends the rest first.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_sending: set[asyncio.Task[None]] = set()  # what nobody waits for any more; the loop keeps only weak references
+_sending: set[asyncio.Task[None]] = set()  # sends without a waiter. The loop keeps only weak references to them
 
 
 class Watch:
-    """Somebody waits in a loop until a connection can be read, or written."""
+    """One wait in a loop until a connection can be read, or written."""
 
     def __init__(self, connection: Any, reading: bool) -> None:
         self.loop = asyncio.get_running_loop()
@@ -38,14 +38,14 @@ class Watch:
             self.future.set_result(None)
 
     def remove(self) -> None:
-        """In a forked child there is nothing to do: the loop and its list of descriptors are the parent's."""
+        """In a forked child there is nothing to do. The loop and its list of descriptors are the parent's."""
         fd, self.fd = self.fd, -1
         if fd >= 0 and self.pid == os.getpid():
             (self.loop.remove_reader if self.reading else self.loop.remove_writer)(fd)
             self.connection._unwatch()
 
     def closed(self) -> None:
-        """The connection is about to be closed, in whatever thread."""
+        """Called when the connection is about to be closed, in whatever thread."""
         if self.pid != os.getpid():
             return
         try:
@@ -57,7 +57,7 @@ class Watch:
         if here:
             self.wake()
         else:
-            with suppress(RuntimeError):  # the loop is closed, perhaps since a moment ago
+            with suppress(RuntimeError):  # the loop is closed, perhaps only just
                 self.loop.call_soon_threadsafe(self.wake)
 
     async def over(self) -> None:
@@ -72,7 +72,7 @@ class Watch:
 
 
 class Line:
-    """Those who wait in one loop, one after the other. asyncio.Lock would keep the loop alive."""
+    """The waiters in one loop, one after the other. asyncio.Lock would keep the loop alive."""
 
     def __init__(self) -> None:
         self.taken = False

@@ -19,8 +19,8 @@ __all__ = ["Connection", "Pipe"]
 class Connection(Sender, vars(_stdlib)["Connection"]):  # type: ignore[misc]
     """One end of a pipe or socket: Connection(handle, readable=True, writable=True).
 
-    Any thread may use it; one at a time receives and one sends. In a forked child it is a copy of its own. It is a
-    multiprocessing.connection.Connection for whoever asks, but only by name: what it does is Sender's and Receiver's.
+    Any thread may use it. One at a time receives and one sends. In a forked child it is a copy of its own. isinstance()
+    says that it is a multiprocessing.connection.Connection, but all that it does is Sender's and Receiver's.
     """
 
     __module__ = "mpfast.connection"
@@ -31,7 +31,7 @@ class Connection(Sender, vars(_stdlib)["Connection"]):  # type: ignore[misc]
         return reduce_connection(self)
 
     async def arecv(self) -> Any:
-        """recv() for the running event loop, which goes on meanwhile. Cancelled, it leaves the message to the next.
+        """recv() for a coroutine. The event loop goes on meanwhile. If it is cancelled, the next call gets the message.
 
         It takes the place of a reader that the loop had for this descriptor (loop.add_reader()).
         """
@@ -40,9 +40,9 @@ class Connection(Sender, vars(_stdlib)["Connection"]):  # type: ignore[misc]
         return await receive(self)
 
     async def asend(self, obj: Any) -> None:
-        """send() for the running event loop. Cancelled in the middle of a message, the loop sends the rest of it.
+        """send() for a coroutine. If it is cancelled in the middle of a message, the loop sends the rest of it.
 
-        So does whoever sends next. It takes the place of a writer that the loop had for this descriptor.
+        The next send() does so too. It takes the place of a writer that the loop had for this descriptor.
         """
         from .aio import send
 
@@ -50,7 +50,7 @@ class Connection(Sender, vars(_stdlib)["Connection"]):  # type: ignore[misc]
 
 
 def Pipe(duplex: bool = True) -> tuple[Connection, Connection]:
-    """Returns two connected ends; duplex: both send and receive, else the first receives and the second sends."""
+    """Returns two connected ends. If duplex, both send and receive. Else the first receives and the second sends."""
     return pair(Connection, duplex)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Listener and Client: multiprocessing's, with its handshake as it is; what they return are mpfast's connections."""
+"""multiprocessing's Listener and Client, with its handshake as it is. They return mpfast's connections."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Client", "Listener", "XmlClient", "XmlListener"]
 
 
 def _taken_over(stranger: Any, greets: bool) -> Connection:
-    """The same descriptor as a connection of ours. greets: a handshake follows, which will show who is there."""
+    """The same descriptor as a connection of ours. greets: a handshake follows, and shows what the other end is."""
     ours = Connection(stranger.fileno())
     stranger._handle = None
     if greets:
@@ -31,7 +31,7 @@ class _SocketListener(_stdlib.SocketListener):  # type: ignore[name-defined, mis
 
 
 class Listener(vars(_stdlib)["Listener"]):  # type: ignore[misc]
-    """A socket at which Client() can connect, AF_UNIX or AF_INET; with an authkey, only who has it."""
+    """A socket at which Client() can connect, AF_UNIX or AF_INET. With an authkey, only a process that has the key."""
 
     def __init__(
         self, address: Any = None, family: str | None = None, backlog: int = 1, authkey: bytes | None = None
@@ -47,7 +47,7 @@ class Listener(vars(_stdlib)["Listener"]):  # type: ignore[misc]
 def Client(address: Any, family: str | None = None, authkey: bytes | None = None) -> Connection:
     """Connects to a Listener. Blocks until that has accepted, and with an authkey until each has proved that it has it.
 
-    AuthenticationError if one of the two has not.
+    Raises AuthenticationError if one of the two does not have it.
     """
     family = family or _stdlib.address_type(address)  # type: ignore[attr-defined]
     _stdlib._validate_family(family)  # type: ignore[attr-defined]

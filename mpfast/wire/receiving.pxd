@@ -8,7 +8,7 @@ from mpfast.wire.wire cimport Wire
 cdef class Receiver(Wire):
     cdef wire_history history
     cdef bint tried    # just now, in vain
-    cdef frame frame   # the message that is coming in: its header,
+    cdef frame frame   # the message that is coming in, its header,
     cdef object table  # the lengths of its buffers,
     cdef object part   # what is being filled,
     cdef size_t done   # so far,

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 # cython: language_level=3, binding=False, embedsignature=True, embedsignature.format=clinic
-"""Messages that come in: put together of pieces, however they come, and made objects.
+"""Messages that come in. They are put together from pieces, however those come, and made objects.
 
-What has come of a message stays with the connection if a call is interrupted in the middle of it; the next one goes on.
+If a call is interrupted in the middle of a message, what has come stays with the connection. The next call goes on.
 """
 
 from cpython.buffer cimport PyBUF_ND, PyBUF_READ, PyBuffer_Release, PyObject_GetBuffer
@@ -35,7 +35,7 @@ cdef extern from "Python.h":
     const size_t PY_SSIZE_T_MAX
 
 cdef enum:
-    TRY    # with the interpreter's lock in hand; large messages are not touched
+    TRY    # with the GIL held. Large messages are not touched
     STEP   # never waits
     BLOCK
 cdef enum:
@@ -60,7 +60,7 @@ cdef class Receiver(Wire):
     """A connection that receives."""
 
     cdef int pull(self, uint8_t *to, size_t size, size_t *done, size_t start, int mode) except -1:
-        """Fills `to` from *done on: 1 full, 0 not yet. The piece of the message begins at `start`."""
+        """Fills `to` from *done on. 1 if full, 0 if not yet. The piece of the message begins at `start`."""
         cdef int rc
         cdef bint tried = self.tried
         if done[0] == size:
@@ -119,7 +119,7 @@ cdef class Receiver(Wire):
         self.done = 0
 
     cdef int bad_length(self) except -1:
-        """Nothing that follows can be told apart."""
+        """Where the next message begins is not known any more."""
         self.forget()
         if self.writes:
             self.reads = False
@@ -140,7 +140,7 @@ cdef class Receiver(Wire):
                 return False
 
     cdef object take(self, int mode, limit, bint spare):
-        """The next message: bytes; a spare bytearray and how much of it; a list of a pickle and its buffers; or None."""
+        """The next message. It is bytes, a spare bytearray and a length, a list (a pickle and its buffers), or None."""
         cdef uint64_t size
         if not self.header(mode):
             return None
@@ -176,7 +176,7 @@ cdef class Receiver(Wire):
         return 0
 
     cdef object take_buffers(self, int mode, limit):
-        """Each piece gets its memory when those before it have come: what is only announced costs nothing."""
+        """Each piece gets its memory when those before it have come. So what is only announced costs nothing."""
         cdef uint32_t count = frame_count(&self.frame)
         cdef uint64_t size = frame_length(&self.frame)
         if not self.takes_buffers or count > FRAME_BUFFERS_MAX:
@@ -231,13 +231,13 @@ cdef class Receiver(Wire):
         return message
 
     def recv(self):
-        """Receives an object; blocks until there is one. EOFError if the other end was closed and nothing is left."""
+        """Receives an object. Blocks until there is one. EOFError if the other end was closed and nothing is left."""
         return load(self.message(None, True))
 
     def recv_bytes(self, maxlength=None):
-        """Receives a message as bytes; blocks until there is one.
+        """Receives a message as bytes. Blocks until there is one.
 
-        OSError if it is longer than maxlength; the connection is of no use for receiving then.
+        OSError if it is longer than maxlength. Then the connection cannot receive any more.
         """
         self.check_read()
         if maxlength is not None and maxlength < 0:
@@ -245,7 +245,7 @@ cdef class Receiver(Wire):
         return as_bytes(self.message(maxlength, False))
 
     def recv_bytes_into(self, buf, offset=0):
-        """Receives a message into a writable buffer, from the byte `offset` on, and returns its length.
+        """Receives a message into a writable buffer, from the byte `offset` on. Returns its length. Blocks as recv().
 
         BufferTooShort, with the message, if it does not fit.
         """
@@ -292,7 +292,7 @@ cdef class Receiver(Wire):
         return size
 
     cdef int keep(self, const uint8_t *had, size_t done, size_t size) except -1:
-        """Interrupted: what has come of the message belongs to the next call."""
+        """The call was interrupted. What has come of the message belongs to the next one."""
         if self.frame.got > 0 and done > 0:
             self.allocate(size, True)
             memcpy(memory(self.part), had, done)
@@ -313,7 +313,7 @@ cdef class Receiver(Wire):
 
 
     def _whole(self):
-        """OSError if a part of a message has been received: nobody else could go on with it."""
+        """OSError if a part of a message has been received, because no other process could go on with it."""
         if turn_orphaned(&self.reading):
             self.forget()
         if self.frame.got > 0 and not turn_taken(&self.reading):
@@ -350,7 +350,7 @@ def load(message):
 
 
 cdef bytes as_bytes(message):
-    """A message as its sender would have sent it to a stranger."""
+    """A message as its sender would have sent it to an end that is not ours."""
     if type(message) is bytes:
         return message
     if type(message) is tuple:
@@ -359,7 +359,7 @@ cdef bytes as_bytes(message):
 
 
 cdef bytes in_band(bytes pickled, list buffers):
-    """The same pickle with the buffers in it. Nothing is loaded: who wants bytes may not trust them."""
+    """The same pickle with the buffers in it. Nothing is loaded, as the caller of recv_bytes() may not trust it."""
     try:
         return with_buffers(pickled, buffers)
     except OSError:
@@ -377,7 +377,7 @@ cdef bytes with_buffers(bytes pickled, list buffers):
         length = pickle_opcode(p + at, size - at)
         if length == 0:
             raise ValueError(f"its byte {at} is no opcode, or what belongs to it is missing")
-        if p[at] == FRAME:  # its length would not be right; no pickle needs any
+        if p[at] == FRAME:  # its length would be wrong, and no pickle needs it
             whole.append(pickled[start:at])
             start = at + length
         elif p[at] == NEXT_BUFFER:

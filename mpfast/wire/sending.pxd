@@ -23,8 +23,8 @@ cdef class Outgoing:
 
 
 cdef class Sender(Receiver):
-    cdef Outgoing unfinished        # what an asend() has begun; whoever sends next sends the rest of it first
-    cdef uint32_t unfinished_epoch  # a forked child has nothing to do with it
+    cdef Outgoing unfinished        # what an asend() has begun. The next sender sends the rest first
+    cdef uint32_t unfinished_epoch  # in a forked child it is not valid
 
     cdef int served(self) except -1
     cdef int settle(self, int mode) except -1

@@ -4,7 +4,7 @@ from typing import Any
 from .receiving import Receiver
 
 class Outgoing:
-    """A message on its way out: pointers to its parts, and how much of it has been written."""
+    """A message on its way out. Has pointers to its parts, and how much of it has been written."""
 
 class Sender(Receiver):
     """A connection that sends, too."""

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # cython: language_level=3, binding=False, embedsignature=True, embedsignature.format=clinic
-"""Messages on their way out: one system call each, if there is room."""
+"""Messages on their way out. Each takes one system call if there is room."""
 
 from cpython.buffer cimport (
     PyBUF_ANY_CONTIGUOUS, PyBuffer_IsContiguous, PyBuffer_Release, PyObject_GetBuffer,
@@ -23,7 +23,7 @@ from mpfast.wire.receiving cimport Receiver
 import operator
 
 cdef enum:
-    TRY    # with the interpreter's lock in hand
+    TRY    # with the GIL held
     STEP   # never waits
     BLOCK
 cdef enum:
@@ -32,7 +32,7 @@ cdef enum:
 
 
 cdef class Outgoing:
-    """A message on its way out: pointers to its parts, and how much of it has been written."""
+    """A message on its way out. Has pointers to its parts, and how much of it has been written."""
 
     def __dealloc__(self):
         self.release()
@@ -112,7 +112,7 @@ cdef class Sender(Receiver):
         return 0
 
     cdef int settle(self, int mode) except -1:
-        """Sends the rest of what was begun: 1 nothing is left of it, 0 there is no room (unless mode is BLOCK)."""
+        """Sends the rest of what was begun. 1 if nothing is left, 0 if there is no room (unless mode is BLOCK)."""
         cdef Outgoing out = self.unfinished
         if out is None:
             return 1
@@ -124,7 +124,7 @@ cdef class Sender(Receiver):
         return 1
 
     cdef int send_parts(self, iovec *parts, int count, bint large) except -1:
-        """Sends a message. If that ends in the middle of it, nothing can follow."""
+        """Sends a message. If it is cut off in the middle, nothing can follow."""
         cdef int first = 0
         cdef bint begun = False
         self.begin(&self.writing)
@@ -143,7 +143,7 @@ cdef class Sender(Receiver):
         return 0
 
     cdef int push(self, iovec *parts, int count, int *first, bint *begun, int mode) except -1:
-        """Writes what is left of the parts: 1 all of it, 0 there is no room (unless mode is BLOCK)."""
+        """Writes what is left of the parts. 1 if that was all, 0 if there is no room (unless mode is BLOCK)."""
         cdef ssize_t n
         while True:
             some = min(count - first[0], WIRE_VECTORS)
@@ -191,7 +191,7 @@ cdef class Sender(Receiver):
         return pickling
 
     def send(self, obj):
-        """Sends an object. Blocks while there is no room; BrokenPipeError if nobody can receive it any more."""
+        """Sends an object. Blocks while there is no room. BrokenPipeError if no process can receive it any more."""
         cdef uint8_t head[FRAME_HEADER + PLAIN_SIZE]
         cdef uint8_t *start
         cdef const char *data = NULL

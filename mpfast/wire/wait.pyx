@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # cython: language_level=3, binding=False, embedsignature=True, embedsignature.format=clinic
-"""Waiting for any of several connections, sockets, processes: one poll(2), and no selector."""
+"""Waiting for any of several connections, sockets and processes, by one poll(2) and no selector."""
 
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
@@ -13,11 +13,11 @@ from mpfast.wire.wire cimport Wire
 
 
 cdef enum:
-    FEW = 64  # so many are looked at on the stack, and without giving up the interpreter's lock
+    FEW = 64  # so many are looked at on the stack, and with the GIL held
 
 
 cdef int descriptor(thing) except -1:
-    """As selectors have it."""
+    """The descriptor of a thing, as selectors find it."""
     if isinstance(thing, Wire):
         if (<Wire>thing).fd < 0:
             raise OSError("handle is closed")
@@ -68,10 +68,10 @@ cdef int look(pollfd *polled, size_t count, int64_t deadline) except -1:
 
 
 def wait(object_list, timeout=None):
-    """Waits until something in object_list is ready to be read, or at its end; returns a list of what is, in order.
+    """Waits until something in object_list can be read, or is at its end. Returns a list of what is, in order.
 
     Blocks at most `timeout` seconds (None: for ever). Takes connections, sockets, sentinels of processes, descriptors
-    and whatever has a fileno(). ValueError for anything else, KeyError for one descriptor twice.
+    and everything with a fileno(). ValueError for anything else, KeyError for one descriptor twice.
     """
     cdef pollfd few[FEW]
     cdef pollfd *polled = few

@@ -15,13 +15,13 @@ cdef class Wire:
     cdef bint writes
     cdef bint sends_buffers  # is the other end known to be one of ours?
     cdef bint takes_buffers
-    cdef bint paired         # by Pipe(): it was ours, but somebody may have taken its descriptor
+    cdef bint paired         # made by Pipe(), so it was ours. But other code may have taken its descriptor
     cdef bint exposed
-    cdef bint torn           # a message was cut off in the middle: nothing can follow it
-    cdef int greeting        # not 0: whether the other end is one of ours is still to show
+    cdef bint torn           # a message was cut off in the middle, so nothing can follow it
+    cdef int greeting        # not 0 until it has shown whether the other end is one of ours
     cdef turn reading
     cdef turn writing
-    cdef public set _watching  # event loops in which somebody waits: connection_aio.py
+    cdef public set _watching  # event loops in which a coroutine waits, see aio.py
     cdef public object _lines
 
     cdef place(self, int fd, bint readable, bint writable)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 # cython: language_level=3, binding=False, embedsignature=True, embedsignature.format=clinic
-"""One end of a pipe or socket: its descriptor, whose turn it is to use it, and who is at the other end.
+"""One end of a pipe or socket. Its descriptor, the turns to use it, and what is known of the other end.
 
-Methods may be called from any thread; one at a time reads, one writes, the others wait for their turn. A call first
-tries with the interpreter's lock in hand, then spins or sleeps without it (core/wire.h), and is interrupted by signals.
+Methods may be called from any thread. One at a time reads, one writes, and the others wait for their turn. A call first
+tries with the GIL held, then spins or sleeps without it (core/wire/wire.h), and is interrupted by signals.
 receiving.pyx and sending.pyx add the messages.
 """
 
@@ -20,10 +20,10 @@ from mpfast.errors cimport raise_errno
 
 import os
 
-cdef dict _closing = {}  # by id: closed, but a call is in the middle of using the descriptor
+cdef dict _closing = {}  # by id. Closed, but a call still uses the descriptor
 
 cdef enum:
-    KNOWN   # whether the other end is one of ours; this is 0
+    KNOWN   # it is known whether the other end is one of ours. This is 0
     FRESH   # nothing was said yet
     MARKED  # our challenge had a long header
     ASKED   # we have got such a challenge
@@ -56,7 +56,7 @@ cdef class Wire:
             c_close(self.open_fd)
 
     def close(self):
-        """Closes the connection. What another thread has begun, it may finish."""
+        """Closes the connection. A call that another thread has begun may still finish. Does not block."""
         self.shut()
 
     cdef int shut(self) except -1:
@@ -73,7 +73,7 @@ cdef class Wire:
         return self.release()
 
     cdef int release(self) except -1:
-        """Closes the descriptor if it is to be closed and nobody uses it."""
+        """Closes the descriptor if it is to be closed and no call uses it."""
         cdef int fd = self.open_fd, rc
         if users_count(&self.users) > 0 or self.fd >= 0 or fd < 0:
             return 0
@@ -122,7 +122,7 @@ cdef class Wire:
         self.close()
 
     def _facts(self):
-        """What a copy in another process must know: the descriptor, without taking it from us, and what we know."""
+        """What a copy in another process must know. The descriptor, which stays ours too, and what we know."""
         if self.fd < 0:
             raise OSError("handle is closed")
         known = self.sends_buffers, self.takes_buffers, self.paired, self.exposed, self.torn
@@ -133,13 +133,13 @@ cdef class Wire:
         self.paired, self.exposed, self.torn = paired, exposed, torn
 
     def _watchers(self):
-        """A set of the event loops in which somebody waits."""
+        """The set of the event loops in which a coroutine waits."""
         if self._watching is None:
             self._watching = set()
         return self._watching
 
     def _lines_by_loop(self, make):
-        """Who waits in which event loop; make() makes it empty. Two threads get the same."""
+        """The waiters in each event loop. make() makes it empty. Two threads get the same."""
         if self._lines is None:
             made = make()
             if self._lines is None:
@@ -147,7 +147,7 @@ cdef class Wire:
         return self._lines
 
     def _greet(self):
-        """It is new: who is at the other end will show."""
+        """It is new. Whether the other end is one of ours will show."""
         self.greeting = FRESH
 
     cdef int check_read(self) except -1:
@@ -167,18 +167,18 @@ cdef class Wire:
         return 0
 
     cdef int orphaned(self, turn *t) except -1:
-        """A thread that only our parent has was in the middle of a message, and goes on with it there."""
+        """A thread of our parent's was in the middle of a message when we were forked. It goes on in the parent."""
         return 0
 
     cdef bint begin_now(self, turn *t) except -1:
-        """As begin(), if nobody else has the turn."""
+        """As begin(), if no other thread has the turn."""
         if turn_taken(t) and not turn_mine(t):
             return False
         self.begin(t)
         return True
 
     cdef int begin(self, turn *t) except -1:
-        """Takes the turn to read or to write; to be given back with end()."""
+        """Takes the turn to read or to write. It is given back with end()."""
         cdef uint32_t seen
         cdef int rc
         if turn_orphaned(t):
@@ -241,11 +241,11 @@ cdef class Wire:
             raise_errno(rc)
         return rc > 0
 
-    # Who is there? --------------------------------------------------------------------------------------------------
+    # Is the other end one of ours? ----------------------------------------------------------------------------------
     #
     # multiprocessing's handshake goes on the wire as it is, but our ends give its first message and the answer a long
-    # header, which is legal for any length and which nobody else does. So both ends know each other by the time that
-    # each has proved that it has the key; and no stranger notices.
+    # header. That is legal for any length, and only mpfast does it. So both ends know each other by the time that each
+    # has proved that it has the key. Other ends do not notice.
 
     cdef int met(self, message, bint longer) except -1:
         """The first message has come, with a short or a long header."""
@@ -270,7 +270,7 @@ cdef class Wire:
 
 
 def pair(cls, duplex):
-    """The two ends of a new pipe, as objects of this class; [0] is the one that reads."""
+    """The two ends of a new pipe, as objects of this class. [0] is the one that reads."""
     cdef int fds[2]
     cdef Wire one = cls.__new__(cls), other = cls.__new__(cls)
     cdef int rc = wire_pair(duplex, fds)
@@ -284,7 +284,7 @@ def pair(cls, duplex):
 
 
 def _after_fork():
-    """Calls that other threads of our parent's are in do not end here."""
+    """Called in a forked child. The calls of the parent's other threads do not end here."""
     for wire in tuple(_closing.values()):
         (<Wire>wire).release()
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Tells PyInstaller where its hook for mpfast is: the entry point `hook-dirs` of the group `pyinstaller40`."""
+"""Tells PyInstaller where its hook for mpfast is, by the entry point `hook-dirs` of the group `pyinstaller40`."""
 
 from __future__ import annotations
 

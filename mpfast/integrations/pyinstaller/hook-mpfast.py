@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""PyInstaller's hook: it finds no import inside an extension module, and none that is made by name."""
+"""PyInstaller's hook for mpfast. PyInstaller finds no import in an extension module, and none that is made by name."""
 
 from PyInstaller.utils.hooks import collect_submodules  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
-# What mpfast's extensions import of the standard library. tests/launch/test_launch_frozen.py compares it with them.
+# The standard library's modules that mpfast's extensions import. tests/launch/test_launch_frozen.py compares the two.
 OF_EXTENSIONS = [
     *(
         "_posixsubprocess",
