@@ -55,4 +55,5 @@ _TEXTS = {
 
 def fail(rc: int, doing: str) -> NoReturn:
     """Raises the OSError that the status -errno of a C function stands for."""
-    raise OSError(-rc, f"{doing}: {_TEXTS.get(-rc, os.strerror(-rc))}")
+    known = errno.ENOTSUP if rc == -errno.EBADF and not os.path.isdir("/proc/self/fd") else -rc
+    raise OSError(-rc, f"{doing}: {_TEXTS.get(known, os.strerror(-rc))}")
