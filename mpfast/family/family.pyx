@@ -45,6 +45,8 @@ cdef dict _TEXTS = {
 
 cdef int fail(int rc, str doing) except -1:
     """Raises what the status of one of the core's functions means for the family."""
+    if rc == -errno.EBADF and not os.path.isdir("/proc/self/fd"):
+        raise OSError(-rc, f"{doing}: {_TEXTS[errno.ENOTSUP]}")
     raise_errno(rc, doing, _TEXTS)
 
 

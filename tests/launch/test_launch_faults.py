@@ -148,6 +148,34 @@ def test_the_end_of_the_program_is_in_its_log_once(mp, method, tmp_path):
     assert done.err.count("[INFO/MainProcess] process shutting down") == 1
 
 
+WITHOUT_PROC = """
+import mpfast, mpfast.queues, os, sys
+def target():
+    try:
+        mpfast.Queue().put(1)
+    except OSError as error:
+        print(error, flush=True)
+if __name__ == "__main__":
+    context = mpfast.get_context("fork")
+    lock = context.Lock()
+    for root in ("/", {root}):
+        os.chroot(root)
+        process = context.Process(target=target)
+        process.start()
+        process.join()
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may chroot()")
+def test_a_child_without_proc(tmp_path):
+    """It cannot open its family's segment. The error says what is missing."""
+    root = tmp_path / "root"
+    root.mkdir()
+    lines = programs.run(programs.write(tmp_path / "program.py", WITHOUT_PROC, root=repr(str(root)))).lines()
+    assert len(lines) == 1
+    assert "mpfast needs /proc" in lines[0]
+
+
 class Source(NamedTuple):
     """Refers to what refers to it. The collector clears no tuple, so it comes to the others."""
 
