@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import drill
 import pytest
 
 import bench
@@ -176,6 +177,17 @@ def test_counts(builds):
         assert same == guard.per_operation(*cells([CELL]), base, tool)
         assert Count(*cells([CELL]), tool, same, other).more
         assert tool is not guard.CALLS or (same, other) == (0, 1)
+
+
+def test_drill_finds_the_functions_that_it_slows_down(tmp_path):
+    """The drill itself takes an hour, and would find out only then that a function has moved."""
+    shutil.copytree(ROOT / "mpfast" / "core", tmp_path / "core")
+    drill.prepare(tmp_path)
+    for which, (cell, header, _) in enumerate(drill.PLACES):
+        source = (tmp_path / "core" / header).read_text()
+        assert f"drill({which});" in source
+        assert '#include "core/drill.h"' in source
+        assert cells([cell])
 
 
 @pytest.mark.parametrize("revision", ["no-such-commit", "HEAD:README.md", "--help"])

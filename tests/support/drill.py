@@ -34,19 +34,19 @@ __attribute__((unused)) static void drill(int which)
 """
 
 PLACES = (  # the cell in which it must show, the header, the function
-    ("locks/with_lock/fork/one_cpu", "lock.h", "lock_try"),
-    ("locks/with_rlock/fork/one_cpu", "rlock.h", "rlock_release"),
-    ("locks/semaphore/fork/one_cpu", "semaphore.h", "semaphore_try"),
-    ("locks/bounded/fork/one_cpu", "bounded.h", "bounded_try"),
-    ("locks/event_is_set/fork/one_cpu", "event.h", "event_is_set"),
-    ("locks/event_turns/fork/one_cpu", "event.h", "event_set"),
-    ("locks/condition_turns/fork/one_cpu", "condition.h", "condition_take"),
-    ("locks/barrier_turns/fork/one_cpu", "barrier.h", "barrier_arrive"),
-    ("locks/make_lock/fork/one_cpu", "handle.h", "handle_claim"),
-    ("queues/self_int/fork/one_cpu", "queue.h", "queue_put_value"),
-    ("queues/stream_dict/fork/one_cpu", "queue.h", "queue_put"),
-    ("queues/trip_int/fork/one_cpu", "queue.h", "queue_take"),
-    ("launch/start_join/fork/one_cpu", "child.h", "child_hold_signals"),
+    ("locks/with_lock/fork/one_cpu", "locks/lock.h", "lock_try"),
+    ("locks/with_rlock/fork/one_cpu", "locks/rlock.h", "rlock_release"),
+    ("locks/semaphore/fork/one_cpu", "locks/semaphore.h", "semaphore_try"),
+    ("locks/bounded/fork/one_cpu", "locks/bounded.h", "bounded_try"),
+    ("locks/event_is_set/fork/one_cpu", "locks/event.h", "event_is_set"),
+    ("locks/event_turns/fork/one_cpu", "locks/event.h", "event_set"),
+    ("locks/condition_turns/fork/one_cpu", "locks/condition.h", "condition_take"),
+    ("locks/barrier_turns/fork/one_cpu", "locks/barrier.h", "barrier_arrive"),
+    ("locks/make_lock/fork/one_cpu", "life/handle.h", "handle_claim"),
+    ("queues/self_int/fork/one_cpu", "queue/queue.h", "queue_put_value"),
+    ("queues/stream_dict/fork/one_cpu", "queue/queue.h", "queue_put"),
+    ("queues/trip_int/fork/one_cpu", "queue/queue.h", "queue_take"),
+    ("launch/start_join/fork/one_cpu", "child/child.h", "child_hold_signals"),
 )
 
 
@@ -56,7 +56,8 @@ def prepare(package: Path) -> None:
     (core / "drill.h").write_text(LOOP)
     for header in {header for _, header, _ in PLACES}:
         source = (core / header).read_text()
-        (core / header).write_text(re.sub(r"(?m)^(#define MPFAST_\w+_H\n)", r'\1#include "drill.h"\n', source, count=1))
+        guard, include = r"(?m)^(#define MPFAST_\w+_H\n)", r'\1#include "core/drill.h"\n'
+        (core / header).write_text(re.sub(guard, include, source, count=1))
     for which, (_, header, function) in enumerate(PLACES):
         source = (core / header).read_text()
         opening = re.compile(rf"(?m)^(static [^;{{}}]*\b{function}\([^;{{}}]*\)\s*\n?{{\n)")
