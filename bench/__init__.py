@@ -15,6 +15,7 @@ The rooms, and which of them each may import. A row names rows above it only, an
     measure    the process that measures, its parent, the results         _support base kinds suites
     track      the same cells for asv                                     base kinds suites measure
     gate       commit against commit                                      base kinds suites measure
+    counts     system calls and instructions of single operations         nothing
     history    recording commits with asv, and reading that back          base track
     page       table, page, dashboard: how results are shown              base floors kinds measure history
     costs      what mpfast adds to a program's start                      base
