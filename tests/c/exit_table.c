@@ -137,8 +137,7 @@ static void late(void)
     for (int state = EXITS_FREE; state <= EXITS_EXITED; state++) {
         uint64_t old = take(), token;
         exits_reaped(&table, old, 0);
-        while (state != EXITS_FREE &&
-               (token = bring_to((enum exits_state)state)) % EXITS_SLOTS != old % EXITS_SLOTS)
+        while (state != EXITS_FREE && (token = bring_to((enum exits_state)state)) % EXITS_SLOTS != old % EXITS_SLOTS)
             ;
         uint64_t before = word_of(old);
         int code;
