@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the launchers share: the base of their Popen classes."""
+"""What the launchers share, the base of their Popen classes."""
 
 from libc.stdint cimport int64_t, uint64_t
 
@@ -8,11 +8,11 @@ cdef class Child:
     cdef readonly int pid
     cdef public object returncode  # None until it is known
     cdef int pidfd                 # -1: closed
-    cdef uint64_t mark             # its file's: what has its number later is not ours to close
-    cdef int data                  # a memory file for the child, as long as the launch lasts; -1: none
-    cdef bint ours                 # a child of this process, which reaps it
-    cdef readonly uint64_t token   # in its server's exit table; 0: the kernel tells
-    cdef readonly object source    # with a token: who knows its exit code
+    cdef uint64_t mark             # its file's. Another file that has its number later is not ours to close
+    cdef int data                  # a memory file for the child, as long as the launch lasts. -1 if there is none
+    cdef bint ours                 # it is a child of this process, which reaps it
+    cdef readonly uint64_t token   # in its server's exit table. 0 if the kernel tells
+    cdef readonly object source    # with a token, the object that knows its exit code
     cdef object __weakref__
 
     cdef void adopt(self, object process_obj, int pid, int pidfd, bint ours) noexcept

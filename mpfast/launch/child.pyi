@@ -4,7 +4,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 class Child:
-    """Base of the Popen classes: one child, by pidfd. `pid` and `sentinel` are known once it was launched."""
+    """Base of the Popen classes. It has one child, by pidfd. `pid` and `sentinel` are known once it was launched."""
 
     finalizer: None
     returncode: int | None

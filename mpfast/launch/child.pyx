@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 # cython: language_level=3
-"""Starting, watching and reaping one child: the base of the launchers' Popen classes.
+"""Starting, watching and reaping one child, the base of the launchers' Popen classes.
 
-A child's sentinel is a pidfd: it becomes readable when the process has ended, whoever still holds its pipes, and it
-names no other process later. What is done to a child that exists is done without a bytecode in between, so that a
-Ctrl-C never leaves a child without its Process object. Safe to use from any thread.
+A child's sentinel is a pidfd. It becomes readable when the process has ended, even if other processes still hold its
+pipes. It never names a later process. What is done to a child that exists is done without a bytecode in between, so
+that a Ctrl-C never leaves a child without its Process object. Safe to use from any thread.
 """
 
 from cpython.exc cimport PyErr_CheckSignals
@@ -35,13 +35,13 @@ cdef extern from "Python.h":
 
 cdef tuple _VFORK = (True,) if sys.version_info < (3, 14) else ()
 cdef int _WNOHANG = os.WNOHANG
-cdef int64_t REAPING = SECOND  # how long a child's end is believed before its parent has reaped it
+cdef int64_t REAPING = SECOND  # how long a child that has ended may wait until its parent reaps it
 _reason = False  # not asked yet
-process_class = None  # what spares rehearse with: context.py sets it, as this room knows no context
+process_class = None  # what spares rehearse with. context.py sets it, as this room knows no context
 
 
 def available():
-    """Why mpfast cannot launch processes itself here, so that multiprocessing's launchers do; None: it can."""
+    """Why mpfast cannot launch processes itself here, so that multiprocessing's launchers do. None if it can."""
     global _reason
     if _reason is False:
         _reason = _why_not()
@@ -55,13 +55,13 @@ def _why_not():
     if getattr(sys, "frozen", False):
         return "a frozen executable"
     rc = child_supported(&what)
-    if rc in (0, -EMFILE):  # which says nothing about the kernel
+    if rc in (0, -EMFILE):  # EMFILE says nothing about the kernel
         return None
     return f"{what.decode()}: {os.strerror(-rc)}"
 
 
 cdef int64_t _deadline(timeout) except -1:
-    """multiprocessing waits with poll(), whose milliseconds are a C int; it refuses what does not fit."""
+    """multiprocessing waits with poll(). Its milliseconds are a C int, so it refuses what does not fit."""
     seconds = 0.0 + timeout
     if seconds > 0 and seconds * 1e3 >= 1 << 31 or seconds != seconds:
         int(seconds)  # raises for what is not finite
@@ -70,7 +70,7 @@ cdef int64_t _deadline(timeout) except -1:
 
 
 cdef int failure_of(int fd) noexcept:
-    """What fork_exec() says of a program that could not be run: its errno, or 0. It says so before it returns."""
+    """The errno that fork_exec() reports for a program that could not be run, or 0. It reports before it returns."""
     cdef char said[64]
     cdef ssize_t n = c_read(fd, said, sizeof(said))
     if n <= 0:
@@ -82,7 +82,7 @@ cdef int failure_of(int fd) noexcept:
 
 
 cdef class Child:
-    """Base of the Popen classes: one child, by pidfd. `pid` and `sentinel` are known once it was launched."""
+    """Base of the Popen classes. It has one child, by pidfd. `pid` and `sentinel` are known once it was launched."""
 
     finalizer = None
 
@@ -112,15 +112,15 @@ cdef class Child:
             _process._children.add(process_obj)
 
     def _adopt(self, process_obj, int pid, int pidfd, bint ours):
-        """The child exists. Takes pidfd over, and makes process_obj (or None) the child's."""
+        """Called when the child exists. Takes pidfd over, and makes process_obj (or None) the child's."""
         self.adopt(process_obj, pid, pidfd, ours)
 
     def _fork(self, process_obj, intent=None):
-        """Forks. The child runs process_obj and ends; in the parent it is the child's when this returns.
+        """Forks. The child runs process_obj and ends. In the parent it is the child's when this returns.
 
-        intent: what tells multiprocessing's hooks that the child is to keep the resource tracker's descriptor.
+        intent: tells multiprocessing's hooks that the child is to keep the resource tracker's descriptor.
 
-        OSError as os.fork(), and EMFILE if there is no descriptor for the sentinel: before there is a child.
+        OSError as os.fork(), and EMFILE, before there is a child, if there is no descriptor for the sentinel.
         """
         cdef sigset_t before
         cdef int pid, error, parent = getpid()
@@ -151,7 +151,7 @@ cdef class Child:
             raise_errno(-error)
 
     cdef fork_by_hook(self, process_obj, intent, int room):
-        """The same through os.fork(), which a tool has replaced. A Ctrl-C may come between the fork and the adoption."""
+        """The same through an os.fork() that a tool has replaced. A Ctrl-C may come between the fork and adopt()."""
         cdef sigset_t before
         cdef int pid, error, parent = getpid()
         try:
@@ -170,7 +170,7 @@ cdef class Child:
             raise_errno(-error)
 
     def _data(self):
-        """The descriptor of a memory file for what the child is to read."""
+        """The descriptor of a memory file, for what the child is to read."""
         if self.data < 0:
             self.data = memfd_create("mpfast-child", MFD_CLOEXEC)
         if self.data < 0:
@@ -184,9 +184,9 @@ cdef class Child:
             c_close(fd)
 
     def _exec(self, process_obj, executable, command, keep):
-        """Starts a program as process_obj, or as nobody's, with the descriptors `keep`. OSError."""
+        """Starts a program with the descriptors `keep`, as process_obj unless that is None. Raises OSError."""
         cdef int error, code
-        cdef int ends[2]  # for the child to say why it cannot; and so there is a descriptor for the pidfd
+        cdef int ends[2]  # the child says here why it cannot, and this reserves a descriptor for the pidfd
         if pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0:
             raise_errno(-c_errno)
         try:
@@ -198,7 +198,7 @@ cdef class Child:
             c_close(ends[1])
             raise
         c_close(ends[1])
-        if process_obj is None:  # of others, as with multiprocessing, the exit code tells
+        if process_obj is None:  # for others the exit code tells, as with multiprocessing
             error = failure_of(ends[0])
             if error != 0:
                 c_close(ends[0])
@@ -210,7 +210,7 @@ cdef class Child:
             raise_errno(-error)
 
     cdef int embrace(self, object process_obj, int pid, int room) noexcept:
-        """Adopts a child that was just made, in place of the descriptor `room`. 0, or why it was ended again."""
+        """Adopts a child that was just made, in place of the descriptor `room`. 0, or an errno if it was killed."""
         cdef int code, pidfd = child_open(pid)
         if pidfd == -EMFILE:
             c_close(room)
@@ -230,25 +230,25 @@ cdef class Child:
 
     @property
     def sentinel(self):
-        """The pidfd: readable when the process has ended."""
+        """The pidfd. It is readable when the process has ended."""
         if self.pidfd < 0:
             raise AttributeError("sentinel")
         return self.pidfd
 
     def duplicate_for_child(self, fd):
-        """Takes note of a descriptor that the child shall have; returns its number there. After a fork it just has it."""
+        """Notes a descriptor that the child shall have. Returns its number there. After a fork the child has it."""
         return fd
 
     def _status_elsewhere(self, block):
-        """The exit code of a child that ended, and of which the kernel does not tell it; None: nobody knows yet."""
+        """The exit code of a child that ended, where the kernel does not tell it. None if it is not known yet."""
         return None if self.ours else 255
 
     def _status_of_zombie(self):
-        """The exit code of a child that ended, and that nobody has reaped yet; None: it is not to be known."""
+        """The exit code of a child that ended and was not reaped yet. None if it cannot be known."""
         return None
 
     cdef int collect(self, bint block) except -1:
-        """Learns the exit code of a child that has ended; block: waits for its end."""
+        """Learns the exit code of a child that has ended. With block, waits for its end."""
         cdef int rc, code = 0, pid = self.pid
         if self.returncode is None and is_replaced("waitpid"):
             return self.collect_by_hook(block)
@@ -271,7 +271,7 @@ cdef class Child:
         return 1
 
     cdef int collect_by_hook(self, bint block) except -1:
-        """The same through os.waitpid(), which a tool has replaced: to run other things meanwhile, or it reaps itself."""
+        """The same through an os.waitpid() that a tool has replaced, to run other code meanwhile or to reap itself."""
         if block:
             self.wait_by_hook(None)
         if self.ours:
@@ -289,10 +289,10 @@ cdef class Child:
         from multiprocessing import connection
         if self.pidfd < 0 or handoff_mark(self.pidfd) != self.mark:
             return True
-        return len(vars(connection)["wait"]([self.pidfd], timeout)) > 0  # from the dict: the stand-in's is another
+        return len(vars(connection)["wait"]([self.pidfd], timeout)) > 0  # from the dict, because the stand-in's is another
 
     cdef int collect_elsewhere(self, bint block) except -1:
-        """The same for a child that somebody else reaps, or has reaped."""
+        """The same for a child that other code reaps, or has reaped."""
         if self.pidfd < 0 or not self.ended(NEVER if block else 0):
             return 0
         rc = self.collect_info() if self.token == 0 else 0
@@ -301,14 +301,14 @@ cdef class Child:
         return self.returncode is not None
 
     cdef int collect_info(self) except -1:
-        """Asks the kernel for the exit code, waiting until the child is reaped; 0: it does not tell."""
+        """Asks the kernel for the exit code, waiting until the child is reaped. 0 if it does not tell."""
         cdef int rc, code = 0, fd = self.pidfd, turns = 0
         cdef int64_t deadline = clock_now() + REAPING
         while True:
             rc = child_info(fd, &code)
             if rc == 1:
                 self.returncode = code
-            elif rc == 0 and turns > 0:  # whoever is to reap it takes their time
+            elif rc == 0 and turns > 0:  # the process that is to reap it is slow
                 self.returncode = self._status_of_zombie()
             if rc != 0 or self.returncode is not None or clock_now() >= deadline:
                 return self.returncode is not None
@@ -331,7 +331,7 @@ cdef class Child:
             PyErr_CheckSignals()
 
     def poll(self, int flag=_WNOHANG):
-        """Returns the exit code, None as long as there is none. flag=0: waits for it."""
+        """Returns the exit code, or None as long as there is none. With flag=0, waits for it."""
         if self.returncode is None:
             self.collect(not flag & _WNOHANG)
         return self.returncode
@@ -362,7 +362,7 @@ cdef class Child:
             raise_errno(rc)
 
     cdef kill_by_hook(self, int sig):
-        """Through os.kill(), which a tool has replaced."""
+        """Through an os.kill() that a tool has replaced."""
         try:
             os.kill(self.pid, sig)
         except ProcessLookupError:
@@ -372,7 +372,7 @@ cdef class Child:
                 raise
 
     cdef int signal_by_pid(self, int sig) except? -1:
-        """For a pidfd that was closed behind our back: a child of ours has its pid to itself until we reap it."""
+        """For a pidfd that was closed behind our back. A child of ours keeps its pid until we reap it."""
         cdef int code
         if not self.ours:
             return -EBADF
@@ -393,7 +393,7 @@ cdef class Child:
         self._send_signal(signal.SIGKILL)
 
     def close(self):
-        """Gives the sentinel back."""
+        """Closes the sentinel."""
         self.close_pidfd()
 
 
@@ -409,7 +409,7 @@ cdef class ForkPopen(Child):
         tracker = _modules.get("multiprocessing.resource_tracker")
         intent = None if tracker is None else getattr(tracker, "_fork_intent", None)
         if intent is not None:
-            intent.preserve_fd = True  # the child goes on with this process's resource tracker
+            intent.preserve_fd = True  # the child uses this process's resource tracker
         try:
             self._fork(process_obj, intent)
         finally:
@@ -422,10 +422,10 @@ cdef dict _modules = sys.modules
 
 
 cdef _warn_of_threads():
-    """os.fork() does so from 3.12 on, when there is a child already.
+    """os.fork() warns from 3.12 on, when there is a child already.
 
     A filter may make the warning an exception. Up to 3.14 os.fork() drops that, and the child runs. 3.15 raises it and
-    leaves a child that nobody knows of. Here it is raised before there is one.
+    leaves a child that the program does not know of. Here it is raised before there is one.
     """
     try:
         threads = os.stat("/proc/self/task").st_nlink - 2
@@ -452,7 +452,7 @@ cpdef check(process_obj):
 
 
 def start(process_obj):
-    """Starts a process: BaseProcess.start(), without asking each child by itself whether it lives."""
+    """Starts a process as BaseProcess.start(), but without asking each child by itself whether it lives."""
     if not is_own(_process.BaseProcess.start, _process.__dict__):
         _process.BaseProcess.start(process_obj)
         return
@@ -466,12 +466,12 @@ def start(process_obj):
         process_obj._popen = popen
         process_obj._sentinel = popen.sentinel
         _process._children.add(process_obj)
-    # What the target refers to is the child's now; it may even refer to this object.
+    # What the target refers to is the child's now. It may even refer to this object.
     del process_obj._target, process_obj._args, process_obj._kwargs
 
 
 def cleanup(set children):
-    """Forgets the processes that have ended, reaping them: multiprocessing.process._cleanup() in one system call."""
+    """Reaps and forgets the processes that have ended. It is multiprocessing.process._cleanup() in one system call."""
     cdef Child child
     cdef pollfd *fds
     cdef Py_ssize_t i, n = 0
@@ -510,7 +510,7 @@ def ended(int pidfd):
 
 
 def open_child(int pid):
-    """Returns the pidfd of a child that nobody but the kernel reaps. ProcessLookupError: it has ended. OSError."""
+    """Returns the pidfd of a child that only the kernel reaps. ProcessLookupError if it has ended. OSError."""
     cdef int pidfd = child_open(pid)
     if pidfd >= 0 and child_is_ours(pidfd):
         return pidfd
@@ -521,7 +521,7 @@ def open_child(int pid):
 
 
 def guard(int parent, int until=-1):
-    """This process, a daemon, shall not outlive its parent, however that ends; nor the process of the pidfd `until`."""
+    """This process, a daemon, ends with its parent, however that ends, and with the process of the pidfd `until`."""
     rc = child_guard(parent, until)
     if rc < 0:
         raise_errno(rc)

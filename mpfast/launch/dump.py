@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""What travels to a child that is no fork: by reference as with multiprocessing, and by value where that cannot work.
+"""What is sent to a child that is no fork. By reference as with multiprocessing, and by value where that cannot work.
 
 Functions and classes are pickled as their name. Lambdas, closures, and what a command line, a REPL or a notebook
-defines have none that the child could import: they are sent by value if cloudpickle is installed. What no pickler can
-send is named: the error says which part of the process's arguments it is. mpfast.strict_pickling = True has
-everything done as multiprocessing does it, but for that note.
+defines have no name that the child could import. They are sent by value if cloudpickle is installed. If no pickler can
+send an object, the error names the part of the process's arguments. With mpfast.strict_pickling = True everything is
+done as multiprocessing does it, except for that note.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def _by_reference(obj: object, file: IO[bytes]) -> None:
 
 
 class _NoMain(ForkingPickler):
-    """For a main module that no child can import: a name in it says nothing to the child."""
+    """A pickler for a main module that no child can import. The child could not use a name in it."""
 
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, (type, types.FunctionType)) and obj.__module__ == "__main__":
@@ -55,7 +55,7 @@ def _no_main(obj: object, file: IO[bytes]) -> None:
 
 
 def _cloudpickle() -> Dump | None:
-    """A dump() that uses cloudpickle, with multiprocessing's reducers before its own; None: it is not installed."""
+    """Returns a dump() that uses cloudpickle, with multiprocessing's reducers first. None if it is not installed."""
     try:
         import cloudpickle  # type: ignore[import-not-found,import-untyped,unused-ignore]
     except ImportError:
@@ -84,7 +84,7 @@ class _Restart:
 
 
 def dump(process_obj: BaseProcess, file: IO[bytes]) -> None:
-    """Pickles a process to a file that can seek. Raises as multiprocessing does; the note names what cannot be sent."""
+    """Pickles a process to a file that can seek. Raises as multiprocessing, with a note that names what is refused."""
     strict = getattr(sys.modules["mpfast"], "strict_pickling", False)
     reference = _by_reference if strict or _has_name(sys.modules["__main__"]) else _no_main
     restart = _Restart(file)
@@ -107,7 +107,7 @@ def dump(process_obj: BaseProcess, file: IO[bytes]) -> None:
 
 
 def let_go(popen: Any) -> None:
-    """The launch is over: what was reserved for the child in its families is the child's, or nobody's, from now on."""
+    """Called when the launch is over. What was reserved for the child in its families is now the child's, or free."""
     if "_mpfast_reservations" in popen.__dict__:
         from ..family.family import close_reservations
 
@@ -115,7 +115,7 @@ def let_go(popen: Any) -> None:
 
 
 class _Nowhere:
-    """A file that keeps nothing."""
+    """A file that keeps nothing of what is written."""
 
     def write(self, data: bytes) -> int:
         return len(data)
@@ -144,7 +144,7 @@ class _Culprit:
         return False
 
     def _descend(self, path: str, obj: object) -> tuple[str, object]:
-        """The innermost part of obj, which is refused, that is refused."""
+        """Returns the innermost refused part of obj, which itself is refused."""
         seen = {id(obj)}
         while True:
             for step, part in _parts(obj):
@@ -159,7 +159,7 @@ class _Culprit:
 
 
 def _parts(obj: object) -> Iterator[tuple[str, object]]:
-    """What pickle sends with an object: (how its path goes on, the part)."""
+    """The parts that pickle sends with an object, as (how its path goes on, the part)."""
     if isinstance(obj, dict):
         for key, value in obj.items():
             yield f"[{key!r:.60}]", value

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 # cython: language_level=3
-"""Hand-offs: data and descriptors over a SOCK_SEQPACKET socket, in one system call up to 250 descriptors.
+"""Hand-offs of data and descriptors over a SOCK_SEQPACKET socket, in one system call for up to 250 descriptors.
 
-A hand-off arrives whole or not at all; descriptors arrive with close-on-exec set. Safe to use from any thread.
+A hand-off arrives whole or not at all. Descriptors arrive with close-on-exec set. Safe to use from any thread.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
@@ -16,7 +16,7 @@ from mpfast.errors cimport raise_errno
 
 
 def send(int sock, bytes data, fds=(), int flags=0):
-    """Sends data and descriptors over a SOCK_SEQPACKET socket. OSError; BrokenPipeError: nobody is there."""
+    """Sends data and descriptors over a SOCK_SEQPACKET socket. BrokenPipeError if the other end is gone. OSError."""
     cdef iovec part
     cdef uint32_t i, n = len(fds)
     cdef int rc
@@ -37,7 +37,7 @@ def send(int sock, bytes data, fds=(), int flags=0):
 
 
 def receive(int sock, size_t size=1 << 17, int flags=0):
-    """Receives what send() sent: (bytes, list of descriptors). Waits for it; EOFError: nobody is there. OSError."""
+    """Waits for what send() sent, and returns (bytes, descriptors). EOFError if the other end is gone. OSError."""
     cdef int rc = -EINTR
     cdef int *numbers = NULL
     cdef uint32_t i, n = 0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a child has that it may never need: its sys.stdin and its parent's pidfd are opened when they are used."""
+"""What a child may never need. Its sys.stdin and its parent's pidfd are opened when they are first used."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ __all__ = ["NoInput"]
 
 
 class NoInput:
-    """A child's sys.stdin: /dev/null, opened when it is first used.
+    """A child's sys.stdin. It is /dev/null, opened when it is first used.
 
-    It stays in sys.stdin. input() and other functions in C hold no reference of their own to what they found there, so
-    it must not be replaced while they use it.
+    This object stays in sys.stdin. input() and other functions in C hold no reference of their own to what they found
+    there, so it must not be replaced while they use it.
     """
 
     @property  # type: ignore[misc]
@@ -66,7 +66,7 @@ class NoInput:
 
 
 class _ParentProcess(process._ParentProcess):  # type: ignore[name-defined,misc]
-    """The parent of this process. Its sentinel, a pidfd, is opened when somebody asks for it."""
+    """The parent of this process. Its sentinel, a pidfd, is opened when it is asked for."""
 
     def __init__(self, name: str, pid: int) -> None:
         self._opened: int | None = None
@@ -84,14 +84,14 @@ class _ParentProcess(process._ParentProcess):  # type: ignore[name-defined,misc]
 
 
 def _parent_pidfd(pid: int) -> int:
-    """A descriptor that is readable when process `pid`, our parent, has ended."""
+    """Returns a descriptor that is readable when process `pid`, our parent, has ended."""
     try:
         fd = os.pidfd_open(pid)
     except ProcessLookupError:
         fd = None
-    if fd is not None and os.getppid() in (pid, 0):  # 0: it is in another pid namespace, and this is the best we have
+    if fd is not None and os.getppid() in (pid, 0):  # 0 if it is in another pid namespace. This is the best we have
         return fd
-    if fd is not None:  # it ended, and somebody else has its number
+    if fd is not None:  # it ended, and another process has its number
         os.close(fd)
     readable, writable = os.pipe()
     os.close(writable)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 # cython: language_level=3
-"""A child's own part of its life: the steps from its first instruction to its exit code.
+"""The steps of a child, from its first instruction to its exit code.
 
-A forked child pays 2 to 3 microseconds for each page that it writes to first, and that is most of what the life of a
-short one costs: so this is C where it can be, and nothing is made that the child may not need.
+A forked child pays 2 to 3 microseconds for each page that it writes to first. That is most of the cost of a short
+child. So this is C where it can be, and nothing is made that the child may not need.
 """
 
 from cpython.object cimport PyObject
@@ -29,17 +29,17 @@ cdef extern from "Python.h":
     PyObject *PyMethod_GET_FUNCTION(object method)
 
 cdef _after_fork = _process.BaseProcess._after_fork
-cdef bint _ATEXIT = sys.version_info >= (3, 13)  # children run what was registered with atexit in them
+cdef bint _ATEXIT = sys.version_info >= (3, 13)  # children run what they registered with atexit
 
 
-# Hooks: functions of the standard library that tools replace to have a part in what multiprocessing does.
+# Hooks are functions of the standard library that tools replace to take part in what multiprocessing does.
 
 cdef dict _os = os.__dict__
-cdef dict _posix = posix.__dict__  # where nobody replaces anything
+cdef dict _posix = posix.__dict__  # tools replace nothing here
 cdef dict _modules = sys.modules
 
-# By start method: what its launcher in multiprocessing calls, and ours does not. A launcher whose hook was replaced is
-# not taken. What ours calls too needs no look: docs/launching.md has the whole list.
+# By start method, what its launcher in multiprocessing calls and ours does not. If such a hook was replaced, ours is
+# not taken. What ours calls too needs no check. docs/launching.md has the whole list.
 cdef tuple _OF_FORK = (("multiprocessing.popen_fork", ()),)
 cdef tuple _OF_SPAWN = (
     *_OF_FORK,
@@ -63,14 +63,14 @@ cdef tuple _IN_CHILDREN = ("_close_stdin", "_run_after_forkers", "_exit_function
 
 
 cdef bint is_own(object function, dict names):
-    """Is this the function of the module with these names? Its globals tell, where a wrapper may have all else of it."""
+    """Is this the function of the module with these names? Its globals tell. A wrapper may copy everything else."""
     if PyMethod_Check(function):
         function = <object>PyMethod_GET_FUNCTION(function)
     if not PyFunction_Check(function):
         return False
     if PyFunction_GET_GLOBALS(function) == <PyObject *>names:
         return True
-    around = getattr(function, "_mpfast_around", None)  # the stand-in's, which a wrapper may have copied
+    around = getattr(function, "_mpfast_around", None)  # the stand-in's. A wrapper may have copied it
     return around is not None and around[0] is function and is_own(around[1], names)
 
 
@@ -80,7 +80,7 @@ cdef bint is_replaced(str name):
 
 
 cdef _replaced_in_class(dict names, str module):
-    """The first method of a module's Popen class that is not the class's own; None: there is none."""
+    """The first method of a module's Popen class that is not the class's own, or None."""
     cls = names["Popen"]
     if getattr(cls, "__module__", None) != module:
         return "Popen"
@@ -92,7 +92,7 @@ cdef _replaced_in_class(dict names, str module):
 
 
 def hooked(str method):
-    """What was replaced of multiprocessing's launcher, so that it has to be taken: its name. None: ours does."""
+    """The name of a replaced part of multiprocessing's launcher, which must be used then. None: ours can be used."""
     cdef dict names
     if method == "forkserver":
         executes = _modules.get("_posixsubprocess")
@@ -114,7 +114,7 @@ def hooked(str method):
 
 
 cdef bint _child_is_hooked():
-    """Has a tool replaced something of what multiprocessing does in a child?"""
+    """Has a tool replaced a step that multiprocessing takes in a child?"""
     cdef dict names = _util.__dict__
     if not is_own(_process.BaseProcess._bootstrap, _process.__dict__):
         return True
@@ -165,7 +165,7 @@ cdef live(process_obj, int parent, sigset_t *before):
 
 
 cdef _close_input():
-    """The terminal is the main process's. As with multiprocessing, descriptor 0 stays what it was."""
+    """Leaves the terminal to the main process. As with multiprocessing, descriptor 0 stays what it was."""
     if sys.stdin is None or type(sys.stdin) is NoInput and "file" not in sys.stdin.__dict__:
         return
     try:
@@ -187,7 +187,7 @@ cdef _parent_of(process_obj):
 
 
 cdef _enter(process_obj, parent_sentinel, bint rehearsing):
-    """This process becomes the one that process_obj stands for. rehearsing: nothing that a process does once is done."""
+    """Makes this process the one that process_obj stands for. A rehearsal skips what a process does only once."""
     method = process_obj._start_method
     if method is not None:
         _context._force_start_method(method)
@@ -228,7 +228,7 @@ cdef _run(process_obj, bint rehearsing):
 
 
 cdef _code_of(exception):
-    """What multiprocessing makes of SystemExit."""
+    """The exit code that multiprocessing makes of SystemExit."""
     if exception.code is None:
         return 0
     if isinstance(exception.code, int):
@@ -238,10 +238,10 @@ cdef _code_of(exception):
 
 
 def bootstrap(process_obj, parent_sentinel=None):
-    """Runs the process: multiprocessing's steps, in its order. Returns its exit code.
+    """Runs the process by multiprocessing's steps, in its order. Returns its exit code.
 
-    parent_sentinel: what becomes readable when the parent ends; None: a pidfd, opened when it is used. Where a tool has
-    put itself around multiprocessing's own steps, as coverage.py does, it is the tool's turn, and those.
+    parent_sentinel: a descriptor that is readable when the parent ends (None: a pidfd, opened when it is used). If a
+    tool has wrapped multiprocessing's own steps, as coverage.py does, the tool and those steps run instead.
     """
     if not _child_is_hooked():
         return _live(process_obj, parent_sentinel, False)
@@ -271,9 +271,9 @@ cdef _live(process_obj, parent_sentinel, bint rehearsing):
 
 
 def rehearse(process_obj, int parent_sentinel):
-    """Takes the steps of a process that does nothing, for a child that will be another process later.
+    """Takes the steps of a process that does nothing, in a process that will be another one later.
 
-    Most of a short process's time goes to pages that are touched for the first time: so they are there when it counts.
+    Most of a short process's time goes to pages that are touched for the first time. This touches them beforehand.
     """
     before = _process._current_process, _process._parent_process, _process._children, _process._process_counter
     method = _context._default_context._actual_context

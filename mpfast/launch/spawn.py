@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The start method spawn: a fresh interpreter, which finds all that it needs in a memory file that it inherits.
+"""The start method spawn. It starts a fresh interpreter, which reads all that it needs from an inherited memory file.
 
-The file is complete before there is a child, so start() waits for nobody, whatever its size, and a child that dies
-early hurts nobody.
+The file is complete before there is a child. So start() never waits for the child, whatever the file's size, and a
+child that dies early does no harm.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["SpawnPopen", "is_this_interpreter", "standin", "tracker_fd", "usable"]
 
-# A child's sys.path is what its interpreter starts with until it knows its parent's. So it is told where this package
-# is, and has imported by then what this package imports from the standard library.
+# Until a child knows its parent's sys.path, it has the one that its interpreter starts with. So it is told where this
+# package is, and first imports what this package imports from the standard library.
 PROGRAM = """\
 import gc; gc.disable()
 import sys, atexit, itertools, signal, threading, multiprocessing.spawn
@@ -37,7 +37,7 @@ PLACE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__
 
 
 def usable() -> bool:
-    """Can mpfast start the children? Another interpreter, and some of the hooks, are left to multiprocessing."""
+    """Can mpfast start the children? With another interpreter, or with some hooks, multiprocessing starts them."""
     return hooked("spawn") is None and is_this_interpreter()
 
 
@@ -47,7 +47,7 @@ def is_this_interpreter() -> bool:
 
 
 def tracker_fd() -> int | None:
-    """The resource tracker's descriptor, for a child to share: if there is a tracker, or will have to be one."""
+    """The resource tracker's descriptor, for a child to share, if there is a tracker or will have to be one."""
     tracker: Any = sys.modules.get("multiprocessing.resource_tracker")
     needed = "multiprocessing.shared_memory" in sys.modules or "multiprocessing.synchronize" in sys.modules
     if not needed and (tracker is None or tracker._resource_tracker._fd is None):
@@ -58,7 +58,7 @@ def tracker_fd() -> int | None:
 
 
 def standin() -> str:
-    """Where multiprocessing means mpfast, it does in the child too, before that imports its main module."""
+    """Code for the child. If multiprocessing means mpfast here, it does there too, before the main module runs."""
     standin = sys.modules.get("mpfast.standin.install")
     return "from mpfast.standin.install import install; install()" if standin and standin.installed() else ""
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a child of the start method spawn does first. It was started with the collector off."""
+"""What a child of the start method spawn does first. It was started with the garbage collector off."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["main"]
 
 
 def _receive(data: int) -> process.BaseProcess:
-    """Becomes what the parent says, with its main module, and unpickles the process."""
+    """Takes over the parent's state and main module, and unpickles the process."""
     current = process.current_process()
     with open(data, "rb") as file:
         current._inheriting = True  # type: ignore[attr-defined]
@@ -32,7 +32,7 @@ def _receive(data: int) -> process.BaseProcess:
 
 def main(data: int, tracker: int | None) -> NoReturn:
     """Runs the process that is pickled in the file `data`, and exits."""
-    gc.freeze()  # the interpreter and the standard library: they live as long as the process, and need no looking at
+    gc.freeze()  # the interpreter and the standard library live as long as the process, so the collector may skip them
     gc.enable()
     if tracker is not None:
         from multiprocessing import resource_tracker

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""multiprocessing's launchers, which let go of what they handed to the child as soon as it has it."""
+"""multiprocessing's launchers, changed to let go of what they handed to the child as soon as it has it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ __all__ = ["StdlibForkServerPopen", "StdlibSpawnPopen", "fork_server", "spawn"]
 
 
 class _HandsOver:
-    """Mixin: the parent's copy of a child's family descriptor goes when the launch is over, so it says if it lives."""
+    """Mixin that closes the parent's copy of a child's family descriptor when the launch is over.
+
+    Then the lock byte proves whether the child lives.
+    """
 
     _mpfast_launcher = True
 
@@ -40,7 +43,7 @@ class StdlibForkServerPopen(_HandsOver, popen_forkserver.Popen):
 
 
 def _preload() -> None:
-    """A fork server that starts now shall have what each of its children would have to import."""
+    """Lets a fork server that starts now import what each of its children would have to import."""
     server: Any = forkserver._forkserver
     if server._forkserver_pid is None and "mpfast.context" not in server._preload_modules:
         forkserver.set_forkserver_preload([*server._preload_modules, "mpfast.context"])

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""The start method forkserver: the client asks, the server forks, a spare waits and becomes a child."""
+"""The start method forkserver. The client asks, the server forks, and a spare waits and becomes a child."""

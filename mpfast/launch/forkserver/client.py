@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""This process's fork server, seen from here: it is started when it is first needed, asked for children, and replaced
-when it has ended or is no use any more. (What it does itself: server.py.)
+"""This process's side of its fork server, the client. It starts the server when it is first needed, asks it for spares,
+and replaces it when it has ended or is of no use any more. The server's side is server.py.
 """
 
 from __future__ import annotations
@@ -37,47 +37,47 @@ sys.path.insert(0, {place!r})
 from mpfast.launch.forkserver.server import main
 main({socket}, {data}, {parent})
 """
-# What the server loads when it has made its first child: for children of children, and what a child may be given.
+# What the server loads when it has made its first spare. A child may start children, or be given such objects.
 LAUNCHERS = (
     *("mpfast.launch.spawn", "mpfast.launch.dump"),
     *(f"mpfast.launch.forkserver.{name}" for name in ("client", "spares", "popen", "control", "exit_table")),
 )
 COMMON = ("mpfast.connection", "mpfast.synchronize", "mpfast.queues", "multiprocessing.popen_forkserver")
-READY = 2  # children that wait when nobody is in a hurry
+READY = 2  # spares that are kept when starts are rare
 MOST = max(READY, min(os.cpu_count() or 1, 8))
-STILLBORN = 16  # times that a start() finds only children that have ended already, until that is an error
-PAUSE = 1  # milliseconds that a child has for itself where there is one CPU, before the server makes the next one
-IDLE = 10.0  # seconds until children that were for times of hurry end, and no more than READY are kept
+STILLBORN = 16  # times that a start() finds only spares that have ended already, until that is an error
+PAUSE = 1  # milliseconds that a child has for itself where there is one CPU, before the server makes the next spare
+IDLE = 10.0  # seconds until spares for a burst of starts end, and no more than READY are kept
 
 
 def _whose() -> tuple[Any, ...]:
-    """What a server's children would have of the process that started it, and cannot be told to change."""
+    """What a server's children have from the process that started the server, and cannot be told to change."""
     users = os.getresuid(), os.getresgid(), tuple(os.getgroups())
     return os.getpid(), *users, tuple(sys.warnoptions), tuple(sys._xoptions.items())
 
 
 class Client:
-    """The fork server of this process. Safe to use from any thread."""
+    """The client of this process's fork server. Safe to use from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()  # a signal handler may start a process, too
         self._whose: tuple[Any, ...] = ()
         self._process: Child | None = None
-        self._ended: list[Child] = []  # servers before it, until they are reaped
+        self._ended: list[Child] = []  # former servers, until they are reaped
         self._spares: Spares | None = None
         self._state: dict[str, Any] = {}  # ours when it was started
         self._preloads = False
-        self._name = "ForkServerProcess-1"  # of the process for which it is started
+        self._name = "ForkServerProcess-1"  # of the process for which the server is started
         self._cpus: set[int] = set()
         self._ready = READY
         self._target = READY
-        self._hurry = 0.0  # when there was no child to be had
+        self._hurry = 0.0  # when no spare was ready for a start()
         self.on_error = "ignore"
 
     def forget(self) -> None:
-        """In a forked child: the server and its children are the parent's."""
+        """Called in a forked child. The server and its spares are the parent's."""
         if self._spares is not None:
-            self._spares.close()  # the Child object stays, for who asks how one of the parent's children ended
+            self._spares.close()  # the Child object stays, to tell how one of the parent's children ended
         on_error = self.on_error
         self.__init__()  # type: ignore[misc]
         self.on_error = on_error
@@ -85,7 +85,7 @@ class Client:
     # Its life
 
     def _ensure(self) -> Spares:
-        """There is a server, of this process and its present user."""
+        """Makes sure that there is a server, of this process and its present user id."""
         if self._spares is not None and self._whose != _whose():
             self._drop()
         if self._spares is None:
@@ -94,7 +94,7 @@ class Client:
         return self._spares
 
     def _drop(self) -> None:
-        """Lets go of the server, which ends, and of the children that wait."""
+        """Lets go of the server and of the spares, so that they end."""
         process, spares = self._process, self._spares
         if process is not None:
             self._ended.append(process)
@@ -108,7 +108,7 @@ class Client:
         self._ended = [child for child in self._ended if child.pid and child.poll() is None]
 
     def _start(self, preload: bool) -> None:
-        """A signal handler may start one, too, while this runs: so it becomes ours all at once, when it runs."""
+        """Starts a server. A signal handler may start one meanwhile, so it becomes ours all at once, when it runs."""
         child = Child()
         source = None if kernel_tells() else Source(child)
         whose, present = _whose(), inherit.gather()
@@ -132,7 +132,7 @@ class Client:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
     def _exec(self, child: Child, source: Source | None, orders: dict[str, Any]) -> Spares:
-        """Makes the server; it ends when the result is no longer referred to."""
+        """Makes the server. It ends when the result is no longer referred to."""
         table = None if source is None else source.table.fileno()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with ours, theirs:
@@ -157,7 +157,7 @@ class Client:
         child._exec(None, executable, [executable, *flags, "-c", program], keep)
 
     def _orders(self, present: dict[str, Any], preload: bool) -> dict[str, Any]:
-        """What the server is to load, and to be."""
+        """What the server is to load, and the state that it is to have."""
         settings: Any = sys.modules.get("multiprocessing.forkserver")
         modules = ["__main__"] if settings is None else list(settings._forkserver._preload_modules)
         ours = [m for m in sys.modules if m.startswith(("multiprocessing.", "mpfast.")) and not m.endswith("__main__")]
@@ -174,7 +174,7 @@ class Client:
         }
 
     def _replace(self, spares: Spares) -> None:
-        """The server has ended. One that never had a child may have been ended by what it loaded."""
+        """The server has ended. If it never had a spare, the modules that it loaded may have ended it."""
         heard, preloads = spares.heard, self._preloads
         code = None if self._process is None else self._process.wait(1)
         if self._spares is not spares:  # a signal handler has done it
@@ -182,13 +182,13 @@ class Client:
         self._drop()
         if not heard and (self.on_error == "fail" or not preloads):
             why = "its standard error says why"
-            raise EOFError(f"the fork server ended before it had a child (exit code {code}); {why}")
+            raise EOFError(f"the fork server ended before it had a child (exit code {code}), {why}")
         self._start(preload=heard or not preloads)  # else the children load it, and say what is wrong
 
     # Its children
 
     def changes(self, name: str) -> dict[str, Any]:
-        """Starts the server if there is none. Returns what is not as it was when it was started, for process `name`."""
+        """Starts the server if there is none. Returns what has changed since it was started, for process `name`."""
         with self._lock:
             self._name = name
             self._ensure()
@@ -198,7 +198,7 @@ class Client:
             return {"name": name, **changed}
 
     def hand_over(self, child: Child, process_obj: BaseProcess, data: bytes, fds: list[int]) -> None:
-        """Gives the process to a child that waits for one. EOFError: there is no server to be had. OSError."""
+        """Gives the process to a spare, and waits for one if there is none. EOFError if no server can run. OSError."""
         with self._lock:
             spares = self._ensure() if self._spares is None else self._spares
             stillborn = 0
@@ -207,12 +207,12 @@ class Client:
                     spares = self._wait(spares)
                 stillborn += len(spares) > 0
                 if stillborn > STILLBORN:
-                    raise ChildProcessError(ECHILD, "the fork server's children end before they are handed a process")
+                    raise ChildProcessError(ECHILD, "the fork server's spares end before they are handed a process")
             self._gather(spares)
             self._refill(spares)
 
     def _gather(self, spares: Spares) -> bool:
-        """Takes in the children that are reported already. What went wrong with one, who waits for it finds out."""
+        """Takes in the spares that are reported already. An error of one is told to the call that waits for it."""
         found = False
         try:
             while spares.asked > 0 and spares.welcome(False):
@@ -222,7 +222,7 @@ class Client:
         return found
 
     def _wait(self, spares: Spares) -> Spares:
-        """Until one more child waits; a server that has ended meanwhile is replaced."""
+        """Waits for one more spare. Replaces a server that has ended meanwhile."""
         self._target = min(max(self._target + 1, self._ready), max(MOST, self._ready))
         self._hurry = time.monotonic()
         try:
@@ -234,16 +234,16 @@ class Client:
         return self._ensure()
 
     def _refill(self, spares: Spares) -> None:
-        """Asks for those that are to wait for the next start: more while there is a hurry, which the server forgets."""
+        """Asks for the spares of the next starts. In a burst of starts there are more, which end when they are idle."""
         if self._target > self._ready and time.monotonic() - self._hurry > IDLE:
             self._target = self._ready
         try:
             self._order(spares, self._target, PAUSE if len(self._cpus) == 1 else 0)
-        except (EOFError, OSError):  # the next start() is told
+        except (EOFError, OSError):  # the next start() raises it
             return
 
     def _order(self, spares: Spares, n: int, pause: int = 0) -> None:
-        """There shall be n that wait, or are on their way."""
+        """Asks for spares until n wait or are on their way."""
         there = len(spares) + spares.asked
         lasting = min(max(self._ready - there, 0), n - there)
         try:
@@ -256,14 +256,14 @@ class Client:
                 self._replace(spares)
 
     def expect(self, n: int) -> None:
-        """So many processes are about to be started."""
+        """Asks for n spares, because so many processes are about to be started."""
         with self._lock:
             self._order(self._ensure(), n)
 
     def prewarm(self, n: int) -> None:
-        """Starts the server if there is none, and waits until n children wait; so many are kept ready from now on.
+        """Starts the server if there is none, and blocks until n spares wait. So many are kept ready from now on.
 
-        OSError; EOFError: there is no server to be had.
+        OSError, and EOFError if no server can run.
         """
         with self._lock:
             self._ready = max(READY, n)
@@ -275,7 +275,7 @@ class Client:
                 self._order(spares, n)
 
     def stop(self) -> None:
-        """Ends the server and the children that wait, and waits for it; the next start() begins another one."""
+        """Ends the server and the spares, and waits for the server's end. The next start() begins another one."""
         with self._lock:
             process = self._process
             self._drop()
@@ -286,17 +286,17 @@ class Client:
     # For tests and tools
 
     def processes(self) -> set[int]:
-        """The server, and the children of it that wait."""
+        """The pids of the server and its spares."""
         if self._process is None or self._spares is None:
             return set()
         return {self._process.pid, *self._spares.pids}
 
     def descriptors(self) -> list[int]:
-        """The descriptors of the children that wait."""
+        """The descriptors of the spares."""
         return [] if self._spares is None else self._spares.fds
 
     def rest(self) -> None:
-        """Takes in all children that were asked for, and lets those go that are for times of hurry."""
+        """Takes in all spares that were asked for, and lets those go that are for a burst of starts."""
         with self._lock:
             spares = self._spares
             try:

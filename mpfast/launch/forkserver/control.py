@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What mpfast's contexts offer beyond starting one process at a time, and what the fork server is to have ready."""
+"""What mpfast's contexts offer beyond starting one process at a time, and settings of the fork server."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def prewarm(method: str | None, n: int) -> None:
 
 
 def set_forkserver_preload(module_names: list[str], on_error: str) -> None:
-    """Context.set_forkserver_preload(); on_error is of Python 3.15, and here on all versions."""
+    """Context.set_forkserver_preload(). on_error is new in Python 3.15, but works here on all versions."""
     if on_error not in ("ignore", "warn", "fail"):
         raise ValueError(f"on_error must be 'ignore', 'warn', or 'fail', not {on_error!r}")
     stdlib: Any = forkserver.set_forkserver_preload

@@ -5,8 +5,8 @@ from mpfast.core.child.exit_table cimport exits_table
 
 cdef class Table:
     cdef exits_table table
-    cdef int fd     # -1: none of our own
-    cdef int maker  # the process whose object this is; one that it forks has a copy
+    cdef int fd     # -1 if there is none of our own
+    cdef int maker  # the process whose object this is. A process that it forks has a copy
     cdef bint mapped
 
     cpdef bint want(self, uint64_t token)

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
 # cython: language_level=3
-"""How a fork server's children ended, told by shared memory: for kernels that do not tell it to a process that is not
-their parent (before Linux 6.15).
+"""How a fork server's children ended, told by shared memory. It is for kernels that do not tell it to a process that is
+not their parent (before Linux 6.15).
 
-The client, whose server it is, makes the table; the server maps it, and its children inherit that. Each child has a
-token, which is one life of a slot; with the token of a child that was forgotten nothing is changed any more. Nobody who
-is killed leaves anything half done, or a lock behind. Safe to use from any thread.
+The client makes the table. The server maps it, and its children inherit that. Each child has a token, which is one life
+of a slot. The token of a forgotten child changes nothing any more. A process that is killed leaves nothing half done,
+and no lock behind. Safe to use from any thread.
 
     server                          child                  client
     t = take(); fork
@@ -27,16 +27,16 @@ from mpfast.errors cimport raise_errno
 import os
 
 cdef dict _TEXTS = {
-    EBADMSG: "the descriptor is not of a exit table",
+    EBADMSG: "the descriptor is not of an exit table",
     EPERM: "the exit table is not sealed, so that others might take its memory away",
     ENOSPC: f"all {EXITS_SLOTS} slots of the exit table are in use",
 }
 
 
 cdef class Table:
-    """Table() makes a exit table, Table(fd) maps the one behind a descriptor, which stays the caller's.
+    """Table() makes an exit table, Table(fd) maps the one behind a descriptor, which stays the caller's.
 
-    OSError: there is no memory or no descriptor for it, or fd is not a table's.
+    OSError if there is no memory or no descriptor for it, or if fd is not a table's.
     """
 
     def __cinit__(self, fd=None):
@@ -58,58 +58,59 @@ cdef class Table:
             c_close(self.fd)
 
     def fileno(self):
-        """The descriptor to hand to the server. ValueError: there is none."""
+        """The descriptor to hand to the server. ValueError if there is none."""
         if self.fd < 0:
             raise ValueError("this exit table has no descriptor of its own")
         return self.fd
 
     def release(self):
-        """The server has it: closes the descriptor. The table stays."""
+        """Closes the descriptor, because the server has it. The table stays."""
         cdef int fd = self.fd
         self.fd = -1
         if fd >= 0:
             c_close(fd)
 
     def take(self):
-        """The server, before it forks: a slot for the child. Returns its token, which is never 0. OSError: ENOSPC."""
+        """For the server, before it forks. Takes a slot, and returns its token, which is never 0. OSError: ENOSPC."""
         cdef int64_t token = exits_take(&self.table)
         if token < 0:
             raise_errno(<int>token, None, _TEXTS)
         return token
 
     def born(self, uint64_t token, int pid):
-        """The server: the child is this process. For who looks; nothing depends on it."""
+        """For the server. Notes the child's pid, for people who look. Nothing depends on it."""
         if not 0 < pid <= EXITS_MOST_PID:
             raise ValueError(f"pid {pid} is no process's")
         exits_born(&self.table, token, pid)
 
     def pid(self, uint64_t token):
-        """The child's pid; 0: not told yet, or the child was forgotten."""
+        """The child's pid. 0 if it was not told yet, or the child was forgotten."""
         return exits_pid(&self.table, token)
 
     cpdef bint want(self, uint64_t token):
-        """The client, before it gives the child a process to be: its end is kept until drop().
+        """For the client, before it hands a process to the spare. The end is kept until drop().
 
-        False: it has ended. A child that nobody wants is forgotten when it is reaped.
+        False if it has ended. A spare that is not wanted is forgotten when it is reaped.
         """
         return exits_want(&self.table, token)
 
     def said(self, uint64_t token, int code):
-        """The child, right before os._exit(code): for the case that nobody is there to reap it and tell."""
+        """For the child, right before os._exit(code), in case the server is not there to reap it and tell."""
         exits_say(&self.table, token, code)
 
     def reaped(self, uint64_t token, int code):
-        """The server: the child has ended, and code is its exit code, -N for signal N. Wakes who waits for it.
+        """For the server. The child has ended, and code is its exit code, -N for signal N. Wakes the waiters.
 
-        Whatever code, it also gives back the slot of a child that could not be forked. To lose nothing if it is killed
-        itself, the server looks with os.WNOWAIT, tells, and only then reaps. ValueError: code is no exit code.
+        With any code, it also gives back the slot of a child that could not be forked. The server looks with
+        os.WNOWAIT, tells, and only then reaps, so that nothing is lost if it is killed. ValueError if code is no exit
+        code.
         """
         if not EXITS_LOWEST <= code <= EXITS_HIGHEST:
             raise ValueError(f"exit code {code} is not in {EXITS_LOWEST}..{EXITS_HIGHEST}")
         exits_reaped(&self.table, token, code)
 
     cpdef drop(self, uint64_t token):
-        """The client: it knows how the child ended, or does not want to know. The slot is free once the child is reaped.
+        """For the client. It knows how the child ended, or does not want to. The slot is free when the child is reaped.
 
         Nothing happens the second time, or in a process forked from the one whose object this is.
         """
@@ -117,15 +118,15 @@ cdef class Table:
             exits_drop(&self.table, token)
 
     def result(self, uint64_t token, double timeout, int other=-1):
-        """The client: how the child ended, waiting until the server has told, at most `timeout` seconds.
+        """For the client. How the child ended. Blocks until the server has told, at most `timeout` seconds.
 
-        other: the server's pidfd. When that process has ended, and did not tell, this does not wait any longer, and
-        what the child said of itself must do. So ask when the child has ended; it may still have been killed between
-        its word and its end.
+        other: the server's pidfd. When that process has ended without telling, this does not wait any longer, and takes
+        what the child said of itself. So ask when the child has ended. It may still have been killed between its word
+        and its end.
 
-        Returns (exit code, whether it is certain); None: nobody has told in time, or nobody will; or the child is not
-        wanted, or was dropped by another thread. It may be asked again until drop(), so a KeyboardInterrupt between
-        the two loses nothing. Signals are handled; what a handler raises is raised.
+        Returns (exit code, whether it is certain). Returns None if it was not told in time or never will be, or if the
+        child is not wanted or was dropped by another thread. It may be asked again until drop(), so a KeyboardInterrupt
+        between the two loses nothing. Signals are handled, and what a handler raises is raised.
         """
         cdef int code = 0
         cdef int known = self.wait(token, clock_deadline(timeout), other, &code)

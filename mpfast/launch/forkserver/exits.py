@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""How the fork server's children are reaped, and how the process whose children they are to be learns of their ends.
+"""How the fork server's children are reaped, and how the client learns of their ends.
 
 From Linux 6.15 on a pidfd tells the exit status of any process that was reaped, so the kernel does it all. Before,
-the server writes it into a table (status.pyx) that they share.
+the server writes it into a table (exit_table.pyx) that it shares with the client.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 __all__ = ["KernelReaps", "ServerReaps", "Source", "kernel_tells"]
 
-PATIENCE = 1.0  # seconds in which a server that lives tells of an end
+PATIENCE = 1.0  # seconds within which a server that lives tells of an end
 
 
 def kernel_tells() -> bool:
-    """Does the kernel tell the exit status of a process that is somebody else's child?"""
+    """Does the kernel tell the exit status of another process's child?"""
     if os.environ.get("MPFAST_LAUNCH") == "table":
         return False
     try:
@@ -33,7 +33,7 @@ def kernel_tells() -> bool:
 
 
 class Source:
-    """Where the process whose server it is learns of the children's ends, if the kernel does not tell; one a server."""
+    """Where the client learns of the children's ends if the kernel does not tell. One for each server."""
 
     def __init__(self, server: Child) -> None:
         from .exit_table import Table
@@ -42,46 +42,46 @@ class Source:
         self._server = server
 
     def result(self, token: int) -> int | None:
-        """The exit code of a child that has ended; None: the server has not told yet, or was killed before it could."""
+        """The exit code of a child that has ended. None if the server has not told yet, or was killed before."""
         told = self.table.result(token, PATIENCE, self._server.sentinel)
         return None if told is None else told[0]
 
     def ended(self) -> bool:
-        """Has the server?"""
+        """Has the server ended?"""
         return has_ended(self._server.sentinel)
 
     def drop(self, token: int) -> None:
-        """Nobody wants to know any more."""
+        """The exit code is not wanted any more."""
         self.table.drop(token)
 
 
 class KernelReaps:
-    """SIGCHLD is ignored: the server is not even woken."""
+    """The kernel reaps the children. SIGCHLD is ignored, so the server is not even woken."""
 
     wake = -1  # a descriptor that is readable when there is something to reap
-    token = 0  # of the table, for the child that is about to be made
+    token = 0  # of the table, for the spare that is about to be made
 
     def begin(self) -> None:
         self._before = signal.signal(signal.SIGCHLD, signal.SIG_IGN) or signal.SIG_DFL  # the children's
 
     def prepare(self) -> None:
-        """A child is about to be made. OSError."""
+        """Called before a spare is made. OSError."""
 
     def failed(self) -> None:
-        """There was none."""
+        """Called if none could be made."""
 
     def open(self, pid: int) -> int:
-        """The child's pidfd. ProcessLookupError: it has ended already."""
+        """Returns the spare's pidfd. ProcessLookupError if it has ended already."""
         return open_child(pid)
 
     def in_child(self) -> None:
         signal.signal(signal.SIGCHLD, self._before)
 
     def said(self, code: int) -> None:
-        """In the child: this will be its exit code."""
+        """Called in the child. This will be its exit code."""
 
     def reap(self) -> bool:
-        """Are there children?"""
+        """Reaps the children that have ended. Returns whether there are others."""
         try:
             os.waitpid(-1, os.WNOHANG)
         except ChildProcessError:
@@ -90,7 +90,7 @@ class KernelReaps:
 
 
 class ServerReaps:
-    """The server does, and notes it in the table."""
+    """The server reaps the children, and notes their ends in the table."""
 
     def __init__(self, table: Table) -> None:
         self._table = table
@@ -134,7 +134,7 @@ class ServerReaps:
         except BlockingIOError:
             pass
         try:
-            # Told before it is reaped: if we are killed in between, whoever inherits it finds it as it is.
+            # Told before it is reaped. If we are killed in between, the process that inherits it can still reap it.
             while ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
                 code = ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
                 token = self._tokens.pop(ended.si_pid, 0)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""What a child of the fork server takes over from its parent: gathered in the parent, taken over in the child.
+"""What a child of the fork server takes over from its client. It is gathered in the client and taken over in the child.
 
-The server was made earlier, so a child is told what has changed since.
+The server was started earlier, so a child is told what has changed since.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MAIN = ("init_main_from_name", "init_main_from_path")
 
 
 def gather() -> dict[str, Any]:
-    """This process's state: search path, arguments, directory, environment, log level, key, signal mask and CPUs."""
+    """This process's search path, arguments, directory, environment, log level, key, signal mask and CPUs."""
     state: dict[str, Any] = spawn.get_preparation_data("")
     for name in ("name", *MAIN):
         state.pop(name, None)
@@ -33,13 +33,13 @@ def gather() -> dict[str, Any]:
 
 
 def main_module() -> dict[str, Any]:
-    """How the main module is imported: by its name or its path; empty if it cannot be."""
+    """The name or the path by which the main module is imported. Empty if it cannot be imported."""
     preparation: dict[str, Any] = spawn.get_preparation_data("")
     return {name: preparation[name] for name in MAIN if name in preparation}
 
 
 def become(state: dict[str, Any]) -> None:
-    """Takes over all of it, or what of it has changed. The signal mask is for the caller to set, when it is ready."""
+    """Takes over all of that state, or a part that has changed. The caller sets the signal mask when it is ready."""
     environ = state.get("environ")
     if environ is not None:
         for name in os.environb.keys() - environ.keys():

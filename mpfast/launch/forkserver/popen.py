@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""The start method forkserver: a server that has the main module loaded, and children of it that are ready to run.
+"""The start method forkserver. A server has the main module loaded, and its spares are ready to run.
 
-A start is one message to a child that waits; its pid and its sentinel are known already, so nobody is waited for.
+A start is one message to a spare. Its pid and its sentinel are known already, so the start waits for no process.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 __all__ = ["ForkServerPopen", "why_not"]
 
-INLINE = 100_000  # bytes that go with the message; what is longer goes in a memory file
+INLINE = 100_000  # bytes that go with the message. What is longer goes in a memory file
 
 
 def why_not() -> str | None:
-    """Why children come from multiprocessing's fork server here; None: they come from mpfast's."""
+    """Why children come from multiprocessing's fork server here. None if they come from mpfast's."""
     if (hook := hooked("forkserver")) is not None:
         return f"{hook} has been replaced"
     return None if is_this_interpreter() else "set_executable()"
@@ -47,7 +47,7 @@ class ForkServerPopen(Child):
 
     @staticmethod
     def DupFd(index: int) -> _DupFd:
-        """multiprocessing's own, which is loaded when a descriptor is sent: the first start() is not to wait for it."""
+        """multiprocessing's own. It is loaded when a descriptor is sent, so that the first start() need not wait."""
         from multiprocessing.popen_forkserver import _DupFd
 
         return _DupFd(index)
@@ -57,7 +57,7 @@ class ForkServerPopen(Child):
         return len(self._fds) - 1
 
     def _status_of_zombie(self) -> int | None:
-        """The server was killed, and who inherited the child has not reaped it."""
+        """The server was killed, and the process that inherited the child has not reaped it."""
         try:
             if os.stat(f"/proc/{self.pid}").st_uid != os.geteuid():  # the kernel shows 0, whatever it is
                 return None
@@ -68,7 +68,7 @@ class ForkServerPopen(Child):
             return None
 
     def _status_elsewhere(self, block: bool) -> int | None:
-        """What the server or else the child wrote into the table; without one, the kernel has had its time to tell."""
+        """What the server, or else the child, wrote into the table. Without one, the kernel did not tell in time."""
         while self.token:
             known: int | None = self.source.result(self.token)
             if known is not None:

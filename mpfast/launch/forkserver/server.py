@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The fork server: it loads what its children would have to load, and forks some that wait for a process to be.
+"""The fork server. It loads what its children would have to load, and forks spares that wait for a process to become.
 
-It has one thread and does nothing but fork. It ends with the process whose server it is. (That process's side:
-client.py, the spares': spare.py.)
+It has one thread and does nothing but fork. It ends with its client. The client's side is client.py, and the spares'
+side is spare.py.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 _REQUEST = struct.Struct("=iii")  # spares.pyx's request and report
-REHEARSALS = 10  # the interpreter specializes code that has run eight times; each child would do so in pages of its own
-GOING = 0.1  # seconds that a thread which a library has ended may still be seen
-STILLBORN = 16  # children in a row that end at once, until that is an error
+REHEARSALS = 10  # the interpreter specializes code that has run eight times, else each child does it in its own pages
+GOING = 0.1  # seconds for which a thread that a library has ended may still be seen
+STILLBORN = 16  # spares in a row that end at once, until that is an error
 _REPORT = struct.Struct("=iiQ")
 
 
@@ -48,7 +48,7 @@ class ForkServer:
         self.parent = os.pidfd_open(parent)
         self.interrupt: Any = signal.SIG_DFL  # the children's handler of SIGINT
         self.mask = orders["state"]["mask"]
-        self.main: dict[str, Any] = orders["main"]  # empty: children need not load it
+        self.main: dict[str, Any] = orders["main"]  # empty if children need not load it
         self.later: list[str] = orders["later"]
         self.rehearsal = _rehearsal(orders["process_class"])
         self.reaps = _reaps(orders["table"])
@@ -73,13 +73,13 @@ class ForkServer:
         util._flush_std_streams()  # type: ignore[attr-defined]
 
     def _load_main(self, name: str, on_error: str) -> None:
-        """Under the name that the first child will have: a main module may look whether it is imported by a child."""
+        """Loads it under the first child's name, because a main module may check whether a child imports it."""
         current = process.current_process()
         before = current.name
         try:
             spawn.prepare({**self.main, "name": name})
             self.main = {}
-        except BaseException as e:  # it is up to the children then, who can say what is wrong
+        except BaseException as e:  # then the children load it, and can say what is wrong
             if on_error == "fail":
                 raise
             if on_error == "warn":
@@ -88,11 +88,11 @@ class ForkServer:
             current.name = before
 
     def serve(self) -> None:
-        """Forks as many children as it is asked for, until the process whose server it is lets go of it."""
+        """Forks as many spares as it is asked for, until its client lets go of it."""
         self.reaps.begin()
         first = True
         while asked := self._asked():
-            n, idle, pause = _REQUEST.unpack(asked[4:])  # before it, the number of descriptors: none
+            n, idle, pause = _REQUEST.unpack(asked[4:])  # before it, the number of descriptors, which is 0
             if pause > 0:
                 self._pause(pause)
             for _ in range(n):
@@ -104,7 +104,7 @@ class ForkServer:
         self.linger()
 
     def _load_later(self) -> None:
-        """What any child may want, so that each need not import it; while nobody waits for us."""
+        """Loads what any child may want, so that each need not import it. No start waits for the server now."""
         for name in self.later:
             _load(name, "ignore")
         for _ in range(REHEARSALS):
@@ -112,16 +112,16 @@ class ForkServer:
         gc.freeze()
 
     def rehearse(self) -> None:
-        """The steps of Spare._run(), with a process that does nothing: what they touch is there next time."""
+        """Takes the steps of Spare._run() with a process that does nothing. What they touch is there next time."""
         with io.BytesIO(self.rehearsal) as file:
             file.seek(0)
             inherit.become(load(file))
             rehearse(load(file), self.parent)
 
     def _asked(self) -> bytes:
-        """The next request; empty if there will be none. Meanwhile those that have ended are reaped.
+        """Returns the next request, empty if there will be none. Meanwhile it reaps the children that have ended.
 
-        The parent's end is looked for as well: a process that was forked meanwhile may have its descriptors.
+        It also watches for the client's end, because a process forked meanwhile may have the client's descriptors.
         """
         ctl, wake = self.ctl.fileno(), self.reaps.wake
         poll = _poll(ctl, self.parent, *((wake,) if wake >= 0 else ()))
@@ -135,15 +135,15 @@ class ForkServer:
             return b""
 
     def _pause(self, milliseconds: int) -> None:
-        """Where there is one CPU, fork() would keep it from the child that was just started. Until the next request."""
+        """Waits, at most until the next request. If there is one CPU, fork() would keep it from the newest child."""
         _poll(self.ctl.fileno()).poll(milliseconds)
 
     def fork(self, idle: int) -> None:
-        """Makes one more child, and sends the other side what it needs to hand it a process; or why there is none."""
+        """Makes one more spare. Sends the client what it needs to hand it a process, or why there is none."""
         try:
             if not any(self._fork(idle) for _ in range(STILLBORN)):
                 raise ChildProcessError(errno.ECHILD, "they all ended at once")
-        except (BrokenPipeError, ConnectionResetError):  # nobody wants them any more, as we shall hear
+        except (BrokenPipeError, ConnectionResetError):  # the client does not want them any more, as we shall hear
             pass
         except OSError as e:
             handoff.send(self.ctl.fileno(), _REPORT.pack(0, e.errno or errno.EAGAIN, 0))
@@ -162,7 +162,7 @@ class ForkServer:
                 self.ctl.close()
                 self.reaps.in_child()
                 Spare(self, ours, idle).live()
-            ours.close()  # or the parent, when it knows of the child, would not see at once that it has died
+            ours.close()  # else the client would not see at once that the spare has died
             try:
                 pidfd = self.reaps.open(pid)
             except ProcessLookupError:
@@ -174,7 +174,7 @@ class ForkServer:
         return True
 
     def linger(self) -> None:
-        """Daemons end when this process does, so it stays until the parent's end, or until there are no children."""
+        """Daemons end when this process does. So it stays until the client ends, or until there are no children."""
         fds = [self.parent] if self.reaps.wake < 0 else [self.parent, self.reaps.wake]
         poll = _poll(*fds)
         while self.parent not in (fd for fd, _ in poll.poll(500)):
@@ -221,7 +221,7 @@ def _load(name: str, on_error: str) -> None:
 
 
 def _preload(names: list[str], on_error: str) -> None:
-    """Directory, search path and arguments are the parent's for the children, whatever a module makes of them."""
+    """Loads modules. Children have the client's directory, search path and arguments, even if a module changes them."""
     directory, path, argv = os.open(".", os.O_PATH | os.O_CLOEXEC), sys.path[:], sys.argv[:]
     try:
         for name in names:
@@ -244,7 +244,7 @@ def _threads() -> int:
 
 
 def _has_threads() -> bool:
-    """Are there threads that the children would lack? Not counted: those that a library ends before a fork."""
+    """Are there threads that the children would lack? Threads that a library ends before a fork do not count."""
     if len(sys._current_frames()) > 1:
         return True
     if _threads() == 1:
@@ -275,7 +275,7 @@ def _begin_again(orders: dict[str, Any], ctl: int, data: int) -> NoReturn:
 
 
 def main(ctl: int, data: int, parent: int) -> None:
-    """The server's life. ctl: its socket; data: the file that says what it is; parent: the pid whose server it is."""
+    """The server's life. ctl is its socket, data the file with its orders, parent the pid of its client."""
     os.set_inheritable(ctl, False)
     with open(data, "rb") as file:
         orders = load(file)
@@ -285,10 +285,10 @@ def main(ctl: int, data: int, parent: int) -> None:
         server = ForkServer(ctl, parent, orders)
     except ProcessLookupError:
         return
-    if os.getppid() != parent:  # the pid is somebody else's by now
+    if os.getppid() != parent:  # the pid is another process's by now
         return
     inherit.become(orders["state"])
-    server.load(orders, data)  # SIGINT is blocked, as the parent left it; a handler that is set now is the children's
+    server.load(orders, data)  # SIGINT is blocked, as the client left it. A handler set now is the children's
     server.interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN) or signal.SIG_DFL
     signal.pthread_sigmask(signal.SIG_SETMASK, server.mask)
     gc.freeze()
@@ -296,4 +296,4 @@ def main(ctl: int, data: int, parent: int) -> None:
         os.close(orders["table"])  # it is mapped
     server.serve()
     if util._logger is not None:  # type: ignore[attr-defined]
-        util._logger.disabled = True  # type: ignore[attr-defined]  # the log is the program's: of this end it knows nothing
+        util._logger.disabled = True  # type: ignore[attr-defined]  # the log is the program's, not this end's

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A child of the fork server: it waits, and then is the process that it was handed."""
+"""A spare. The fork server forks it, it waits, and it becomes the process that it is handed."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Spare"]
 
-_ATEXIT = sys.version_info >= (3, 13)  # children run what was registered with atexit in them
+_ATEXIT = sys.version_info >= (3, 13)  # children run what they registered with atexit
 
 
 class Spare:
-    """server: who has forked us; sock: where the process comes from.
+    """server: the process that forked us. sock: where the process to become comes from.
 
-    idle: the milliseconds for which it is waited for, -1: as long as it takes.
+    idle: how many milliseconds to wait for it. -1 is without end.
     """
 
     def __init__(self, server: ForkServer, sock: socket.socket, idle: int) -> None:
@@ -42,7 +42,7 @@ class Spare:
         self.mask = server.mask
 
     def live(self) -> NoReturn:
-        """The whole life of the child, which must not return to the server's code."""
+        """The whole life of the spare, which must not return to the server's code."""
         code = 1
         try:
             data, forkserver._forkserver._inherited_fds = self._wait()  # type: ignore[attr-defined]
@@ -63,13 +63,13 @@ class Spare:
                 os._exit(code)
 
     def _rehearse(self) -> None:
-        """Most of a short process's time goes to pages that are touched for the first time."""
+        """Touches pages that a process needs. Most of a short process's time goes to touching them first."""
         self.server.rehearse()
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_SETMASK, self.mask)
 
     def _wait(self) -> tuple[io.BufferedIOBase, list[int]]:
-        """The message and its descriptors; ends the process if there is to be none."""
+        """Returns the message and its descriptors. Ends the process if there will be none."""
         flags = 0
         _reseed_numpy()
         poll = select.poll()
@@ -77,7 +77,7 @@ class Spare:
         if not poll.poll(0):
             self._rehearse()
         if self.idle >= 0 and not poll.poll(self.idle):
-            self.sock.shutdown(socket.SHUT_RD)  # from here on a sender gets EPIPE; what was sent is still there
+            self.sock.shutdown(socket.SHUT_RD)  # from here on a sender gets EPIPE. What was sent is still there
             flags = socket.MSG_DONTWAIT
         with self.sock as sock:
             try:
@@ -107,7 +107,7 @@ class Spare:
         return process_obj._bootstrap(parent_sentinel=self.server.parent)  # type: ignore[no-any-return]
 
     def _become(self, changes: dict[str, Any]) -> None:
-        """Takes over what has changed in the parent since the server started."""
+        """Takes over what has changed in the client since the server started."""
         tracker = changes.pop("tracker", None)
         self.mask = changes.get("mask", self.mask)
         inherit.become(changes)
@@ -121,7 +121,7 @@ class Spare:
 
 
 def _reseed_numpy() -> None:
-    """What the main module computed is the same in all children, but not random numbers that nobody has seeded.
+    """What the main module computed is the same in all children, but not random numbers without a seed.
 
     Python reseeds its own generator at each fork, numpy does not. A generator that was given a seed has lost its
     _seed_seq, and keeps its state.

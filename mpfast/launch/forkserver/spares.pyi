@@ -6,7 +6,7 @@ from ..child import Child
 from .exits import Source
 
 class Spares:
-    """The children of one fork server that are ready, and the socket over which it is asked for them."""
+    """The spares of one fork server, and the socket over which the server is asked for them."""
 
     def __init__(self, server: int, process: Child, source: Source | None = None) -> None: ...
     @property

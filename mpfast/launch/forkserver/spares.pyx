@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
 # cython: language_level=3
-"""The children that the fork server has ready: each waits on a socket of its own for the process that it is to be.
+"""The fork server's spares. Each waits on a socket of its own for the process that it is to become.
 
-What is done here is done without a bytecode in between, so a Ctrl-C comes before a child is handed its process or
-after there is a Process object for it, and never costs a descriptor or the count of what the server owes. A descriptor
-that the program closed behind our back, and that may be another file by now, is neither used nor closed. The caller
-sees to it that one thread at a time is in here.
+What is done here is done without a bytecode in between. So a Ctrl-C comes before a spare is handed its process, or
+after there is a Process object for it. It never costs a descriptor or the count of what the server owes. A descriptor
+that the program closed behind our back may be another file by now. It is neither used nor closed. The caller makes
+sure that one thread at a time is in here.
 """
 
 cimport cython
@@ -23,14 +23,14 @@ from mpfast.launch.forkserver.exit_table cimport Table
 
 
 cdef struct request:
-    int32_t n     # so many more children
-    int32_t idle  # the milliseconds after which one that is not needed ends; -1: it stays
-    int32_t pause  # milliseconds for which this can wait, if nothing else is asked
+    int32_t n     # how many more spares
+    int32_t idle  # the milliseconds after which one that is not needed ends. -1 if it stays
+    int32_t pause  # milliseconds for which the request can wait, if nothing else is asked
 
 cdef struct report:
-    int32_t pid    # of a child; its pidfd and its socket come with it
-    int32_t error  # pid 0: why the server has no child for us
-    uint64_t token  # the child's in the exit table, if there is one
+    int32_t pid    # of a spare. Its pidfd and its socket come with it
+    int32_t error  # with pid 0, why the server has no spare for us
+    uint64_t token  # the spare's in the exit table, if there is one
 
 
 cdef void close_ours(int fd, uint64_t mark) noexcept:
@@ -46,13 +46,13 @@ cdef int wait_for_either(int sock, int pidfd) noexcept nogil:
 
 
 cdef class Spare:
-    """One of them, with the marks that tell whether its descriptors are still ours."""
+    """One spare, with the marks that tell whether its descriptors are still ours."""
     cdef int pid
     cdef int pidfd
     cdef uint64_t mark
     cdef int sock
     cdef uint64_t sock_mark
-    cdef uint64_t token  # in the exit table; 0: there is none
+    cdef uint64_t token  # in the exit table. 0 if there is none
 
     cdef void close_pidfd(self) noexcept:
         close_ours(self.pidfd, self.mark)
@@ -73,18 +73,19 @@ cdef Spare spare_of(const report *said, const int *fds):
     return spare
 
 
-@cython.no_gc_clear  # its end needs the list of those that wait
+@cython.no_gc_clear  # its end needs the list of the spares
 cdef class Spares:
-    """The children of one fork server that are ready, and the socket over which it is asked for them.
+    """The spares of one fork server, and the socket over which the server is asked for them.
 
-    server: that socket, of which this has a descriptor of its own. process: the server, when it runs. source: where the ends of the children are told, with a table; or None.
+    server: that socket, of which this has a descriptor of its own. process: the server, when it runs. source: where the
+    ends of the children are told, if there is a table, else None.
     """
     cdef list waiting     # of Spare, those that stay first
     cdef object source
     cdef Child process
     cdef Table table
-    cdef readonly int asked  # how many the server was asked for and has not answered for
-    cdef readonly bint heard  # of its first child
+    cdef readonly int asked  # how many the server was asked for and has not reported
+    cdef readonly bint heard  # the server has reported its first spare
     cdef int server
     cdef uint64_t mark
 
@@ -109,16 +110,16 @@ cdef class Spares:
 
     @property
     def pids(self):
-        """The processes that wait."""
+        """The pids of the spares."""
         return [(<Spare>spare).pid for spare in self.waiting]
 
     @property
     def fds(self):
-        """The descriptors that they cost."""
+        """The descriptors of the spares."""
         return [fd for spare in self.waiting for fd in ((<Spare>spare).pidfd, (<Spare>spare).sock)]
 
     cpdef release(self, int keep=0):
-        """Lets all but so many go: they end."""
+        """Lets all but `keep` go, so that they end."""
         cdef Spare spare
         while len(self.waiting) > keep:
             spare = self.waiting.pop()
@@ -126,7 +127,7 @@ cdef class Spares:
             spare.close_socket()
 
     cpdef close(self):
-        """Lets the server go, and all that wait."""
+        """Lets the server and all spares go, so that they end."""
         self.release()
         if self.server >= 0:
             close_ours(self.server, self.mark)
@@ -137,7 +138,7 @@ cdef class Spares:
 
         pause: milliseconds for which that can wait, if nothing else is asked.
 
-        Returns False if the server has more to do than it can note; what it owes is the same then. EOFError: it has ended.
+        Returns False, and asks nothing, if the server has more to do than it can note. EOFError if it has ended.
         """
         cdef request wanted = request(n, idle, pause)
         cdef iovec part = iovec(&wanted, sizeof(wanted))
@@ -152,9 +153,9 @@ cdef class Spares:
         return True
 
     def welcome(self, bint block):
-        """Takes in one child that the server reports. False: there is none yet, or a signal came while this waited.
+        """Takes in one spare that the server reports. False if there is none yet, or if a signal came meanwhile.
 
-        EOFError: the server has ended. OSError: why it has no child for us, or why we cannot take it in.
+        EOFError if the server has ended. OSError says why it has no spare for us, or why we cannot take it in.
         """
         cdef report said
         cdef int rc, server = self.server
@@ -172,7 +173,7 @@ cdef class Spares:
         rc = -EBADF
         if handoff_mark(server) == self.mark:
             rc = handoff_receive(server, &said, sizeof(said), &got, &fds, &n, MSG_DONTWAIT)
-        if rc == -EAGAIN and over:  # somebody it has forked has its end of the socket
+        if rc == -EAGAIN and over:  # a process that it forked has its end of the socket
             rc = 0
         if rc == -EAGAIN or rc == -EINTR:
             return False
@@ -191,9 +192,9 @@ cdef class Spares:
         raise_errno(-said.error)
 
     def hand_over(self, Child child, object process_obj, bytes data, fds):
-        """Makes a child that waits run process_obj, which is `child`'s from then on. False: none waits.
+        """Makes a spare run process_obj, which is `child`'s from then on. False if there is no spare.
 
-        Those that have died while they waited are passed over. OSError.
+        Spares that died while they waited are passed over. OSError.
         """
         cdef iovec part
         cdef uint32_t i, n = len(fds)
@@ -213,7 +214,7 @@ cdef class Spares:
             free(numbers)
 
     cdef bint give(self, Child child, object process_obj, const iovec *part, const int *fds, uint32_t n) except -1:
-        """Hands the last one the process: True, or it has died."""
+        """Hands the last spare the process. True, or False if it has died."""
         cdef int rc = -EBADF
         cdef bint bad = False
         cdef Spare spare = self.waiting.pop()
@@ -221,7 +222,7 @@ cdef class Spares:
             rc = -EPIPE
             if self.table is None or self.table.want(spare.token):
                 rc = handoff_send(spare.sock, part, 1, fds, n, 0)
-                bad = rc == -EBADF and spare.is_whole()  # one of those that the process is to have
+                bad = rc == -EBADF and spare.is_whole()  # a descriptor for the process is bad
         spare.close_socket()
         if rc == 0:
             child.token, child.source = spare.token, self.source
