@@ -40,17 +40,17 @@ __all__ = [
 ]  # fmt: skip
 
 
-_extensions: ModuleType | None = None
+# Extensions of the room locks/, loaded when they are first needed: a child that needs none of them starts sooner.
+_mutex: Any = None
+_semaphores: Any = None
+_conditions: Any = None
 
 
-def _synchronize() -> ModuleType:
-    """The extensions. They are loaded when they are first needed, so that a child without them starts sooner."""
-    global _extensions
-    if _extensions is None:
-        from . import synchronize
+def _load(name: str) -> Any:
+    from . import synchronize
 
-        _extensions = synchronize
-    return _extensions
+    extension = globals()[f"_{name}"] = synchronize.load(f"mpfast.locks.{name}")
+    return extension
 
 
 _launching: ModuleType | None = None
@@ -81,27 +81,27 @@ class Context(BaseContext):
 
     def Lock(self, *, on_owner_death: str = "raise") -> mutex.Lock:  # type: ignore[override]
         """Returns a non-recursive lock."""
-        return _synchronize().Lock(on_owner_death=on_owner_death)  # type: ignore[no-any-return]
+        return (_mutex or _load("mutex")).Lock(on_owner_death=on_owner_death)  # type: ignore[no-any-return]
 
     def RLock(self, *, on_owner_death: str = "raise") -> mutex.RLock:  # type: ignore[override]
         """Returns a recursive lock."""
-        return _synchronize().RLock(on_owner_death=on_owner_death)  # type: ignore[no-any-return]
+        return (_mutex or _load("mutex")).RLock(on_owner_death=on_owner_death)  # type: ignore[no-any-return]
 
     def Semaphore(self, value: int = 1) -> semaphores.Semaphore:  # type: ignore[override]
         """Returns a semaphore with `value` permits."""
-        return _synchronize().Semaphore(value)  # type: ignore[no-any-return]
+        return (_semaphores or _load("semaphores")).Semaphore(value)  # type: ignore[no-any-return]
 
     def BoundedSemaphore(self, value: int = 1, *, on_owner_death: str = "release") -> semaphores.BoundedSemaphore:  # type: ignore[override]
         """Returns a semaphore that never has more than `value` permits."""
-        return _synchronize().BoundedSemaphore(value, on_owner_death=on_owner_death)  # type: ignore[no-any-return]
+        return (_semaphores or _load("semaphores")).BoundedSemaphore(value, on_owner_death=on_owner_death)  # type: ignore[no-any-return]
 
     def Condition(self, lock: Any = None) -> conditions.Condition:  # type: ignore[override]
         """Returns a condition on a lock (None: a new RLock)."""
-        return _synchronize().Condition(lock)  # type: ignore[no-any-return]
+        return (_conditions or _load("conditions")).Condition(lock)  # type: ignore[no-any-return]
 
     def Event(self) -> semaphores.Event:  # type: ignore[override]
         """Returns an event, not set."""
-        return _synchronize().Event()  # type: ignore[no-any-return]
+        return (_semaphores or _load("semaphores")).Event()  # type: ignore[no-any-return]
 
     def Barrier(  # type: ignore[override]
         self,
@@ -112,7 +112,7 @@ class Context(BaseContext):
         on_owner_death: str = "raise",
     ) -> conditions.Barrier:
         """Returns a barrier for `parties` threads or processes."""
-        return _synchronize().Barrier(parties, action, timeout, on_owner_death=on_owner_death)  # type: ignore[no-any-return]
+        return (_conditions or _load("conditions")).Barrier(parties, action, timeout, on_owner_death=on_owner_death)  # type: ignore[no-any-return]
 
     def Queue(self, maxsize: int = 0, *, zero_copy: bool = False) -> queues.Queue[Any]:  # type: ignore[override]
         """Returns a queue. zero_copy: large buffers are received as views of shared memory."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False  # typing costs each spawned child 2 ms
 if TYPE_CHECKING:
+    from types import ModuleType
     from typing import Any
 
     from .family.family import Handle as SemLock
@@ -25,20 +26,24 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+def load(name: str) -> ModuleType:
+    """Imports an extension. Its ImportError says how to build."""
     from importlib import import_module
 
     try:
-        home = import_module(_HOMES[name])
+        return import_module(name)
     except ModuleNotFoundError as error:
         if error.name is None or not error.name.startswith("mpfast."):
             raise
         raise ImportError(
             f"mpfast's extensions are not built ({error.name} is missing): run `make build` in its source"
         ) from None
-    found = globals()[name] = getattr(home, "Handle" if name == "SemLock" else name)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = globals()[name] = getattr(load(_HOMES[name]), "Handle" if name == "SemLock" else name)
     return found
 
 
