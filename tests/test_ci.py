@@ -43,7 +43,7 @@ def test_the_oldest_and_the_newest(ci):
         f"lint PYTHON={oldest}",
         f"test PYTHON={oldest}",
         f"counts PYTHON={oldest}",
-        f"test PYTHON={oldest} ARGS=-m sanitize",
+        f"test PYTHON={oldest} ARGS=-m sanitize tests/c/test_c.py",
         f"bench PYTHON={oldest} ARGS=--quick --only locks",
         f"asv PYTHON={oldest}",
     ]
