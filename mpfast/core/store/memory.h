@@ -345,13 +345,8 @@ static inline bool large_give_back(const struct store *s, uint32_t class)
         struct block *b = block_at(s, class, i);
         if (b == NULL)
             return false;
-        uint64_t backed = load_relaxed(&large_block(b)->backed);
-        if (backed == 0 || block_try(s, class, i, &b) != 1)
-            continue;
-        sub_relaxed(&s->header->idle, backed);
-        large_punch(s, class, i, large_block(b));
-        block_free(s, b);
-        return true;
+        if (load_relaxed(&large_block(b)->backed) != 0 && load_relaxed(&b->word) == 0)
+            return large_trim(s, class, i, b);
     }
     return false;
 }

@@ -18,14 +18,19 @@
 #endif
 #define TRIM_STRIDE 64u /* large blocks that a step looks at */
 
-/* Punches a large block, which is ours. */
-static inline void large_punch(const struct store *s, uint32_t class, uint32_t index, struct large_block *b)
+/* Punches a large block, which is ours. False: its memory stays, as the kernel refuses. */
+static inline bool large_punch(const struct store *s, uint32_t class, uint32_t index, struct large_block *b)
 {
     uint64_t backed = load_relaxed(&b->backed);
     store_relaxed(&b->backed, 0);
     store_relaxed(&b->punched, load_relaxed(&b->punched) + 1);
-    (void)window_punch(s->family, s->slot, class_data_at(class) + ((uint64_t)index << (class + 6)), class_size(class));
+    uint64_t at = class_data_at(class) + ((uint64_t)index << (class + 6));
+    if (window_punch(s->family, s->slot, at, class_size(class)) < 0) {
+        store_relaxed(&b->backed, backed);
+        return false;
+    }
     sub_relaxed(&s->header->memory, backed);
+    return true;
 }
 
 /* Is the large block free, and was it punched now? */
@@ -34,10 +39,12 @@ static inline bool large_trim(const struct store *s, uint32_t class, uint32_t in
     uint64_t backed = load_relaxed(&large_block(b)->backed);
     if (backed == 0 || block_try(s, class, index, &b) != 1)
         return false;
-    sub_relaxed(&s->header->idle, load_relaxed(&large_block(b)->backed));
-    large_punch(s, class, index, large_block(b));
+    backed = load_relaxed(&large_block(b)->backed);
+    bool punched = large_punch(s, class, index, large_block(b));
+    if (punched)
+        sub_relaxed(&s->header->idle, backed);
     block_free(s, b);
-    return true;
+    return punched;
 }
 
 /* All that are free. Those above the last that is in use are as if they had never been. */
