@@ -28,6 +28,7 @@ F_SEALS = 1 | 2 | 4  # seal, shrink, grow
 F_OFD_GETLK, F_OFD_SETLK = 36, 37
 FUTEX_WAIT, FUTEX_WAIT_BITSET = 0, 9
 MADV_WIPEONFORK = 18
+FALLOC_FL_PUNCH_HOLE = 2 | 1  # and FALLOC_FL_KEEP_SIZE
 PIDFD_GET_INFO = 3 << 30 | 64 << 16 | 0xFF << 8 | 11
 GENERIC_FUTEX = 98  # on machines whose kernel port is younger than 2011
 FUTEX_NUMBERS = {"x86_64": 202, "i686": 240, "armv7l": 240, "ppc64le": 221, "s390x": 238}
@@ -82,6 +83,18 @@ def sealed_memfd() -> str:
         except PermissionError:
             return "cannot shrink or grow once it is sealed"
         raise OSError("a sealed memory file let itself be truncated")
+
+
+def hole_punching() -> str:
+    with Memfd() as fd:
+        os.pwrite(fd, b"x" * 4096, 0)
+        c = libc()
+        if c.fallocate(fd, FALLOC_FL_PUNCH_HOLE, ctypes.c_long(0), ctypes.c_long(4096)) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+        if os.pread(fd, 4096, 0).strip(b"\0"):
+            raise OSError("what was given back is still there")
+    return "gives memory of a file back"
 
 
 def reopen(fd: int) -> int:
@@ -243,6 +256,12 @@ def family() -> str:
 NOT_YET = "nothing yet"
 LOOKS = [
     Look("memfd with seals", sealed_memfd, "the memory that all processes of a program share", "", True),
+    Look(
+        "hole punching",
+        hole_punching,
+        "giving the memory of queues back",
+        "memory stays with its queue, and is overwritten before another queue gets it",
+    ),
     Look("/proc/self/fd", reopening, "a description of its own for every process", "", True),
     Look("OFD locks", ofd_locks, "first proof that a process is dead", "", True),
     Look("futex", lambda: futex(FUTEX_WAIT), "sleeping and waking", "", True),

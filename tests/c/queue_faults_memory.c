@@ -3,6 +3,11 @@
  * scenes.h. Pieces of memory are as small as can be. */
 #define STORE_CHUNK ((uint64_t)4096)
 #define STORE_SLACK ((uint64_t)16384)
+#define STORE_RUN 4u
+#define STORE_HOME 1u
+#define TRIM_PERIOD 1
+#define TRIM_REVIEW 1u
+#define TRIM_LEASES 1u
 #define SEGMENTS_KEPT 1u
 #include "scenes.h"
 

@@ -111,6 +111,33 @@ static inline int window_punch(const struct family *f, uint32_t slot, uint64_t o
     return fallocate(f->fd, mode, start, (off_t)size) < 0 ? -errno : 0;
 }
 
+/* Zeros over what exists of the window, where the kernel gives no memory back. It has to be able to say what exists. */
+static inline int window_zero(const struct family *f, uint32_t slot)
+{
+    static const char zeros[1 << 16];
+    off_t at = (off_t)window_offset(slot), end = at + (off_t)WINDOW_SIZE;
+    while ((at = lseek(f->fd, at, SEEK_DATA)) >= 0 && at < end) {
+        off_t hole = lseek(f->fd, at, SEEK_HOLE);
+        if (hole < 0)
+            return -errno;
+        for (hole = hole < end ? hole : end; at < hole;) {
+            size_t size = hole - at < (off_t)sizeof zeros ? (size_t)(hole - at) : sizeof zeros;
+            ssize_t written = pwrite(f->fd, zeros, size, at);
+            if (written < 0 && errno != EINTR)
+                return -errno;
+            at += written < 0 ? 0 : written;
+        }
+    }
+    return at >= 0 || errno == ENXIO ? 0 : -errno; /* ENXIO: there is no more */
+}
+
+/* The whole window reads as zeros then; else -errno, and what is there must not be taken for anything. */
+static inline int window_clear(const struct family *f, uint32_t slot)
+{
+    int rc = window_punch(f, slot, 0, WINDOW_SIZE);
+    return rc == 0 || rc == -EBADF ? rc : window_zero(f, slot);
+}
+
 static inline void *family_private(size_t size)
 {
     void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);

@@ -95,7 +95,7 @@ static inline void slot_hint_freed(struct family *f, uint32_t slot)
 }
 
 /* A queue's window is emptied by one participant alone: whoever claims the slot next must not lose what it puts there.
- * True if `participant` is the one, and has done so. */
+ * True if `participant` is the one, and has done so. Where that fails the slot is given up, until somebody tries again. */
 static inline bool slot_emptied(struct family *f, uint32_t participant, uint32_t slot, uint64_t *state)
 {
     uint64_t emptying = slot_state(SLOT_EMPTYING, slot_generation(*state)) | (uint64_t)participant << 8;
@@ -104,8 +104,8 @@ static inline bool slot_emptied(struct family *f, uint32_t participant, uint32_t
     if (*state != emptying && !cas_acqrel(&f->states[slot], state, emptying)) /* pairs with slot_take */
         return false;
     *state = emptying;
-    (void)window_punch(f, slot, 0, WINDOW_SIZE); /* slot_take tries again */
-    return true;
+    int rc = window_clear(f, slot);
+    return rc == 0 || rc == -EBADF; /* a process that lost its descriptor cannot: slot_take does it then */
 }
 
 /* Frees a slot that nobody refers to. The state is loaded before the scan, so that the CAS fails if the slot was freed
@@ -162,8 +162,12 @@ static inline bool slot_take(struct family *f, uint32_t me, uint32_t slot, enum 
     }
     STEP();
     slot_clear(f, slot);
-    if (kind == SLOT_QUEUE)
-        (void)window_punch(f, slot, 0, WINDOW_SIZE); /* who freed it may have been unable to */
+    int rc = kind == SLOT_QUEUE ? window_clear(f, slot) : 0; /* the process that freed it may have been unable to */
+    if (rc < 0 && rc != -EBADF) { /* without a descriptor nobody can use the slot as a queue */
+        store_release(&f->states[slot], slot_state(SLOT_FREE, slot_generation(state))); /* pairs with slot_take */
+        slot_drop(f, identity_index(me), slot);
+        return false;
+    }
     STEP();
     store_release(&f->states[slot], slot_state(kind, slot_generation(state))); /* pairs with reap_slot */
     return true;

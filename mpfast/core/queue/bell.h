@@ -191,7 +191,7 @@ static inline void queue_ring(struct queue *q)
 {
     q->bell_armed = 0;
     if (q->bell[1] >= 0)
-        (void)!write(q->bell[1], "", 1);
+        (void)!write(q->bell[1], "", 1); /* fails if it is full, and so readable already */
 }
 
 /* Not readable any more, until the next ring. */

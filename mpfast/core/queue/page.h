@@ -154,6 +154,7 @@ static inline void trim_segments(const struct queue *q)
             continue;
         if (!cas_acqrel(&q->states[i], &state, segment_init(queue_me(q), PAGE_MASK))) /* pairs with segment_claim */
             continue;
+        /* Where it is refused the memory stays. What is there is of a past page: page_install writes all cells anew. */
         (void)window_punch(q->store.family, q->store.slot, QUEUE_SEGMENTS_AT + i * QUEUE_SEGMENT_SIZE,
                            QUEUE_SEGMENT_SIZE);
         store_release(&q->states[i], 0); /* pairs with segment_claim */

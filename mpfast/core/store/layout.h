@@ -4,7 +4,7 @@
  * A store is the memory of one large slot of the family: what queues keep their items in. It lies in the slot's window
  * of the family's file, behind a core that belongs to what uses the store:
  *
- *   the user's core | headers of large blocks | blocks of 64 bytes | of 128 | ... | of 64 GiB
+ *   the user's core | fields | headers of large blocks | blocks of 64 bytes | of 128 | ... | of 64 GiB
  *
  * Blocks never move and are never anything else, so that a stale reference to one always meets a block's word.
  *
@@ -19,6 +19,17 @@
 #endif
 #define STORE_CLASSES 31 /* class c has blocks of 64 << c bytes */
 #define STORE_LARGE 7    /* the first class whose headers lie apart, so that payloads begin with a page */
+#ifndef STORE_CHUNK
+#define STORE_CHUNK ((uint64_t)64 << 10) /* small blocks come and go in pieces of this size */
+#endif
+#ifndef STORE_RUN
+#define STORE_RUN 64u /* blocks of the smallest sizes that a process looks through at a time: class_run() */
+#endif
+#ifndef STORE_HOME
+#define STORE_HOME 4u /* runs at least at home */
+#endif
+
+#define BLOCK_LOW 16 /* large blocks at home: each allocation looks at all of them */
 
 enum block_state { BLOCK_FREE, BLOCK_OWNED, BLOCK_QUEUED };
 
@@ -70,6 +81,22 @@ struct large_block {
 
 _Static_assert(sizeof(struct block) == 16 && sizeof(struct large_block) == 64, "headers of blocks");
 
+/* Where free blocks of a class are looked for, and how much of it there is: see sweep.h. It is advice. */
+struct field {
+    shared64 sweep;  /* next:22 | end:22 | used:20 */
+    shared32 limit;  /* the block at which the field ends */
+    shared32 reach;  /* how far the sweeps went lately, in blocks of the field, */
+    shared32 before; /* and before that */
+    uint32_t unused[11];
+};
+
+struct fields {
+    struct field of[STORE_CLASSES];
+    shared64 reviewed; /* CLOCK_MONOTONIC, nanoseconds */
+};
+
+_Static_assert(sizeof(struct field) == 64 && sizeof(struct fields) <= FAMILY_PAGE, "a line each, in one page");
+
 /* The part of a slot's header that is about the store. What changes with every large block comes first, and what every
  * call reads comes last: they are in different cache lines. */
 struct store_header {
@@ -94,6 +121,35 @@ static inline uint64_t class_capacity(uint32_t class)
     return class < STORE_LARGE ? class_size(class) - sizeof(struct block) : class_size(class);
 }
 
+/* Blocks of a run: a power of two. A class has up to 2^22 runs. */
+static inline uint32_t class_run(uint32_t class)
+{
+    uint32_t fewer = class < 3 ? 0 : class == 3 ? 1 : class < 9 ? 2 : class - 6;
+    return fewer < 32 && STORE_RUN >> fewer != 0 ? STORE_RUN >> fewer : 1;
+}
+
+/* Blocks that come and go together. */
+static inline uint32_t class_piece(uint32_t class)
+{
+    uint32_t run = class_run(class), chunk = class < STORE_LARGE ? (uint32_t)(STORE_CHUNK >> (class + 6)) : 0;
+    return chunk > run ? chunk : run;
+}
+
+/* The lowest blocks: a queue with few items needs no others. */
+static inline uint32_t class_home(uint32_t class)
+{
+    uint32_t runs = STORE_HOME * class_run(class), piece = class_piece(class);
+    uint32_t home = class < STORE_LARGE ? (runs > piece ? runs : piece) : BLOCK_LOW;
+    return home < class_blocks(class) ? home : class_blocks(class);
+}
+
+/* Where the piece ends that this block is in, or that ends before it. */
+static inline uint32_t piece_end(uint32_t class, uint32_t index)
+{
+    uint32_t end = ROUND_UP(index, class_piece(class));
+    return end < class_blocks(class) ? end : class_blocks(class);
+}
+
 /* The class for a payload of `size` bytes; STORE_CLASSES: none. */
 static inline uint32_t class_for(uint64_t size)
 {
@@ -105,7 +161,7 @@ static inline uint32_t class_for(uint64_t size)
 }
 
 _Static_assert(WINDOW_SIZE >= (UINT64_C(1) + STORE_CLASSES) << 40, "a window has room for all classes");
-#define STORE_CORE_MOST ((UINT64_C(64) + STORE_LARGE) << 32) /* bytes that a user's core may take */
+#define STORE_CORE_MOST (UINT64_C(64) << 32) /* bytes that a user's core may take */
 
 /* The 34 bits that name a block. */
 static inline uint64_t block_name(uint32_t class, uint32_t index) { return (uint64_t)class << 29 | index; }

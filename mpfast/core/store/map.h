@@ -28,8 +28,13 @@ struct store_map {
 
 /* Where this process looks for free blocks next, per class. Threads share it: it is advice. */
 struct store_cursor {
-    shared32 next;
-    shared32 count;
+    shared64 lease;  /* blocks that it looks at and that others leave alone, mostly: next:32 | end:32 */
+    shared32 spare;  /* the block that it gave back last, + 1; 0: none */
+    shared32 spared; /* how often that one was used */
+    shared32 window; /* blocks of its own run at home that it uses */
+    shared32 home;   /* the other run at home that comes next */
+    shared32 missed; /* blocks of the last lease that were in use, */
+    shared32 met;    /* and of all leases since the last that was told to the sweep */
 };
 
 #define STORE_TOUCHED 32 /* large blocks of a class of which a view remembers what it has mapped */
@@ -45,6 +50,9 @@ struct store {
     shared32 hasty;         /* so many times fresh memory is not waited for: see memory_await */
     shared64 progress_seen; /* what `progress` was when a large block was wanted last */
     struct store_cursor cursors[STORE_CLASSES];
+    shared32 renewals;    /* of leases, in all classes */
+    shared32 trimming;    /* the class whose memory above its field's limit is being given back, + 1; 0: none */
+    shared32 trimming_at; /* and the block that comes next there */
     _Atomic(shared64 *) touched[STORE_CLASSES]; /* per large block: punched:16 (from bit 48) | bytes mapped:48 */
     uint64_t *pins;                             /* names of blocks that views keep; guarded by family->mutex */
     size_t pinned, pins_size;
@@ -124,6 +132,13 @@ static inline struct block *block_at(const struct store *s, uint32_t class, uint
     if (class < STORE_LARGE)
         return (struct block *)region_address(s->map, class, (uint64_t)index << (class + 6));
     return (struct block *)region_address(s->map, STORE_CLASSES + class, (uint64_t)index * sizeof(struct large_block));
+}
+
+/* NULL: they cannot be mapped. They lie where the headers of the first class would be if it had any apart. To look at them
+ * makes a page of memory. */
+static inline struct fields *fields_of(const struct store *s)
+{
+    return (struct fields *)region_address(s->map, STORE_CLASSES, 0);
 }
 
 static inline struct large_block *large_block(struct block *b) { return (struct large_block *)b; }

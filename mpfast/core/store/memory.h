@@ -126,40 +126,88 @@ static inline int large_back(struct store *s, uint32_t class, uint32_t index, st
     return 0;
 }
 
-/* Before the first of a piece of small blocks is used. */
-static inline int chunk_back(struct store *s, uint32_t class, uint32_t index)
+/* Before blocks from `first` on are taken that may have no memory yet. *charged: so many bytes were asked for. */
+static inline int piece_back(struct store *s, uint32_t class, uint32_t first, uint64_t *charged)
 {
-    uint64_t offset = (uint64_t)index << (class + 6);
-    if (class >= STORE_LARGE || offset % STORE_CHUNK != 0)
+    uint32_t piece = class_piece(class), count = class_blocks(class) - first;
+    uint64_t size = (uint64_t)(count < piece ? count : piece) << (class + 6);
+    *charged = 0;
+    if (class >= STORE_LARGE || (first - class_home(class)) % piece != 0)
         return 0;
-    int rc = memory_charge(s, STORE_CHUNK, 0);
-    if (rc < 0 || offset == 0)
-        return rc;
-    char *data = region_address(s->map, class, offset);
-    rc = data == NULL ? -ENOMEM : memory_populate(data, STORE_CHUNK);
+    int rc = memory_charge(s, size, 0);
     if (rc < 0)
-        sub_relaxed(&s->header->memory, STORE_CHUNK);
+        return rc;
+    char *data = region_address(s->map, class, (uint64_t)first << (class + 6));
+    rc = data == NULL ? -ENOMEM : memory_populate(data, size);
+    if (rc < 0)
+        sub_relaxed(&s->header->memory, size);
+    else
+        *charged = size;
     return rc;
 }
 
-/* A block that was not in use, as far as `top` knows: 1. -EAGAIN: there is none, or it would go over the budget. */
-static inline int block_extend(struct store *s, uint32_t class, uint32_t *index, struct block **out)
+static inline void top_raise(const struct store *s, uint32_t class, uint32_t end)
+{
+    uint32_t top = load_relaxed(&s->header->top[class]);
+    while (top < end && !cas_relaxed(&s->header->top[class], &top, end))
+        ;
+}
+
+/* The lowest blocks come into use: all small ones, whose pages are made one by one by whoever writes to them, or one
+ * large one. */
+static inline int home_extend(struct store *s, uint32_t class)
 {
     shared32 *top = &s->header->top[class];
-    uint32_t i = load_relaxed(top);
-    while (i < class_blocks(class)) {
-        int rc = chunk_back(s, class, i);
-        if (rc < 0)
-            return rc;
-        if (!cas_relaxed(top, &i, i + 1))
-            continue;
-        if ((rc = block_try(s, class, i, out)) != 0) {
-            *index = i;
-            return rc;
-        }
-        i++;
+    uint32_t i = load_relaxed(top), home = class_home(class);
+    if (class >= STORE_LARGE) {
+        while (i < home && !cas_relaxed(top, &i, i + 1))
+            ;
+        lease_set(&s->cursors[class], i, i + 1);
+        return 0;
     }
-    return -EAGAIN;
+    int rc = memory_charge(s, (uint64_t)class_piece(class) << (class + 6), 0);
+    if (rc < 0)
+        return rc;
+    if (cas_relaxed(top, &i, home))
+        add_relaxed(&s->header->memory, (uint64_t)(home - class_piece(class)) << (class + 6));
+    else
+        sub_relaxed(&s->header->memory, (uint64_t)class_piece(class) << (class + 6));
+    return 0;
+}
+
+/* A lease of blocks above the limit, which are not in use but by somebody who was slow. -EAGAIN: there are none, or they
+ * would go over the budget. */
+static inline int field_extend(struct store *s, uint32_t class)
+{
+    struct fields *fields = fields_of(s);
+    uint32_t home = class_home(class), most = class_blocks(class);
+    if (fields == NULL)
+        return -ENOMEM;
+    int rc = block_top(s, class) > home ? 0 : memory_populate((char *)fields, FAMILY_PAGE);
+    if (rc < 0)
+        return rc;
+    struct field *f = &fields->of[class];
+    for (uint32_t limit = load_relaxed(&f->limit);;) {
+        uint32_t first = limit < home ? home : limit, end = first + class_run(class);
+        if (first >= most)
+            return -EAGAIN;
+        uint64_t charged;
+        if ((rc = piece_back(s, class, first, &charged)) < 0)
+            return rc;
+        end = end < most ? end : most;
+        if (cas_relaxed(&f->limit, &limit, end)) {
+            top_raise(s, class, piece_end(class, end));
+            field_reach(f, end - home);
+            lease_set(&s->cursors[class], first, end);
+            return 0;
+        }
+        sub_relaxed(&s->header->memory, charged);
+    }
+}
+
+static inline int block_extend(struct store *s, uint32_t class)
+{
+    return (block_top(s, class) < class_home(class) ? home_extend : field_extend)(s, class);
 }
 
 static inline void memory_abandon(struct store *s, uint32_t class, struct block *b)
@@ -208,14 +256,51 @@ static inline int memory_await(struct store *s, uint32_t class, uint64_t size, u
     return 0;
 }
 
+/* The lease is at its end. */
+static inline int block_take_more(struct store *s, uint32_t class, uint64_t size, uint32_t *index, struct block **out)
+{
+    store_tend(s);
+    for (;;) {
+        int rc = block_reuse(s, class, index, out);
+        if (rc == 0 && class >= STORE_LARGE)
+            rc = memory_await(s, class, size, index, out);
+        if (rc != 0)
+            return rc;
+        rc = block_extend(s, class);
+        if (rc == -EAGAIN)
+            return block_reuse_any(s, class, index, out);
+        if (rc < 0)
+            return rc;
+    }
+}
+
+/* The block that this process gave back last is in its caches. It does not matter to a sweep if it lies in front of it: it
+ * was in use when the sweep began, or has come there from behind it in this way. */
+static inline int block_find_spare(struct store *s, uint32_t class, uint32_t *index, struct block **out)
+{
+    struct store_cursor *c = &s->cursors[class];
+    uint32_t spare = load_relaxed(&c->spare), spared = load_relaxed(&c->spared) + 1;
+    if (spare == 0)
+        return 0;
+    store_relaxed(&c->spare, 0);
+    store_relaxed(&c->spared, spared);
+    if (unlikely(spared % STORE_RUN == 0))
+        store_tend(s);
+    *index = spare - 1;
+    return *index < block_top(s, class) ? block_try(s, class, *index, out) : 0;
+}
+
 static inline int block_take(struct store *s, uint32_t class, uint64_t size, uint32_t *index, struct block **out)
 {
-    int rc = block_reuse(s, class, index, out);
-    if (unlikely(rc == 0) && class >= STORE_LARGE)
-        rc = memory_await(s, class, size, index, out);
-    if (unlikely(rc == 0) && (rc = block_extend(s, class, index, out)) == -EAGAIN)
-        rc = block_reuse_any(s, class, index, out);
-    return rc;
+    uint32_t met = 0;
+    int rc = class < STORE_LARGE ? 0 : block_find_low(s, class, index, out);
+    if (likely(rc == 0))
+        rc = block_find_spare(s, class, index, out);
+    else
+        store_tend(s);
+    if (rc == 0)
+        rc = lease_find(s, class, &met, index, out);
+    return likely(rc != 0) ? rc : block_take_more(s, class, size, index, out);
 }
 
 /* A private block for `size` bytes. -EAGAIN: over the budget; -ENOMEM; -EMSGSIZE. */
@@ -260,13 +345,8 @@ static inline bool large_give_back(const struct store *s, uint32_t class)
         struct block *b = block_at(s, class, i);
         if (b == NULL)
             return false;
-        uint64_t backed = load_relaxed(&large_block(b)->backed);
-        if (backed == 0 || block_try(s, class, i, &b) != 1)
-            continue;
-        sub_relaxed(&s->header->idle, backed);
-        large_punch(s, class, i, large_block(b));
-        block_free(s, b);
-        return true;
+        if (load_relaxed(&large_block(b)->backed) != 0 && load_relaxed(&b->word) == 0)
+            return large_trim(s, class, i, b);
     }
     return false;
 }
@@ -287,6 +367,7 @@ static inline void item_release(struct store *s, const struct store_item *item)
     uint32_t class = name_class(item->block), index = name_index(item->block);
     if (item->block == NO_BLOCK)
         return;
+    store_relaxed(&s->cursors[class].spare, index + 1);
     memory_abandon(s, class, block_at(s, class, index));
     if (class >= STORE_LARGE)
         memory_relieve(s, class);

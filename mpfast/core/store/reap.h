@@ -19,7 +19,8 @@ struct store_reaper {
 /* A large block that was the dead one's alone: nobody knows how much of its memory exists. */
 static inline void reap_large(const struct store *s, uint64_t name, struct large_block *b)
 {
-    large_punch(s, name_class(name), name_index(name), b);
+    if (!large_punch(s, name_class(name), name_index(name), b))
+        add_relaxed(&s->header->idle, load_relaxed(&b->backed));
     store_release(&b->block.word, 0); /* pairs with block_try */
 }
 

@@ -6,35 +6,60 @@
 #ifndef MPFAST_STORE_TRIM_H
 #define MPFAST_STORE_TRIM_H
 
-#include "core/store/block.h"
+#include "core/base/clock.h"
+#include "core/store/sweep.h"
 
-#ifndef STORE_CHUNK
-#define STORE_CHUNK ((uint64_t)64 << 10) /* small blocks come and go in pieces of this size; the first one stays */
+#ifndef TRIM_PERIOD
+#define TRIM_PERIOD SECOND /* between looks at how far the sweeps go */
 #endif
+#ifndef TRIM_REVIEW
+#define TRIM_REVIEW 16u /* renewals of leases between looks at the clock, */
+#define TRIM_LEASES 4u  /* and for each step of giving back */
+#endif
+#define TRIM_STRIDE 64u /* large blocks that a step looks at */
 
-/* Punches a large block, which is ours. */
-static inline void large_punch(const struct store *s, uint32_t class, uint32_t index, struct large_block *b)
+/* Punches a large block, which is ours. False: its memory stays, as the kernel refuses. */
+static inline bool large_punch(const struct store *s, uint32_t class, uint32_t index, struct large_block *b)
 {
     uint64_t backed = load_relaxed(&b->backed);
     store_relaxed(&b->backed, 0);
     store_relaxed(&b->punched, load_relaxed(&b->punched) + 1);
-    (void)window_punch(s->family, s->slot, class_data_at(class) + ((uint64_t)index << (class + 6)), class_size(class));
+    uint64_t at = class_data_at(class) + ((uint64_t)index << (class + 6));
+    if (window_punch(s->family, s->slot, at, class_size(class)) < 0) {
+        store_relaxed(&b->backed, backed);
+        return false;
+    }
     sub_relaxed(&s->header->memory, backed);
+    return true;
 }
 
+/* Is the large block free, and was it punched now? */
+static inline bool large_trim(const struct store *s, uint32_t class, uint32_t index, struct block *b)
+{
+    uint64_t backed = load_relaxed(&large_block(b)->backed);
+    if (backed == 0 || block_try(s, class, index, &b) != 1)
+        return false;
+    backed = load_relaxed(&large_block(b)->backed);
+    bool punched = large_punch(s, class, index, large_block(b));
+    if (punched)
+        sub_relaxed(&s->header->idle, backed);
+    block_free(s, b);
+    return punched;
+}
+
+/* All that are free. Those above the last that is in use are as if they had never been. */
 static inline void trim_large(const struct store *s, uint32_t class)
 {
     struct block *b;
-    for (uint32_t i = 0; i < block_top(s, class); i++) {
+    uint32_t top = block_top(s, class), last = 0;
+    for (uint32_t i = 0; i < top; i++) {
         if ((b = block_at(s, class, i)) == NULL)
             return;
-        uint64_t backed = load_relaxed(&large_block(b)->backed);
-        if (backed == 0 || block_try(s, class, i, &b) != 1)
-            continue;
-        sub_relaxed(&s->header->idle, load_relaxed(&large_block(b)->backed));
-        large_punch(s, class, i, large_block(b));
-        block_free(s, b);
+        if (!large_trim(s, class, i, b) && load_relaxed(&b->word) != 0)
+            last = i + 1;
     }
+    if (top > class_home(class))
+        cas_relaxed(&s->header->top[class], &top, last < class_home(class) ? class_home(class) : last);
 }
 
 static inline void chunk_free(const struct store *s, uint32_t class, uint32_t first, uint32_t count)
@@ -57,23 +82,131 @@ static inline bool chunk_own(const struct store *s, uint32_t class, uint32_t fir
     return true;
 }
 
-/* From the top down to the first block that is in use. */
+/* Punches a piece if none of its blocks is in use. */
+static inline bool piece_trim(const struct store *s, uint32_t class, uint32_t first)
+{
+    uint32_t count = class_piece(class);
+    if (!chunk_own(s, class, first, count))
+        return false;
+    uint64_t size = (uint64_t)count << (class + 6);
+    if (window_punch(s->family, s->slot, class_data_at(class) + ((uint64_t)first << (class + 6)), size) < 0) {
+        chunk_free(s, class, first, count);
+        return false;
+    }
+    if (first >= class_home(class)) /* home was charged for once and for all */
+        sub_relaxed(&s->header->memory, size);
+    return true;
+}
+
+/* The first piece from `at` on that has memory, which the kernel knows: to look at the others would give them some. */
+static inline uint32_t piece_next(const struct store *s, uint32_t class, uint32_t at, uint32_t end)
+{
+    off_t start = (off_t)(window_offset(s->slot) + class_data_at(class));
+    off_t data = lseek(s->family->fd, start + ((off_t)at << (class + 6)), SEEK_DATA);
+    if (data < 0 || data >= start + ((off_t)end << (class + 6)))
+        return end;
+    uint32_t index = (uint32_t)((uint64_t)(data - start) >> (class + 6));
+    index -= index % class_piece(class); /* home is so many pieces, too */
+    return index + class_piece(class) <= end ? index : end;
+}
+
+/* A step of giving back what is above the field's limit; `at` begins there. False: that was all. */
+static inline bool trim_step_small(const struct store *s, uint32_t class, uint32_t *at)
+{
+    uint32_t top = block_top(s, class);
+    *at = piece_next(s, class, *at, top);
+    if (*at >= top)
+        return false;
+    piece_trim(s, class, *at);
+    *at += class_piece(class);
+    return true;
+}
+
+static inline bool trim_step_large(const struct store *s, uint32_t class, uint32_t *at)
+{
+    for (uint32_t top = block_top(s, class), end = *at + TRIM_STRIDE; *at < end; ++*at) {
+        struct block *b = *at < top ? block_at(s, class, *at) : NULL;
+        if (b == NULL)
+            return false;
+        if (large_trim(s, class, *at, b)) {
+            ++*at;
+            return true;
+        }
+    }
+    return true;
+}
+
+static inline bool trim_step(const struct store *s, uint32_t class, uint32_t *at)
+{
+    return (class < STORE_LARGE ? trim_step_small : trim_step_large)(s, class, at);
+}
+
+/* The field is to be no larger than sweeps needed in this period or the last. */
+static inline void field_review(struct field *f, uint32_t class)
+{
+    uint32_t reach = load_relaxed(&f->reach), before = load_relaxed(&f->before), limit = load_relaxed(&f->limit);
+    store_relaxed(&f->before, reach);
+    store_relaxed(&f->reach, 0);
+    uint32_t end = piece_end(class, class_home(class) + (reach > before ? reach : before));
+    if (limit > end)
+        cas_relaxed(&f->limit, &limit, end);
+}
+
+static inline bool store_has_fields(const struct store *s)
+{
+    for (uint32_t class = 0; class < STORE_CLASSES; class ++)
+        if (block_top(s, class) > class_home(class))
+            return true;
+    return false;
+}
+
+/* Once in a period, by one of those who want blocks. It then gives back, step by step, what is above the limits. */
+static inline void store_review(struct store *s)
+{
+    struct fields *fields = store_has_fields(s) ? fields_of(s) : NULL;
+    if (fields == NULL)
+        return;
+    uint64_t now = (uint64_t)clock_now(), last = load_relaxed(&fields->reviewed);
+    if (now - last < (uint64_t)TRIM_PERIOD || !cas_relaxed(&fields->reviewed, &last, now))
+        return;
+    for (uint32_t class = 0; class < STORE_CLASSES; class ++)
+        field_review(&fields->of[class], class);
+    if (load_relaxed(&s->trimming) == 0)
+        store_relaxed(&s->trimming, 1);
+}
+
+/* What one renewal of a lease in some class does for the memory of all of them. */
+static inline void store_tend(struct store *s)
+{
+    uint32_t renewals = load_relaxed(&s->renewals), class = load_relaxed(&s->trimming) - 1;
+    store_relaxed(&s->renewals, renewals + 1);
+    if (renewals % TRIM_REVIEW == 0)
+        store_review(s);
+    struct fields *fields;
+    if (class >= STORE_CLASSES || renewals % TRIM_LEASES != 0 || (fields = fields_of(s)) == NULL)
+        return;
+    uint32_t at = load_relaxed(&s->trimming_at), limit = piece_end(class, field_limit(s, &fields->of[class], class));
+    at = at < limit ? limit : at;
+    bool on = block_top(s, class) > class_home(class) && trim_step(s, class, &at);
+    store_relaxed(&s->trimming_at, on ? at : 0);
+    store_relaxed(&s->trimming, on ? class + 1 : (class + 2) % (STORE_CLASSES + 1));
+}
+
+/* All pieces that are free, also at home. The field begins anew. */
 static inline void trim_small(const struct store *s, uint32_t class)
 {
-    uint32_t count = (uint32_t)(STORE_CHUNK >> (class + 6)), top;
-    while ((top = block_top(s, class)) > count) {
-        uint32_t first = (top - 1) / count * count;
-        uint64_t offset = class_data_at(class) + ((uint64_t)first << (class + 6));
-        if (!chunk_own(s, class, first, count))
-            return;
-        if (window_punch(s->family, s->slot, offset, STORE_CHUNK) < 0) {
-            chunk_free(s, class, first, count);
-            return;
-        }
-        sub_relaxed(&s->header->memory, STORE_CHUNK);
-        if (!cas_relaxed(&s->header->top[class], &top, first))
-            return;
+    uint32_t at = 0, last = 0, home = class_home(class), top = block_top(s, class);
+    struct fields *fields = top > home ? fields_of(s) : NULL;
+    if (fields != NULL)
+        store_relaxed(&fields->of[class].limit, home);
+    while ((at = piece_next(s, class, at, top)) < top) {
+        uint32_t after = at + class_piece(class);
+        if (!piece_trim(s, class, at))
+            last = after;
+        at = after;
     }
+    if (top > home)
+        cas_relaxed(&s->header->top[class], &top, last < home ? home : last);
 }
 
 /* Gives back what can be had without waiting for anybody. */

@@ -279,7 +279,7 @@ static inline int wire_fill_now(int fd, enum wire_kind kind, uint8_t *to, size_t
 static inline void wire_expose(int fd, enum wire_kind kind)
 {
     if (kind == WIRE_PIPE && fchmod(fd, S_IRUSR | S_IWUSR | S_ISVTX) < 0 && fcntl(fd, F_SETPIPE_SZ, WIRE_PIPE_MARK) < 0)
-        (void)fcntl(fd, F_SETPIPE_SZ, WIRE_PIPE_MARK_TOO);
+        (void)fcntl(fd, F_SETPIPE_SZ, WIRE_PIPE_MARK_TOO); /* the last of three ways */
     struct sockaddr_un nameless = {.sun_family = AF_UNIX};
     if (kind == WIRE_SOCKET)
         (void)!bind(fd, (struct sockaddr *)&nameless, sizeof(sa_family_t)); /* the kernel chooses a name */

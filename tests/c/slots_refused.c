@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+/* Kernels that give no memory of a file back, as gVisor: whoever has a window next must not find there what was in it. */
+#define STEP() ((void)0)
+#define POINT() ((void)0)
+#define READ_POINT() ((void)0)
+#include "check.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+static bool no_holes, no_map;
+static int cleared; /* asked what exists */
+
+#define fallocate(fd, mode, at, size) (no_holes ? (errno = EOPNOTSUPP, -1) : (fallocate)(fd, mode, at, size))
+#define lseek(fd, at, whence) \
+    (cleared += (whence) == SEEK_DATA, no_map ? (errno = EINVAL, (off_t) - 1) : (lseek)(fd, at, whence))
+
+#include "users.h"
+
+#include "core/queue/queue.h"
+
+static struct family *family;
+
+static uint32_t slot_new(void)
+{
+    int64_t slot = handle_claim(family, SLOT_LARGE, SLOT_QUEUE);
+    EXPECT(slot >= 0);
+    return (uint32_t)slot;
+}
+
+static void leave_traces(uint32_t slot)
+{
+    static const char text[100000] = "of somebody else";
+    for (uint64_t at = 0; at < WINDOW_SIZE; at += WINDOW_SIZE / 4)
+        EXPECT_EQ(pwrite(family->fd, text, sizeof text, (off_t)(window_offset(slot) + at)), sizeof text);
+}
+
+static bool has_traces(uint32_t slot)
+{
+    char found[16] = "";
+    for (uint64_t at = 0; at < WINDOW_SIZE; at += WINDOW_SIZE / 4) {
+        EXPECT_EQ(pread(family->fd, found, sizeof found, (off_t)(window_offset(slot) + at)), sizeof found);
+        if (found[0] != 0)
+            return true;
+    }
+    return false;
+}
+
+/* The slot is used again, or else it is not, and says so. */
+static uint32_t after_traces(void)
+{
+    uint32_t slot = slot_new(), again;
+    leave_traces(slot);
+    handle_remove(family, slot);
+    again = slot_new();
+    EXPECT(!has_traces(again));
+    handle_remove(family, again);
+    return again == slot;
+}
+
+static void holes(void)
+{
+    EXPECT(after_traces());
+    EXPECT_EQ(cleared, 0);
+}
+
+static void zeros(void)
+{
+    no_holes = true;
+    EXPECT(after_traces());
+    EXPECT(cleared > 0);
+}
+
+static void neither(void)
+{
+    uint32_t slot = slot_new();
+    leave_traces(slot);
+    no_holes = no_map = true;
+    handle_remove(family, slot);
+    EXPECT_EQ(slot_kind(load_relaxed(&family->states[slot])), SLOT_EMPTYING);
+    no_holes = no_map = false;
+    uint32_t other = slot_new();
+    EXPECT(other != slot && !has_traces(other));
+    handle_remove(family, other);
+}
+
+int main(void)
+{
+    begin(55);
+    family = family_new();
+    RUN(holes);
+    RUN(zeros);
+    RUN(neither);
+    family_end(family);
+    return GOOD;
+}

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: MIT
+"""Queues where the kernel refuses what they ask for: nothing is wrong then, only slower, or more memory stays."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import deny
+import pytest
+
+PROGRAM = """
+import mpfast as mp
+for turn in range(3):
+    q = mp.Queue()
+    assert (q.empty(), q.qsize()) == (True, 0)
+    for item in (5, "x", b"y" * 100, b"z" * 200_000):
+        q.put(item)
+    assert [q.get(timeout=10) for _ in range(2)] == [5, "x"]
+    del q
+q = mp.Queue()
+for item in range(20_000):
+    q.put([item])
+for item in range(20_000):
+    assert q.get(timeout=10) == [item]
+q.put(b"z" * 3_000_000)
+assert len(q.get(timeout=10)) == 3_000_000
+print("good")
+"""
+
+
+def run(calls, *arguments):
+    program = (sys.executable, deny.__file__, *calls, "--", sys.executable, *arguments)
+    return subprocess.run(program, capture_output=True, text=True, timeout=60, cwd=Path(__file__).parents[2])
+
+
+@pytest.mark.skipif(not deny.possible(), reason="the numbers of the system calls are not known")
+@pytest.mark.parametrize("error", ["EOPNOTSUPP", "EPERM"])
+@pytest.mark.parametrize("call", ["fallocate"])
+def test_it_is_refused(call, error):
+    done = run([f"{call}={error}"], "-c", PROGRAM)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "good\n", "")
+
+
+@pytest.mark.skipif(not deny.possible(), reason="the numbers of the system calls are not known")
+def test_doctor_says_so():
+    done = run(["fallocate=EOPNOTSUPP"], "-m", "mpfast", "doctor")
+    assert "without hole punching" in done.stdout
+    assert done.returncode == 0
