@@ -4,6 +4,7 @@
 import ast
 import re
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,8 +31,8 @@ def blank(match: re.Match[str]) -> str:
 
 
 def c_code(text: str) -> str:
-    """Without comments and the contents of strings, every line where it was."""
-    return re.sub(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"', blank, text, flags=re.S)
+    """Without comments, strings and characters, every line where it was."""
+    return re.sub(r"""/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])+'""", blank, text, flags=re.S)
 
 
 def found(pattern: str, text: str, complaint: str) -> Iterator[str]:
@@ -140,7 +141,8 @@ def c_functions(text: str) -> Iterator[tuple[str, int, int]]:
         if match[0] == "{":
             if depth == 0:
                 head = code[begin : match.start()]
-                named = re.search(r"(\w+)\s*\(.*\)\s*$", head, re.S)
+                plain = re.sub(r"__attribute__\s*\(\(.*?\)\)(?!\))", "", head)
+                named = re.search(r"(\w+)\s*\(.*\)\s*$", plain, re.S)
                 name = named[1] if named else ""
                 start = begin + len(head) - len(head.lstrip())
             depth += 1
@@ -177,6 +179,43 @@ def function_size(path: str, text: str) -> Iterator[str]:
     for name, first, last in scan(text):
         if last - first + 1 > FUNCTION_LINES:
             yield f"line {first}: {name} has {last - first + 1} lines"
+
+
+# Names --------------------------------------------------------------------------------------------------------------
+
+# (class, file): why there is another class of that name.
+SAME_NAME = {
+    ("Queue", "mpfast/standin/queues.py"): "multiprocessing's name for it is what a stand-in has to have",
+    ("JoinableQueue", "mpfast/standin/queues.py"): "as Queue",
+    ("SimpleQueue", "mpfast/standin/queues.py"): "as Queue",
+}
+
+
+@cache
+def defined_in(pattern: str, *globs: str) -> dict[str, set[str]]:
+    """The files that define each name. The pattern finds names; "" means functions of C."""
+    where: dict[str, set[str]] = {}
+    for path in files(globs):
+        text = path.read_text()
+        names = re.findall(pattern, text, re.M) if pattern else [name for name, _, _ in c_functions(text)]
+        for name in names:
+            where.setdefault(name, set()).add(path.relative_to(ROOT).as_posix())
+    return where
+
+
+def functions_defined_once(path: str, text: str) -> Iterator[str]:
+    """No two headers of the package define a function of one name, not even two that are never included together."""
+    for name, first, _ in c_functions(text):
+        for other in defined_in("", "mpfast/**/*.h").get(name, set()) - {path}:
+            yield f"line {first}: {other} defines a {name} as well"
+
+
+def classes_defined_once(path: str, text: str) -> Iterator[str]:
+    pattern = r"^ *(?:cdef +)?class +(\w+)"
+    for match in re.finditer(pattern, text, re.M):
+        others = defined_in(pattern, "mpfast/**/*.py", "mpfast/**/*.pyx").get(match[1], set()) - {path}
+        if any((match[1], name) not in SAME_NAME for name in others) and (match[1], path) not in SAME_NAME:
+            yield f"line {line_of(text, match.start())}: {', '.join(sorted(others))} has a class {match[1]} as well"
 
 
 # Words --------------------------------------------------------------------------------------------------------------
@@ -252,6 +291,19 @@ RULES = {
             ("x.h", f"#define A {{\nstruct s {{ int a; }};\nstatic int *f(int a)\n{{{LONG}    if (a) {{ g(); }}\n}}\n"),
         ),
     ),
+    "functions-defined-once": Rule(
+        functions_defined_once,
+        ("mpfast/**/*.h",),
+        (("mpfast/core/locks/other.h", "static inline bool lock_try(void)\n{\n    return true;\n}\n"),),
+    ),
+    "classes-defined-once": Rule(
+        classes_defined_once,
+        ("mpfast/**/*.py", "mpfast/**/*.pyx"),
+        (
+            ("mpfast/other.py", "class Channel:\n    pass\n"),
+            ("mpfast/other.pyx", "if True:\n    cdef class Handle:\n        pass\n"),
+        ),
+    ),
     "licence": Rule(licence, (*CODE, "Makefile", ".ci/run"), (("x.py", "import os\n"),)),
     "no-machine-paths": Rule(
         no_machine_paths,
@@ -290,6 +342,9 @@ GOOD = (
     ("targets-exist", "README.md", "Now make sure that `make test` passes.\n"),
     ("function-size", "x.pyx", f"def f():\n    pass\n{LONG}\n\ndef g():\n    pass\n"),
     ("function-size", "x.h", f"struct s {{{LONG}}};\nint f(void)\n{{\n}}\n"),
+    ("functions-defined-once", HEADER, "static inline bool lock_try(void)\n{\n    return true;\n}\n"),
+    ("functions-defined-once", "x.h", "bool f(void)\n{\n    lock_try();\n}\n"),
+    ("classes-defined-once", "mpfast/other.py", "x = Channel()  # not a class Channel\n"),
 )
 
 
