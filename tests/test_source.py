@@ -3,6 +3,7 @@
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -218,6 +219,52 @@ def classes_defined_once(path: str, text: str) -> Iterator[str]:
             yield f"line {line_of(text, match.start())}: {', '.join(sorted(others))} has a class {match[1]} as well"
 
 
+def cython_code(text: str) -> str:
+    """Without comments, docstrings and cimports, every line where it was. A cimport with "as" is a use."""
+    text = re.sub(r'""".*?"""|#[^\n]*', blank, text, flags=re.S)
+    return re.sub(r"^ *from [\w.]+ cimport (?!.* as )(?:\([^)]*\)|[^\n(]*)", blank, text, flags=re.M)
+
+
+def pxd_names(text: str) -> Iterator[tuple[int, str]]:
+    """(line, name) of what a .pxd declares for other Cython code, so without cpdef and public."""
+    body: int | None = None
+    for number, line in enumerate(cython_code(text).split("\n"), 1):
+        indent = len(line) - len(line.lstrip())
+        if not line.strip() or (body is not None and indent > body):
+            continue
+        body = indent if line.lstrip().startswith("cdef inline") else None
+        if re.match(r" *(?:cpdef|cdef (?:extern|class|readonly|public)|pass$)", line):
+            continue
+        function = re.search(r"\(\*(\w+)\)|(\w+)(?: \"\w+\")?\(", line)
+        if function:
+            yield number, function[1] or function[2]
+            continue
+        for name in re.findall(r"(\b[A-Za-z_]\w*)(?: \"\w+\")?(?:\[\w+\])?(?=,|:?$)", line.rstrip()):
+            if name not in ("enum", "__weakref__"):
+                yield number, name
+
+
+@cache
+def cython_uses() -> Counter[str]:
+    """How often Cython code says each name, where it neither declares nor defines it."""
+    uses: Counter[str] = Counter()
+    for path in files(("mpfast/**/*.pyx", "mpfast/**/*.pxd")):
+        text = cython_code(path.read_text())
+        uses.update(re.findall(r"\b[A-Za-z_]\w*", text))
+        if path.suffix == ".pyx":
+            uses.subtract(re.findall(r"^ *cp?def\b[^(=\n]*?(\w+)\(", text, re.M))
+        else:
+            uses.subtract(name for _, name in pxd_names(text))
+    return uses
+
+
+def declarations_used(path: str, text: str) -> Iterator[str]:
+    """By name alone, so a field is used if any file says its name."""
+    for number, name in pxd_names(text):
+        if cython_uses()[name] <= 0:
+            yield f"line {number}: no .pyx and no other declaration uses {name}"
+
+
 # Words --------------------------------------------------------------------------------------------------------------
 
 
@@ -304,6 +351,19 @@ RULES = {
             ("mpfast/other.pyx", "if True:\n    cdef class Handle:\n        pass\n"),
         ),
     ),
+    "declarations-used": Rule(
+        declarations_used,
+        ("mpfast/**/*.pxd",),
+        (
+            ("x.pxd", 'cdef extern from "x.h":\n    int nobody_calls(int me) nogil'),
+            ("x.pxd", 'cdef extern from "x.h":\n    void nobody_calls "memcpy"(void *to)'),
+            ("x.pxd", 'cdef extern from "x.h":\n    enum:\n        WANTED_BY_NOBODY'),
+            ("x.pxd", 'cdef extern from "x.h":\n    struct family:\n        shared32 read_by_nobody[2]'),
+            ("x.pxd", "cdef class A:\n    cdef list read_by_nobody  # a comment\n"),
+            ("x.pxd", "cdef class A:\n    cdef int nobody_calls(self, int fd) except -1\n"),
+            ("x.pxd", "cdef inline int nobody_calls(int fd):\n    return fd\n"),
+        ),
+    ),
     "licence": Rule(licence, (*CODE, "Makefile", ".ci/run"), (("x.py", "import os\n"),)),
     "no-machine-paths": Rule(
         no_machine_paths,
@@ -345,6 +405,8 @@ GOOD = (
     ("functions-defined-once", HEADER, "static inline bool lock_try(void)\n{\n    return true;\n}\n"),
     ("functions-defined-once", "x.h", "bool f(void)\n{\n    lock_try();\n}\n"),
     ("classes-defined-once", "mpfast/other.py", "x = Channel()  # not a class Channel\n"),
+    ("declarations-used", "x.pxd", 'cdef extern from "x.h":\n    const int64_t NEVER\n    int64_t clock_now() nogil\n'),
+    ("declarations-used", "x.pxd", "cdef inline int me(Handle self):\n    cdef int local_name\n    return 0\n"),
 )
 
 
