@@ -190,6 +190,15 @@ SAME_NAME = {
     ("JoinableQueue", "mpfast/standin/queues.py"): "as Queue",
     ("SimpleQueue", "mpfast/standin/queues.py"): "as Queue",
 }
+# File names in comments that are nobody's in the repository.
+ELSEWHERE = {
+    "c.md": "made up by tests/test_language.py",
+    **dict.fromkeys(("made_up/lock/deep.h", "made_up/near.h", "own.h"), "made up by tests/test_build.py"),
+    "coverage.py": "the program that measures coverage",
+    "Python.h": "CPython's header",
+    "stdatomic.h": "C's header",
+}
+FILE_NAME = re.compile(r"(?<![\w./*-])(?:[\w-]+/)*[\w-]+\.(?:h|c|cpp|pyx|pxd|pyi|py|pml|md)\b(?!\()")
 
 
 @cache
@@ -265,6 +274,26 @@ def declarations_used(path: str, text: str) -> Iterator[str]:
             yield f"line {number}: no .pyx and no other declaration uses {name}"
 
 
+@cache
+def file_names() -> set[str]:
+    """Of every file of the repository, the name alone and behind each part of its path."""
+    tops = [path for path in ROOT.iterdir() if path.is_dir() and path.name not in ("build", ".git")]
+    paths = [path for path in ROOT.iterdir() if path.is_file()]
+    paths += [path for top in tops for path in top.rglob("*") if path.suffix not in (".so", ".pyc")]
+    parts = [path.relative_to(ROOT).parts for path in paths]
+    return {"/".join(names[i:]) for names in parts for i in range(len(names))}
+
+
+def files_exist(path: str, text: str) -> Iterator[str]:
+    """A file that a comment or a docstring names exists. Code that stands in a triple-quoted string includes others."""
+    comment = r"/\*.*?\*/|//[^\n]*" if Path(path).suffix in (".h", ".c", ".cpp", ".pml") else r'""".*?"""|#[^\n]*'
+    for match in re.finditer(comment, text, re.S):
+        for name in FILE_NAME.finditer(match[0]):
+            included = re.search(r"#\s*include *[<\"]$", match[0][: name.start()])
+            if name[0] not in file_names() and name[0] not in ELSEWHERE and not included:
+                yield f"line {line_of(text, match.start() + name.start())}: there is no {name[0]}"
+
+
 # Words --------------------------------------------------------------------------------------------------------------
 
 
@@ -297,6 +326,9 @@ LONG = "\n" * FUNCTION_LINES
 LONG_METHOD = f"cdef class A:\n    cdef int f(self,\n          int b\n    ) except -1:{LONG}\n        return b\nx = 1\n"
 HEADER = "mpfast/core/locks/lock.h"
 RELEASE = "static int f(shared32 *w)\n{\n    return swap_release(w, 0);%s\n}\n"
+
+COMMENT = "x = 1  # %s says why\n"
+DOCSTRING = '"""What\n%s leaves."""'
 
 RULES = {
     "orders-in-atomic-h": Rule(
@@ -364,6 +396,16 @@ RULES = {
             ("x.pxd", "cdef inline int nobody_calls(int fd):\n    return fd\n"),
         ),
     ),
+    "files-exist": Rule(
+        files_exist,
+        ("mpfast/**/*.py", "mpfast/**/*.pyi", *CYTHON, *C, "tests/**/*.py", "tests/**/*.pml", "tests/**/*.cpp"),
+        (
+            ("x.h", "int a; /* see no_such_file.h */"),
+            ("x.c", "// core/bell.h\n"),
+            ("x.py", DOCSTRING % "no_such_file.pyx"),
+            ("x.pyx", COMMENT % "queue/atomic.h"),
+        ),
+    ),
     "licence": Rule(licence, (*CODE, "Makefile", ".ci/run"), (("x.py", "import os\n"),)),
     "no-machine-paths": Rule(
         no_machine_paths,
@@ -407,6 +449,8 @@ GOOD = (
     ("classes-defined-once", "mpfast/other.py", "x = Channel()  # not a class Channel\n"),
     ("declarations-used", "x.pxd", 'cdef extern from "x.h":\n    const int64_t NEVER\n    int64_t clock_now() nogil\n'),
     ("declarations-used", "x.pxd", "cdef inline int me(Handle self):\n    cdef int local_name\n    return 0\n"),
+    ("files-exist", "x.h", '#include "no_such_file.h" /* atomic.h, base/atomic.h, core/base/atomic.h */'),
+    ("files-exist", "x.py", '"""multiprocessing.queues, *.md and os.path.join()"""'),
 )
 
 
