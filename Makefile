@@ -34,7 +34,7 @@ help:
 	@echo "make test       build, then run the test suite"
 	@echo "make stress     run long storms of kills, and the models"
 	@echo "make conformance   run CPython's own tests on mpfast"
-	@echo "make lint       check with ruff, mypy and clang-format"
+	@echo "make lint       build, then check with ruff, mypy, stubtest and clang-format"
 	@echo "make format     let clang-format and ruff repair what they can"
 	@echo "make sanitize   run the C harnesses under TSan and ASan+UBSan, the test suite under ASan+UBSan"
 	@echo "make debug      run the test suite in a build with MPFAST_DEBUG=1"
@@ -94,11 +94,14 @@ stress: build $(VENV)/.test
 conformance: build
 	@PYTHONPATH="$(CURDIR)" $(PY) tests/conformance/run.py $(ARGS)
 
-lint: $(VENV)/.dev
+# Stubs are compared with the extensions, so these are built first.
+lint: build $(VENV)/.dev
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
-	@$(VENV)/bin/mypy
 	@$(VENV)/bin/clang-format --dry-run -Werror $(C_SOURCES)
+	@$(VENV)/bin/mypy
+	@PYTHONPATH="$(CURDIR)" $(VENV)/bin/stubtest mpfast --concise --mypy-config-file pyproject.toml \
+	 --allowlist tests/stubtest.txt
 
 format: $(VENV)/.dev
 	@$(VENV)/bin/ruff check --fix .

@@ -3,4 +3,5 @@
 
 from mpfast.cli.commands import main
 
-main()
+if __name__ == "__main__":
+    main()

@@ -3,6 +3,7 @@
 
 import sys
 from multiprocessing import dummy
+from multiprocessing.dummy import *  # noqa: F403 (for type checkers)
 from multiprocessing.dummy import connection
 
 sys.modules[__name__] = dummy

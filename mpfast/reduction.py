@@ -3,5 +3,6 @@
 
 import sys
 from multiprocessing import reduction
+from multiprocessing.reduction import *  # noqa: F403 (for type checkers)
 
 sys.modules[__name__] = reduction

@@ -3,5 +3,6 @@
 
 import sys
 from multiprocessing import spawn
+from multiprocessing.spawn import *  # noqa: F403 (for type checkers)
 
 sys.modules[__name__] = spawn

@@ -3,5 +3,6 @@
 
 import sys
 from multiprocessing import util
+from multiprocessing.util import *  # noqa: F403 (for type checkers)
 
 sys.modules[__name__] = util

@@ -3,7 +3,9 @@
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,8 +32,8 @@ def blank(match: re.Match[str]) -> str:
 
 
 def c_code(text: str) -> str:
-    """Without comments and the contents of strings, every line where it was."""
-    return re.sub(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"', blank, text, flags=re.S)
+    """Without comments, strings and characters, every line where it was."""
+    return re.sub(r"""/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])+'""", blank, text, flags=re.S)
 
 
 def found(pattern: str, text: str, complaint: str) -> Iterator[str]:
@@ -140,7 +142,8 @@ def c_functions(text: str) -> Iterator[tuple[str, int, int]]:
         if match[0] == "{":
             if depth == 0:
                 head = code[begin : match.start()]
-                named = re.search(r"(\w+)\s*\(.*\)\s*$", head, re.S)
+                plain = re.sub(r"__attribute__\s*\(\(.*?\)\)(?!\))", "", head)
+                named = re.search(r"(\w+)\s*\(.*\)\s*$", plain, re.S)
                 name = named[1] if named else ""
                 start = begin + len(head) - len(head.lstrip())
             depth += 1
@@ -179,6 +182,118 @@ def function_size(path: str, text: str) -> Iterator[str]:
             yield f"line {first}: {name} has {last - first + 1} lines"
 
 
+# Names --------------------------------------------------------------------------------------------------------------
+
+# (class, file): why there is another class of that name.
+SAME_NAME = {
+    ("Queue", "mpfast/standin/queues.py"): "multiprocessing's name for it is what a stand-in has to have",
+    ("JoinableQueue", "mpfast/standin/queues.py"): "as Queue",
+    ("SimpleQueue", "mpfast/standin/queues.py"): "as Queue",
+}
+# File names in comments that are nobody's in the repository.
+ELSEWHERE = {
+    "c.md": "made up by tests/test_language.py",
+    **dict.fromkeys(("made_up/lock/deep.h", "made_up/near.h", "own.h"), "made up by tests/test_build.py"),
+    "coverage.py": "the program that measures coverage",
+    "Python.h": "CPython's header",
+    "stdatomic.h": "C's header",
+}
+FILE_NAME = re.compile(r"(?<![\w./*-])(?:[\w-]+/)*[\w-]+\.(?:h|c|cpp|pyx|pxd|pyi|py|pml|md)\b(?!\()")
+
+
+@cache
+def defined_in(pattern: str, *globs: str) -> dict[str, set[str]]:
+    """The files that define each name. The pattern finds names; "" means functions of C."""
+    where: dict[str, set[str]] = {}
+    for path in files(globs):
+        text = path.read_text()
+        names = re.findall(pattern, text, re.M) if pattern else [name for name, _, _ in c_functions(text)]
+        for name in names:
+            where.setdefault(name, set()).add(path.relative_to(ROOT).as_posix())
+    return where
+
+
+def functions_defined_once(path: str, text: str) -> Iterator[str]:
+    """No two headers of the package define a function of one name, not even two that are never included together."""
+    for name, first, _ in c_functions(text):
+        for other in defined_in("", "mpfast/**/*.h").get(name, set()) - {path}:
+            yield f"line {first}: {other} defines a {name} as well"
+
+
+def classes_defined_once(path: str, text: str) -> Iterator[str]:
+    pattern = r"^ *(?:cdef +)?class +(\w+)"
+    for match in re.finditer(pattern, text, re.M):
+        others = defined_in(pattern, "mpfast/**/*.py", "mpfast/**/*.pyx").get(match[1], set()) - {path}
+        if any((match[1], name) not in SAME_NAME for name in others) and (match[1], path) not in SAME_NAME:
+            yield f"line {line_of(text, match.start())}: {', '.join(sorted(others))} has a class {match[1]} as well"
+
+
+def cython_code(text: str) -> str:
+    """Without comments, docstrings and cimports, every line where it was. A cimport with "as" is a use."""
+    text = re.sub(r'""".*?"""|#[^\n]*', blank, text, flags=re.S)
+    return re.sub(r"^ *from [\w.]+ cimport (?!.* as )(?:\([^)]*\)|[^\n(]*)", blank, text, flags=re.M)
+
+
+def pxd_names(text: str) -> Iterator[tuple[int, str]]:
+    """(line, name) of what a .pxd declares for other Cython code, so without cpdef and public."""
+    body: int | None = None
+    for number, line in enumerate(cython_code(text).split("\n"), 1):
+        indent = len(line) - len(line.lstrip())
+        if not line.strip() or (body is not None and indent > body):
+            continue
+        body = indent if line.lstrip().startswith("cdef inline") else None
+        if re.match(r" *(?:cpdef|cdef (?:extern|class|readonly|public)|pass$)", line):
+            continue
+        function = re.search(r"\(\*(\w+)\)|(\w+)(?: \"\w+\")?\(", line)
+        if function:
+            yield number, function[1] or function[2]
+            continue
+        for name in re.findall(r"(\b[A-Za-z_]\w*)(?: \"\w+\")?(?:\[\w+\])?(?=,|:?$)", line.rstrip()):
+            if name not in ("enum", "__weakref__"):
+                yield number, name
+
+
+@cache
+def cython_uses() -> Counter[str]:
+    """How often Cython code says each name, where it neither declares nor defines it."""
+    uses: Counter[str] = Counter()
+    for path in files(("mpfast/**/*.pyx", "mpfast/**/*.pxd")):
+        text = cython_code(path.read_text())
+        uses.update(re.findall(r"\b[A-Za-z_]\w*", text))
+        if path.suffix == ".pyx":
+            uses.subtract(re.findall(r"^ *cp?def\b[^(=\n]*?(\w+)\(", text, re.M))
+        else:
+            uses.subtract(name for _, name in pxd_names(text))
+    return uses
+
+
+def declarations_used(path: str, text: str) -> Iterator[str]:
+    """By name alone, so a field is used if any file says its name."""
+    for number, name in pxd_names(text):
+        if cython_uses()[name] <= 0:
+            yield f"line {number}: no .pyx and no other declaration uses {name}"
+
+
+@cache
+def file_names() -> set[str]:
+    """Of every file of the repository, the name alone and behind each part of its path."""
+    tops = [path for path in ROOT.iterdir() if path.is_dir() and path.name not in ("build", ".git")]
+    paths = [path for path in ROOT.iterdir() if path.is_file()]
+    paths += [path for top in tops for path in top.rglob("*") if path.suffix not in (".so", ".pyc")]
+    parts = [path.relative_to(ROOT).parts for path in paths]
+    return {"/".join(names[i:]) for names in parts for i in range(len(names))}
+
+
+def files_exist(path: str, text: str) -> Iterator[str]:
+    """A file that a comment or a docstring names exists. Code that stands in a triple-quoted string includes others."""
+    comment = r"/\*.*?\*/|//[^\n]*" if Path(path).suffix in (".h", ".c", ".cpp", ".pml") else r'""".*?"""|#[^\n]*'
+    for match in re.finditer(comment, text, re.S):
+        for name in FILE_NAME.finditer(match[0]):
+            included = re.search(r"#\s*include *[<\"]$", match[0][: name.start()])
+            if name[0] not in file_names() and name[0] not in ELSEWHERE and not included:
+                yield f"line {line_of(text, match.start() + name.start())}: there is no {name[0]}"
+
+
 # Words --------------------------------------------------------------------------------------------------------------
 
 
@@ -211,6 +326,9 @@ LONG = "\n" * FUNCTION_LINES
 LONG_METHOD = f"cdef class A:\n    cdef int f(self,\n          int b\n    ) except -1:{LONG}\n        return b\nx = 1\n"
 HEADER = "mpfast/core/locks/lock.h"
 RELEASE = "static int f(shared32 *w)\n{\n    return swap_release(w, 0);%s\n}\n"
+
+COMMENT = "x = 1  # %s says why\n"
+DOCSTRING = '"""What\n%s leaves."""'
 
 RULES = {
     "orders-in-atomic-h": Rule(
@@ -252,6 +370,42 @@ RULES = {
             ("x.h", f"#define A {{\nstruct s {{ int a; }};\nstatic int *f(int a)\n{{{LONG}    if (a) {{ g(); }}\n}}\n"),
         ),
     ),
+    "functions-defined-once": Rule(
+        functions_defined_once,
+        ("mpfast/**/*.h",),
+        (("mpfast/core/locks/other.h", "static inline bool lock_try(void)\n{\n    return true;\n}\n"),),
+    ),
+    "classes-defined-once": Rule(
+        classes_defined_once,
+        ("mpfast/**/*.py", "mpfast/**/*.pyx"),
+        (
+            ("mpfast/other.py", "class Channel:\n    pass\n"),
+            ("mpfast/other.pyx", "if True:\n    cdef class Handle:\n        pass\n"),
+        ),
+    ),
+    "declarations-used": Rule(
+        declarations_used,
+        ("mpfast/**/*.pxd",),
+        (
+            ("x.pxd", 'cdef extern from "x.h":\n    int nobody_calls(int me) nogil'),
+            ("x.pxd", 'cdef extern from "x.h":\n    void nobody_calls "memcpy"(void *to)'),
+            ("x.pxd", 'cdef extern from "x.h":\n    enum:\n        WANTED_BY_NOBODY'),
+            ("x.pxd", 'cdef extern from "x.h":\n    struct family:\n        shared32 read_by_nobody[2]'),
+            ("x.pxd", "cdef class A:\n    cdef list read_by_nobody  # a comment\n"),
+            ("x.pxd", "cdef class A:\n    cdef int nobody_calls(self, int fd) except -1\n"),
+            ("x.pxd", "cdef inline int nobody_calls(int fd):\n    return fd\n"),
+        ),
+    ),
+    "files-exist": Rule(
+        files_exist,
+        ("mpfast/**/*.py", "mpfast/**/*.pyi", *CYTHON, *C, "tests/**/*.py", "tests/**/*.pml", "tests/**/*.cpp"),
+        (
+            ("x.h", "int a; /* see no_such_file.h */"),
+            ("x.c", "// core/bell.h\n"),
+            ("x.py", DOCSTRING % "no_such_file.pyx"),
+            ("x.pyx", COMMENT % "queue/atomic.h"),
+        ),
+    ),
     "licence": Rule(licence, (*CODE, "Makefile", ".ci/run"), (("x.py", "import os\n"),)),
     "no-machine-paths": Rule(
         no_machine_paths,
@@ -290,6 +444,13 @@ GOOD = (
     ("targets-exist", "README.md", "Now make sure that `make test` passes.\n"),
     ("function-size", "x.pyx", f"def f():\n    pass\n{LONG}\n\ndef g():\n    pass\n"),
     ("function-size", "x.h", f"struct s {{{LONG}}};\nint f(void)\n{{\n}}\n"),
+    ("functions-defined-once", HEADER, "static inline bool lock_try(void)\n{\n    return true;\n}\n"),
+    ("functions-defined-once", "x.h", "bool f(void)\n{\n    lock_try();\n}\n"),
+    ("classes-defined-once", "mpfast/other.py", "x = Channel()  # not a class Channel\n"),
+    ("declarations-used", "x.pxd", 'cdef extern from "x.h":\n    const int64_t NEVER\n    int64_t clock_now() nogil\n'),
+    ("declarations-used", "x.pxd", "cdef inline int me(Handle self):\n    cdef int local_name\n    return 0\n"),
+    ("files-exist", "x.h", '#include "no_such_file.h" /* atomic.h, base/atomic.h, core/base/atomic.h */'),
+    ("files-exist", "x.py", '"""multiprocessing.queues, *.md and os.path.join()"""'),
 )
 
 

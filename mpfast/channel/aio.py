@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Waiting for a queue in an event loop, without a thread: Queue.aget() and aput().
 
-The loop watches a descriptor that becomes readable when another process changes the queue (core/bell.h). Whoever is
-woken tries; who succeeds wakes the next one if there is more to be had, and so does who is cancelled right then.
+The loop watches a descriptor that becomes readable when another process changes the queue (core/queue/bell.h). A task
+that is woken tries. If it succeeds and there is more to be had, it wakes the next one. So does a task that is cancelled
+right then.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 import sys
 
+from typing_extensions import disjoint_base
+
 from ..family.family import Handle
 
 if sys.version_info >= (3, 13):
@@ -9,14 +11,17 @@ else:
     class ShutDown(Exception):
         """put() or get() was called after shutdown()."""
 
+@disjoint_base
 class Channel(Handle):
     """This process's hold of one queue in shared memory."""
 
     def __init__(self, maxsize: int, budget: int) -> None: ...
 
+@disjoint_base
 class Pin:
     """Keeps a message in shared memory, as long as there are views of its buffers."""
 
+@disjoint_base
 class Bell:
     """For event loops: how they are told of changes to a queue."""
 

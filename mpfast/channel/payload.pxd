@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 from libc.stdint cimport int64_t
 from mpfast.serialize.pickling cimport Pickling
+from mpfast.serialize.tree cimport TREE_SIZE
 
 cdef enum:
     PAYLOAD_PICKLE    # a pickle
@@ -9,8 +10,7 @@ cdef enum:
     PAYLOAD_ASCII     # a str
     PAYLOAD_INT       # of 64 bits
     PAYLOAD_FLOAT
-    PAYLOAD_PLAIN     # see plain.h
-    PAYLOAD_KINDS
+    PAYLOAD_TREE      # see serialize/tree.h
 
 cdef struct payload:
     int kind
@@ -18,7 +18,7 @@ cdef struct payload:
     const char *data    # what is stored, if that needs no pickle
     double number       # `data` of a float
     int64_t integer     # of an int
-    char plain[1000]    # of a small container
+    char tree[TREE_SIZE]  # of a small container
 
 
 cdef bint payload_immediate(object obj, int64_t *value)

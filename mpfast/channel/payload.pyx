@@ -3,7 +3,7 @@
 """What a value becomes in shared memory, and back.
 
 None, bools and small ints are a number; bytes, ASCII strings, ints, floats and small containers of plain values are
-stored as they are (plain.h); everything else is a pickle, beside which large buffers lie at multiples of 64 bytes:
+stored as they are (tree.h); everything else is a pickle, beside which large buffers lie at multiples of 64 bytes:
 
     count, length of each buffer, length of the pickle (8 bytes each); pickle; buffer; buffer; ...
 
@@ -25,7 +25,7 @@ from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcpy
 from mpfast.core.base.hugemem cimport hugemem_advise, hugemem_map, hugemem_unmap
 from mpfast.serialize.pickling cimport Pickling, done, loads, pickled
-from mpfast.serialize.tree cimport plain_dump, plain_load
+from mpfast.serialize.tree cimport tree_dump, tree_load
 
 from ..errors import CorruptedQueueError
 
@@ -102,9 +102,9 @@ cdef Pickling payload_measure(object obj, payload *p):
             p.kind, p.data, p.size = PAYLOAD_INT, <const char *>&p.integer, sizeof(int64_t)
             return None
     if type(obj) is dict or type(obj) is tuple or type(obj) is list:
-        p.size = plain_dump(obj, p.plain)
+        p.size = tree_dump(obj, p.tree)
         if p.size > 0:
-            p.kind, p.data = PAYLOAD_PLAIN, p.plain
+            p.kind, p.data = PAYLOAD_TREE, p.tree
             return None
     pickling = pickled(obj)
     p.kind = PAYLOAD_BUFFERS if pickling.buffers else PAYLOAD_PICKLE
@@ -258,8 +258,8 @@ cdef object payload_load(int kind, const char *data, size_t size, object pin, ob
     """
     if kind == PAYLOAD_PICKLE:
         return load_pickle(data, size, None)
-    if kind == PAYLOAD_PLAIN:
-        return load_plain(data, size, queue)
+    if kind == PAYLOAD_TREE:
+        return load_tree(data, size, queue)
     if kind == PAYLOAD_BYTES:
         obj = PyBytes_FromStringAndSize(NULL, size)
         hugemem_advise(PyBytes_AS_STRING(obj), size)
@@ -280,8 +280,8 @@ cdef damaged(queue, str what):
     return CorruptedQueueError(f"cannot get from {queue.name}: {what}")
 
 
-cdef object load_plain(const char *data, size_t size, object queue):
-    cdef PyObject *obj = plain_load(data, size)
+cdef object load_tree(const char *data, size_t size, object queue):
+    cdef PyObject *obj = tree_load(data, size)
     if obj == NULL:
         raise damaged(queue, "a message that is damaged")
     value = <object>obj

@@ -2,6 +2,9 @@
 from multiprocessing.popen_fork import Popen
 from typing import Any
 
+from typing_extensions import disjoint_base
+
+@disjoint_base
 class Handle:
     """Base of the synchronization objects. It keeps one slot of a family as long as the object lives."""
 
@@ -10,13 +13,15 @@ class Handle:
     @property
     def name(self) -> str: ...
 
+@disjoint_base
 class Reservation:
     """A child's entry in a family. It is made before the child, and keeps alive what the child was given."""
 
     fd: int
-    def __init__(self, handle: Handle, foreign: bool) -> None: ...
+    def __init__(self, handle: Handle) -> None: ...
     def vouch(self, slot: int) -> tuple[bytes, int, Any]: ...
     def close(self) -> None: ...
+    def forget(self) -> None: ...
 
 def close_reservations(popen: Popen | Any) -> None: ...
 def leave() -> None: ...

@@ -3,6 +3,9 @@ from collections.abc import Iterable
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+from typing_extensions import disjoint_base
+
+@disjoint_base
 class Child:
     """Base of the Popen classes. It has one child, by pidfd. `pid` and `sentinel` are known once it was launched."""
 

@@ -3,10 +3,13 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, TypeVar
 
+from typing_extensions import disjoint_base
+
 from ..family.family import Handle
 
 _T = TypeVar("_T")
 
+@disjoint_base
 class Condition(Handle):
     def __init__(self, lock: Any = None, *, ctx: Any = None) -> None: ...
     def acquire(self, block: bool = True, timeout: float | None = None) -> bool: ...
@@ -24,6 +27,7 @@ class Condition(Handle):
         traceback: TracebackType | None = None,
     ) -> None: ...
 
+@disjoint_base
 class Barrier(Handle):
     def __init__(
         self,

@@ -2,11 +2,15 @@
 from types import TracebackType
 from typing import Any
 
+from typing_extensions import disjoint_base
+
 from ..family.family import Handle
 
 SEM_VALUE_MAX: int
 
+@disjoint_base
 class _Counting(Handle):
+    SEM_VALUE_MAX: int
     def acquire(self, block: bool = True, timeout: float | None = None) -> bool: ...
     def release(self) -> None: ...
     def get_value(self) -> int: ...
@@ -26,6 +30,7 @@ class _Counting(Handle):
 class Semaphore(_Counting):
     def __init__(self, value: int = 1, *, ctx: Any = None) -> None: ...
 
+@disjoint_base
 class BoundedSemaphore(Semaphore):
     def __init__(self, value: int = 1, *, ctx: Any = None, on_owner_death: str = "release") -> None: ...
 

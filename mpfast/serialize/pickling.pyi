@@ -1,3 +1,21 @@
 # SPDX-License-Identifier: MIT
+from pickle import PickleBuffer
+from typing import Any
+
+from typing_extensions import disjoint_base
+
+@disjoint_base
+class Pickled:
+    """What the pickler has produced so far. It does not refer to the pickler, so its parts go with their last user."""
+
+    def write(self, part: Any) -> None: ...
+    def keep_in_band(self, buffer: PickleBuffer) -> bool: ...
+
+@disjoint_base
 class Pickling:
     """One object being pickled, with its pickler and what that has produced so far."""
+
+    @property
+    def stream(self) -> list[Any]: ...
+    @property
+    def buffers(self) -> list[PickleBuffer]: ...

@@ -5,64 +5,64 @@
  * What is written is a pickle that every unpickler can load. The stdlib's pickletools describes the opcodes. Everything
  * else is left to pickle: objects of any other type, and objects that may be in the message twice, because pickle keeps
  * those one object. (No reducer is passed over. Pickle asks none for objects of exactly these types.) */
-#ifndef MPFAST_PLAINDUMP_H
-#define MPFAST_PLAINDUMP_H
+#ifndef MPFAST_SHORTDUMP_H
+#define MPFAST_SHORTDUMP_H
 
 #include <Python.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
-#define PLAIN_SIZE 512 /* of a pickle */
-#define PLAIN_DEPTH 8  /* containers in containers */
-#define PLAIN_ITEMS 64 /* on the stack when it is loaded */
-#define PLAIN_NAMES 32 /* strings and bytes that are written */
-#define PLAIN_PROTOCOL 5
-#define PLAIN_HEAD 7
+#define SHORT_SIZE 512 /* of a pickle */
+#define SHORT_DEPTH 8  /* containers in containers */
+#define SHORT_ITEMS 64 /* on the stack when it is loaded */
+#define SHORT_NAMES 32 /* strings and bytes that are written */
+#define SHORT_PROTOCOL 5
+#define SHORT_HEAD 7
 
-struct plain_writer {
+struct short_writer {
     uint8_t *at;
     uint8_t *end;
     int depth;
     int names;
-    PyObject *seen[PLAIN_NAMES];
+    PyObject *seen[SHORT_NAMES];
 };
 
-static bool plain_write(struct plain_writer *w, PyObject *obj, bool outermost);
+static bool short_write(struct short_writer *w, PyObject *obj, bool outermost);
 
-static inline bool plain_room(struct plain_writer *w, Py_ssize_t size) { return w->end - w->at >= size; }
+static inline bool short_room(struct short_writer *w, Py_ssize_t size) { return w->end - w->at >= size; }
 
-static inline bool plain_code(struct plain_writer *w, int code)
+static inline bool short_code(struct short_writer *w, int code)
 {
-    if (!plain_room(w, 1))
+    if (!short_room(w, 1))
         return false;
     *w->at++ = (uint8_t)code;
     return true;
 }
 
-static inline void plain_number(struct plain_writer *w, uint64_t number, int size)
+static inline void short_number(struct short_writer *w, uint64_t number, int size)
 {
     for (int i = 0; i < size; i++)
         *w->at++ = (uint8_t)(number >> 8 * i);
 }
 
-static inline bool plain_write_int(struct plain_writer *w, PyObject *obj)
+static inline bool short_write_int(struct short_writer *w, PyObject *obj)
 {
     int overflow;
     long long number = PyLong_AsLongLongAndOverflow(obj, &overflow);
-    if (overflow || number != (int32_t)number || !plain_room(w, 5))
+    if (overflow || number != (int32_t)number || !short_room(w, 5))
         return false;
     int size = number == (uint8_t)number ? 1 : number == (uint16_t)number ? 2 : 4;
     *w->at++ = size == 1 ? 'K' : size == 2 ? 'M' : 'J';
-    plain_number(w, (uint64_t)number, size);
+    short_number(w, (uint64_t)number, size);
     return true;
 }
 
-static inline bool plain_write_float(struct plain_writer *w, PyObject *obj)
+static inline bool short_write_float(struct short_writer *w, PyObject *obj)
 {
     double number = PyFloat_AS_DOUBLE(obj);
     uint64_t bits;
-    if (!plain_room(w, 9))
+    if (!short_room(w, 9))
         return false;
     memcpy(&bits, &number, sizeof bits);
     *w->at++ = 'G';
@@ -72,21 +72,21 @@ static inline bool plain_write_float(struct plain_writer *w, PyObject *obj)
 }
 
 /* Is it here for the first time? */
-static inline bool plain_new_name(struct plain_writer *w, PyObject *obj)
+static inline bool short_new_name(struct short_writer *w, PyObject *obj)
 {
     for (int i = 0; i < w->names; i++)
         if (w->seen[i] == obj)
             return false;
-    if (w->names == PLAIN_NAMES)
+    if (w->names == SHORT_NAMES)
         return false;
     w->seen[w->names++] = obj;
     return true;
 }
 
-static inline bool plain_write_sized(struct plain_writer *w, PyObject *obj, int code, const char *data, Py_ssize_t size)
+static inline bool short_write_sized(struct short_writer *w, PyObject *obj, int code, const char *data, Py_ssize_t size)
 {
-    if (size > 255 || !plain_room(w, size + 2) ||
-        (size > 1 && !plain_new_name(w, obj))) /* Python has each of the short once */
+    if (size > 255 || !short_room(w, size + 2) ||
+        (size > 1 && !short_new_name(w, obj))) /* Python has each of the short once */
         return false;
     *w->at++ = (uint8_t)code;
     *w->at++ = (uint8_t)size;
@@ -95,99 +95,99 @@ static inline bool plain_write_sized(struct plain_writer *w, PyObject *obj, int 
     return true;
 }
 
-static inline bool plain_write_str(struct plain_writer *w, PyObject *obj)
+static inline bool short_write_str(struct short_writer *w, PyObject *obj)
 {
     if (!PyUnicode_IS_COMPACT_ASCII(obj))
         return false;
-    return plain_write_sized(w, obj, 0x8c, (const char *)PyUnicode_DATA(obj), PyUnicode_GET_LENGTH(obj));
+    return short_write_sized(w, obj, 0x8c, (const char *)PyUnicode_DATA(obj), PyUnicode_GET_LENGTH(obj));
 }
 
-static inline bool plain_write_list(struct plain_writer *w, PyObject *obj)
+static inline bool short_write_list(struct short_writer *w, PyObject *obj)
 {
-    if (!plain_code(w, ']'))
+    if (!short_code(w, ']'))
         return false;
     if (PyList_GET_SIZE(obj) == 0)
         return true;
-    if (PyList_GET_SIZE(obj) > PLAIN_ITEMS || !plain_code(w, '('))
+    if (PyList_GET_SIZE(obj) > SHORT_ITEMS || !short_code(w, '('))
         return false;
     for (Py_ssize_t i = 0; i < PyList_GET_SIZE(obj); i++)
-        if (!plain_write(w, PyList_GET_ITEM(obj, i), false))
+        if (!short_write(w, PyList_GET_ITEM(obj, i), false))
             return false;
-    return plain_code(w, 'e');
+    return short_code(w, 'e');
 }
 
-static inline bool plain_write_tuple(struct plain_writer *w, PyObject *obj)
+static inline bool short_write_tuple(struct short_writer *w, PyObject *obj)
 {
     Py_ssize_t size = PyTuple_GET_SIZE(obj);
     if (size == 0)
-        return plain_code(w, ')');
-    if (size > PLAIN_ITEMS || (size > 3 && !plain_code(w, '(')))
+        return short_code(w, ')');
+    if (size > SHORT_ITEMS || (size > 3 && !short_code(w, '(')))
         return false;
     for (Py_ssize_t i = 0; i < size; i++)
-        if (!plain_write(w, PyTuple_GET_ITEM(obj, i), false))
+        if (!short_write(w, PyTuple_GET_ITEM(obj, i), false))
             return false;
-    return plain_code(w, size > 3 ? 't' : 0x84 + (int)size);
+    return short_code(w, size > 3 ? 't' : 0x84 + (int)size);
 }
 
-static inline bool plain_write_dict(struct plain_writer *w, PyObject *obj)
+static inline bool short_write_dict(struct short_writer *w, PyObject *obj)
 {
     PyObject *key, *value;
     Py_ssize_t at = 0;
-    if (!plain_code(w, '}'))
+    if (!short_code(w, '}'))
         return false;
     if (PyDict_GET_SIZE(obj) == 0)
         return true;
-    if (PyDict_GET_SIZE(obj) > PLAIN_ITEMS / 2 || !plain_code(w, '('))
+    if (PyDict_GET_SIZE(obj) > SHORT_ITEMS / 2 || !short_code(w, '('))
         return false;
     while (PyDict_Next(obj, &at, &key, &value))
-        if (!plain_write(w, key, false) || !plain_write(w, value, false))
+        if (!short_write(w, key, false) || !short_write(w, value, false))
             return false;
-    return plain_code(w, 'u');
+    return short_code(w, 'u');
 }
 
 /* A container with one reference is referred to by the container around it, and by nothing else in the message. The
  * outermost one has more references. It is not inside itself, because everything in it has one. */
-static inline bool plain_write_container(struct plain_writer *w, PyObject *obj, bool outermost)
+static inline bool short_write_container(struct short_writer *w, PyObject *obj, bool outermost)
 {
     bool empty = PyTuple_CheckExact(obj) && PyTuple_GET_SIZE(obj) == 0; /* there is only one */
-    if ((!outermost && !empty && Py_REFCNT(obj) != 1) || w->depth == PLAIN_DEPTH)
+    if ((!outermost && !empty && Py_REFCNT(obj) != 1) || w->depth == SHORT_DEPTH)
         return false;
     w->depth++;
-    bool written = PyTuple_CheckExact(obj)  ? plain_write_tuple(w, obj)
-                   : PyList_CheckExact(obj) ? plain_write_list(w, obj)
-                   : PyDict_CheckExact(obj) ? plain_write_dict(w, obj)
+    bool written = PyTuple_CheckExact(obj)  ? short_write_tuple(w, obj)
+                   : PyList_CheckExact(obj) ? short_write_list(w, obj)
+                   : PyDict_CheckExact(obj) ? short_write_dict(w, obj)
                                             : false;
     w->depth--;
     return written;
 }
 
-static bool plain_write(struct plain_writer *w, PyObject *obj, bool outermost)
+static bool short_write(struct short_writer *w, PyObject *obj, bool outermost)
 {
     if (PyLong_CheckExact(obj))
-        return plain_write_int(w, obj);
+        return short_write_int(w, obj);
     if (PyUnicode_CheckExact(obj))
-        return plain_write_str(w, obj);
+        return short_write_str(w, obj);
     if (obj == Py_None || PyBool_Check(obj))
-        return plain_code(w, obj == Py_None ? 'N' : obj == Py_True ? 0x88 : 0x89);
+        return short_code(w, obj == Py_None ? 'N' : obj == Py_True ? 0x88 : 0x89);
     if (PyFloat_CheckExact(obj))
-        return plain_write_float(w, obj);
+        return short_write_float(w, obj);
     if (PyBytes_CheckExact(obj))
-        return plain_write_sized(w, obj, 'C', PyBytes_AS_STRING(obj), PyBytes_GET_SIZE(obj));
-    return plain_write_container(w, obj, outermost);
+        return short_write_sized(w, obj, 'C', PyBytes_AS_STRING(obj), PyBytes_GET_SIZE(obj));
+    return short_write_container(w, obj, outermost);
 }
 
-/* Writes the pickle of obj to `to`, which has room for PLAIN_SIZE. Returns its length, or 0 if obj is not plain. */
-static inline size_t plain_dump(PyObject *obj, uint8_t *to)
+/* Writes the pickle of obj to `to`, which has room for SHORT_SIZE. Returns its length, or 0 if obj is not plain. */
+static inline size_t short_dump(PyObject *obj, uint8_t *to)
 {
-    struct plain_writer w = {.at = to, .end = to + PLAIN_SIZE};
+    struct short_writer w = {.at = to, .end = to + SHORT_SIZE};
     *w.at++ = 0x80;
-    *w.at++ = PLAIN_PROTOCOL;
-    return plain_write(&w, obj, true) && plain_code(&w, '.') ? (size_t)(w.at - to) : 0;
+    *w.at++ = SHORT_PROTOCOL;
+    return short_write(&w, obj, true) && short_code(&w, '.') ? (size_t)(w.at - to) : 0;
 }
 
-/* The pickle of bytes, or of an ASCII string, that is too long for plain_dump(). Writes what comes before the data, at
- * most PLAIN_HEAD bytes, and says where the data is. A dot follows the data. Returns 0 for any other object. */
-static inline size_t plain_head(PyObject *obj, uint8_t *to, const char **data, size_t *size)
+/* The pickle of bytes, or of an ASCII string, that is too long for short_dump(). Writes what comes before the data, at
+ * most SHORT_HEAD bytes, and says where the data is. A dot follows the data. Returns 0 for any other object. */
+static inline size_t short_head(PyObject *obj, uint8_t *to, const char **data, size_t *size)
 {
     bool text = PyUnicode_CheckExact(obj) && PyUnicode_IS_COMPACT_ASCII(obj);
     if (!text && !PyBytes_CheckExact(obj))
@@ -197,12 +197,12 @@ static inline size_t plain_head(PyObject *obj, uint8_t *to, const char **data, s
         return 0;
     *data = text ? (const char *)PyUnicode_DATA(obj) : PyBytes_AS_STRING(obj);
     *size = length;
-    struct plain_writer w = {.at = to};
+    struct short_writer w = {.at = to};
     *w.at++ = 0x80;
-    *w.at++ = PLAIN_PROTOCOL;
+    *w.at++ = SHORT_PROTOCOL;
     *w.at++ = text ? 'X' : 'B';
-    plain_number(&w, length, 4);
-    return PLAIN_HEAD;
+    short_number(&w, length, 4);
+    return SHORT_HEAD;
 }
 
 #endif

@@ -3,28 +3,28 @@
  *
  * A stack of references, as pickle's. Anything unexpected, Python's errors included, means that the data is not plain.
  * Then pickle loads it, or says what is wrong. The only keys are strings and integers, so no Python code runs here. */
-#ifndef MPFAST_PLAINLOAD_H
-#define MPFAST_PLAINLOAD_H
+#ifndef MPFAST_SHORTLOAD_H
+#define MPFAST_SHORTLOAD_H
 
 #include "serialize/shortdump.h"
 
-#define PLAIN_LARGE 1024 /* bytes up to which it is tried */
-#define PLAIN_STACK 64
+#define SHORT_LARGE 1024 /* bytes up to which it is tried */
+#define SHORT_STACK 64
 
-struct plain_reader {
+struct short_reader {
     const uint8_t *at;
     const uint8_t *end;
     int count;
     int marks;
-    PyObject *stack[PLAIN_STACK];
-    int mark[PLAIN_DEPTH];
+    PyObject *stack[SHORT_STACK];
+    int mark[SHORT_DEPTH];
 };
 
-static inline bool plain_push(struct plain_reader *r, PyObject *obj)
+static inline bool short_push(struct short_reader *r, PyObject *obj)
 {
     if (obj == NULL)
         return false;
-    if (r->count == PLAIN_STACK) {
+    if (r->count == SHORT_STACK) {
         Py_DECREF(obj);
         return false;
     }
@@ -33,7 +33,7 @@ static inline bool plain_push(struct plain_reader *r, PyObject *obj)
 }
 
 /* Takes so many bytes of the pickle. NULL if it has fewer. */
-static inline const uint8_t *plain_bytes(struct plain_reader *r, size_t size)
+static inline const uint8_t *short_bytes(struct short_reader *r, size_t size)
 {
     if ((size_t)(r->end - r->at) < size)
         return NULL;
@@ -41,45 +41,45 @@ static inline const uint8_t *plain_bytes(struct plain_reader *r, size_t size)
     return r->at - size;
 }
 
-static inline bool plain_read_int(struct plain_reader *r, int size)
+static inline bool short_read_int(struct short_reader *r, int size)
 {
-    const uint8_t *bytes = plain_bytes(r, (size_t)size);
+    const uint8_t *bytes = short_bytes(r, (size_t)size);
     uint32_t number = 0;
     for (int i = 0; bytes != NULL && i < size; i++)
         number |= (uint32_t)bytes[i] << 8 * i;
-    return bytes != NULL && plain_push(r, PyLong_FromLong(size == 4 ? (int32_t)number : (long)number));
+    return bytes != NULL && short_push(r, PyLong_FromLong(size == 4 ? (int32_t)number : (long)number));
 }
 
-static inline bool plain_read_float(struct plain_reader *r)
+static inline bool short_read_float(struct short_reader *r)
 {
-    const uint8_t *bytes = plain_bytes(r, 8);
+    const uint8_t *bytes = short_bytes(r, 8);
     uint64_t bits = 0;
     double number;
     for (int i = 0; bytes != NULL && i < 8; i++)
         bits = bits << 8 | bytes[i];
     memcpy(&number, &bits, sizeof number);
-    return bytes != NULL && plain_push(r, PyFloat_FromDouble(number));
+    return bytes != NULL && short_push(r, PyFloat_FromDouble(number));
 }
 
-static inline bool plain_read_sized(struct plain_reader *r, int code)
+static inline bool short_read_sized(struct short_reader *r, int code)
 {
-    const uint8_t *size = plain_bytes(r, 1);
-    const char *data = size == NULL ? NULL : (const char *)plain_bytes(r, *size);
+    const uint8_t *size = short_bytes(r, 1);
+    const char *data = size == NULL ? NULL : (const char *)short_bytes(r, *size);
     if (data == NULL)
         return false;
-    return plain_push(r, code == 'C' ? PyBytes_FromStringAndSize(data, *size)
+    return short_push(r, code == 'C' ? PyBytes_FromStringAndSize(data, *size)
                                      : PyUnicode_DecodeUTF8(data, *size, "surrogatepass"));
 }
 
 /* Takes what lies above the last mark, and the mark. */
-static inline int plain_above(struct plain_reader *r) { return r->marks > 0 ? r->mark[--r->marks] : -1; }
+static inline int short_above(struct short_reader *r) { return r->marks > 0 ? r->mark[--r->marks] : -1; }
 
 /* Nothing below the last mark may be touched. */
-static inline int plain_floor(const struct plain_reader *r) { return r->marks > 0 ? r->mark[r->marks - 1] : 0; }
+static inline int short_floor(const struct short_reader *r) { return r->marks > 0 ? r->mark[r->marks - 1] : 0; }
 
-static inline bool plain_read_tuple(struct plain_reader *r, int first)
+static inline bool short_read_tuple(struct short_reader *r, int first)
 {
-    if (first < plain_floor(r))
+    if (first < short_floor(r))
         return false;
     PyObject *tuple = PyTuple_New(r->count - first);
     if (tuple == NULL)
@@ -87,13 +87,13 @@ static inline bool plain_read_tuple(struct plain_reader *r, int first)
     for (int i = first; i < r->count; i++)
         PyTuple_SET_ITEM(tuple, i - first, r->stack[i]);
     r->count = first;
-    return plain_push(r, tuple);
+    return short_push(r, tuple);
 }
 
-static inline bool plain_read_list(struct plain_reader *r)
+static inline bool short_read_list(struct short_reader *r)
 {
-    int first = plain_above(r);
-    if (first <= plain_floor(r) || !PyList_CheckExact(r->stack[first - 1]) || PyList_GET_SIZE(r->stack[first - 1]) != 0)
+    int first = short_above(r);
+    if (first <= short_floor(r) || !PyList_CheckExact(r->stack[first - 1]) || PyList_GET_SIZE(r->stack[first - 1]) != 0)
         return false;
     PyObject *list = PyList_New(r->count - first);
     if (list == NULL)
@@ -105,10 +105,10 @@ static inline bool plain_read_list(struct plain_reader *r)
     return true;
 }
 
-static inline bool plain_read_dict(struct plain_reader *r)
+static inline bool short_read_dict(struct short_reader *r)
 {
-    int first = plain_above(r);
-    if (first <= plain_floor(r) || !PyDict_CheckExact(r->stack[first - 1]) || (r->count - first) % 2 != 0)
+    int first = short_above(r);
+    if (first <= short_floor(r) || !PyDict_CheckExact(r->stack[first - 1]) || (r->count - first) % 2 != 0)
         return false;
     for (int i = first; i < r->count; i += 2) {
         PyObject *key = r->stack[i];
@@ -122,71 +122,71 @@ static inline bool plain_read_dict(struct plain_reader *r)
     return true;
 }
 
-static inline bool plain_mark(struct plain_reader *r)
+static inline bool short_mark(struct short_reader *r)
 {
-    if (r->marks == PLAIN_DEPTH)
+    if (r->marks == SHORT_DEPTH)
         return false;
     r->mark[r->marks++] = r->count;
     return true;
 }
 
-static inline bool plain_read(struct plain_reader *r, int code)
+static inline bool short_read(struct short_reader *r, int code)
 {
     switch (code) {
     case 'K':
-        return plain_read_int(r, 1);
+        return short_read_int(r, 1);
     case 'M':
-        return plain_read_int(r, 2);
+        return short_read_int(r, 2);
     case 'J':
-        return plain_read_int(r, 4);
+        return short_read_int(r, 4);
     case 'G':
-        return plain_read_float(r);
+        return short_read_float(r);
     case 'N':
-        return plain_push(r, Py_NewRef(Py_None));
+        return short_push(r, Py_NewRef(Py_None));
     case 0x88:
-        return plain_push(r, Py_NewRef(Py_True));
+        return short_push(r, Py_NewRef(Py_True));
     case 0x89:
-        return plain_push(r, Py_NewRef(Py_False));
+        return short_push(r, Py_NewRef(Py_False));
     case 'C':
     case 0x8c:
-        return plain_read_sized(r, code);
+        return short_read_sized(r, code);
     case '(':
-        return plain_mark(r);
+        return short_mark(r);
     case ')':
-        return plain_push(r, PyTuple_New(0));
+        return short_push(r, PyTuple_New(0));
     case ']':
-        return plain_push(r, PyList_New(0));
+        return short_push(r, PyList_New(0));
     case '}':
-        return plain_push(r, PyDict_New());
+        return short_push(r, PyDict_New());
     case 't': {
-        int first = plain_above(r);
-        return first >= 0 && plain_read_tuple(r, first);
+        int first = short_above(r);
+        return first >= 0 && short_read_tuple(r, first);
     }
     case 0x85:
     case 0x86:
     case 0x87:
-        return r->count >= code - 0x84 && plain_read_tuple(r, r->count - (code - 0x84));
+        return r->count >= code - 0x84 && short_read_tuple(r, r->count - (code - 0x84));
     case 'e':
-        return plain_read_list(r);
+        return short_read_list(r);
     case 'u':
-        return plain_read_dict(r);
+        return short_read_dict(r);
     case 0x94:
-        return r->count > plain_floor(r); /* MEMOIZE: never asked for, or we stop there */
+        return r->count > short_floor(r); /* MEMOIZE: never asked for, or we stop there */
     default:
         return false;
     }
 }
 
-/* Pickles as plain_head() begins them, and the stdlib's. */
-static inline PyObject *plain_load_long(const uint8_t *data, size_t size)
+/* Pickles as short_head() begins them, and the stdlib's. */
+static inline PyObject *short_load_long(const uint8_t *data, size_t size)
 {
     size_t length = 0;
     for (int i = 0; i < 4; i++)
         length |= (size_t)data[3 + i] << 8 * i;
-    bool memoized = size > PLAIN_HEAD + 1 && data[size - 2] == 0x94;
-    if (length != size - PLAIN_HEAD - 1 && !(memoized && length == size - PLAIN_HEAD - 2))
+    bool memoized = size > SHORT_HEAD + 1 && data[size - 2] == 0x94;
+    if (length != size - SHORT_HEAD - 1 && !(memoized && length == size - SHORT_HEAD - 2))
         return NULL;
-    const char *start = (const char *)data + PLAIN_HEAD;
+    const char *start = (const char *)data + SHORT_HEAD;
     PyObject *obj = data[2] == 'B' ? PyBytes_FromStringAndSize(start, (Py_ssize_t)length)
                                    : PyUnicode_DecodeUTF8(start, (Py_ssize_t)length, "surrogatepass");
     if (obj == NULL)
@@ -195,15 +195,15 @@ static inline PyObject *plain_load_long(const uint8_t *data, size_t size)
 }
 
 /* Returns the object of a pickle, or NULL without an exception if it is not plain. */
-static inline PyObject *plain_load(const uint8_t *data, size_t size)
+static inline PyObject *short_load(const uint8_t *data, size_t size)
 {
-    struct plain_reader r;
+    struct short_reader r;
     r.at = data + 2, r.end = data + size, r.count = 0, r.marks = 0;
-    if (size < 4 || data[0] != 0x80 || data[1] > PLAIN_PROTOCOL || data[size - 1] != '.')
+    if (size < 4 || data[0] != 0x80 || data[1] > SHORT_PROTOCOL || data[size - 1] != '.')
         return NULL;
-    if (size > PLAIN_HEAD && (data[2] == 'B' || data[2] == 'X'))
-        return plain_load_long(data, size);
-    if (size > PLAIN_LARGE)
+    if (size > SHORT_HEAD && (data[2] == 'B' || data[2] == 'X'))
+        return short_load_long(data, size);
+    if (size > SHORT_LARGE)
         return NULL;
     if (data[2] == 0x95) { /* FRAME: pickle's own, around all of it */
         uint64_t length = 0;
@@ -215,7 +215,7 @@ static inline PyObject *plain_load(const uint8_t *data, size_t size)
     }
     bool good = true;
     while (good && r.at < r.end - 1)
-        good = plain_read(&r, *r.at++);
+        good = short_read(&r, *r.at++);
     if (good && r.count == 1 && r.marks == 0 && r.at == r.end - 1)
         return r.stack[0];
     while (r.count > 0)

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: MIT
 from typing import Any
 
+from typing_extensions import disjoint_base
+
 from .wire import Wire
 
 not_yet: object
 
+@disjoint_base
 class Receiver(Wire):
     """A connection that receives."""
 

@@ -22,7 +22,7 @@ from mpfast.core.wire.turn cimport turn, turn_orphaned, turn_taken
 from mpfast.core.wire.wire cimport *
 from mpfast.errors cimport raise_errno
 from mpfast.serialize.pickling cimport loads
-from mpfast.serialize.shortload cimport plain_load
+from mpfast.serialize.shortload cimport short_load
 from mpfast.wire.wire cimport Wire
 
 import operator
@@ -334,7 +334,7 @@ def load(message):
     cdef PyObject *plain
     cdef size_t size
     if type(message) is bytes:
-        plain = plain_load(<const uint8_t *>PyBytes_AS_STRING(message), PyBytes_GET_SIZE(message))
+        plain = short_load(<const uint8_t *>PyBytes_AS_STRING(message), PyBytes_GET_SIZE(message))
         if plain == NULL:
             return loads(message)
         obj = <object>plain

@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: MIT
 from typing import Any
 
+from typing_extensions import disjoint_base
+
 from .receiving import Receiver
 
+@disjoint_base
 class Outgoing:
     """A message on its way out. Has pointers to its parts, and how much of it has been written."""
 
+@disjoint_base
 class Sender(Receiver):
     """A connection that sends, too."""
 

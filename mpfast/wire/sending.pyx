@@ -17,7 +17,7 @@ from mpfast.core.wire.turn cimport turn_epoch
 from mpfast.core.wire.wire cimport *
 from mpfast.errors cimport raise_errno
 from mpfast.serialize.pickling cimport IN_BAND, Pickling, done as give_back, pickled
-from mpfast.serialize.shortdump cimport PLAIN_SIZE, plain_dump, plain_head
+from mpfast.serialize.shortdump cimport SHORT_SIZE, short_dump, short_head
 from mpfast.wire.receiving cimport Receiver
 
 import operator
@@ -192,17 +192,17 @@ cdef class Sender(Receiver):
 
     def send(self, obj):
         """Sends an object. Blocks while there is no room. BrokenPipeError if no process can receive it any more."""
-        cdef uint8_t head[FRAME_HEADER + PLAIN_SIZE]
+        cdef uint8_t head[FRAME_HEADER + SHORT_SIZE]
         cdef uint8_t *start
         cdef const char *data = NULL
         cdef size_t size = 0, pickled, total, headed
         cdef bint dotted
         self.check_write()
         self.greeting = 0
-        pickled = plain_head(obj, head + FRAME_HEADER, &data, &size)
+        pickled = short_head(obj, head + FRAME_HEADER, &data, &size)
         dotted = pickled > 0
         if pickled == 0:
-            pickled = plain_dump(obj, head + FRAME_HEADER)
+            pickled = short_dump(obj, head + FRAME_HEADER)
         if pickled == 0:
             self.send_pickled(obj)
             return

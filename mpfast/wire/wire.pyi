@@ -3,6 +3,9 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self, SupportsIndex, TypeVar
 
+from typing_extensions import disjoint_base
+
+@disjoint_base
 class Wire:
     """One end of a connection."""
 

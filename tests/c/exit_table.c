@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* status.h: what each change does to each state, who is woken, and that server, children and user never hear of another
- * life than theirs, whatever comes late. */
+/* exit_table.h: what each change does to each state, who is woken, and that server, children and user never hear of
+ * another life than theirs, whatever comes late. */
 #define EXITS_SLOTS 16u                /* so that a slot has many lives */
 #define EXITS_BACKSTOP (1000 * SECOND) /* who is not woken does not come back */
 #define EXITS_LONGEST (1000000 * SECOND)

@@ -7,8 +7,6 @@ cdef extern from "core/child/exit_table.h" nogil:
         EXITS_LOWEST
         EXITS_HIGHEST
         EXITS_MOST_PID
-    enum:
-        EXITS_UNCERTAIN
         EXITS_CERTAIN
     struct exits_table:
         pass

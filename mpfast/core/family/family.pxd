@@ -10,10 +10,7 @@ cdef extern from *:
     int pthread_mutex_unlock(pthread_mutex_t *mutex) nogil
 
 cdef extern from "core/family/family.h":
-    const uint32_t FAMILY_PARTICIPANTS
-    const uint32_t FAMILY_SLOTS
     const uint32_t FAMILY_SMALL_SLOTS
-    const uint32_t FAMILY_LARGE_SLOTS
     struct family_header:
         uint8_t id[16]
         shared32 participants_top
@@ -30,7 +27,6 @@ cdef extern from "core/family/family.h":
         participant *participants
         shared64 *states
         shared32 *identity
-        shared32 *handles
         int fd
         pthread_mutex_t mutex
         family *next
@@ -38,5 +34,4 @@ cdef extern from "core/family/family.h":
     void *slot_at(const family *f, uint32_t slot) nogil
     int family_create(family **out) nogil
     int family_attach(int fd, family **out) nogil
-    int family_reopen(const family *f) nogil
     void family_unmap(family *f) nogil

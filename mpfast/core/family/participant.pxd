@@ -6,14 +6,10 @@ from posix.types cimport pid_t
 cdef extern from "core/family/participant.h":
     enum participant_kind:
         PARTICIPANT_FREE
-        PARTICIPANT_RESERVED
-        PARTICIPANT_LIVE
         PARTICIPANT_LEFT
     participant_kind state_kind(uint64_t state) nogil
     uint32_t state_generation(uint64_t state) nogil
     pid_t state_pid(uint64_t state) nogil
     uint32_t identity_index(uint32_t word) nogil
     uint32_t identity_generation(uint32_t word) nogil
-    uint32_t identity_make(uint32_t index, uint32_t generation) nogil
-    pid_t participant_pid(const family *f, uint32_t word) nogil
     void participant_leave(family *f) nogil

@@ -7,7 +7,6 @@ cdef extern from "core/family/slots.h":
         SLOT_SMALL
         SLOT_LARGE
     enum slot_kind_t "slot_kind":
-        SLOT_FREE
         SLOT_LOCK
         SLOT_RLOCK
         SLOT_SEMAPHORE
@@ -18,8 +17,5 @@ cdef extern from "core/family/slots.h":
         SLOT_QUEUE
     slot_kind_t slot_kind(uint64_t state) nogil
     uint32_t slot_generation(uint64_t state) nogil
-    int64_t slot_claim(family *f, slot_class which, slot_kind_t kind) nogil
-    bint slot_valid(const family *f, uint32_t slot, slot_kind_t kind, uint32_t generation) nogil
-    void slot_drop(family *f, uint32_t participant, uint32_t slot) nogil
     void ref_set(family *f, uint32_t participant, uint32_t slot) nogil
     void refs_vouched(family *f) nogil

@@ -11,7 +11,6 @@ cdef extern from "core/locks/barrier.h":
     const uint32_t BARRIER_SMALL
     const uint32_t BARRIER_ANY_ROUND
     enum:
-        ARRIVED
         ARRIVED_LAST
         ARRIVED_TOO_EARLY
     struct barrier:

@@ -10,7 +10,6 @@ cdef extern from "core/locks/condition.h":
     uint32_t condition_take(condition *c, uint32_t me) nogil
     void condition_settle(condition *c, uint32_t deaths) nogil
     bint condition_cancel(condition *c, uint32_t ticket) nogil
-    bint ticket_notified(const condition *c, uint32_t ticket) nogil
     uint32_t condition_notify(family *f, condition *c, uint64_t n, uint32_t me) nogil
     uint32_t condition_waiters(const family *f, const condition *c) nogil
     void condition_wake(condition *c, uint32_t bits) nogil

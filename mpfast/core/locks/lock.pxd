@@ -12,9 +12,8 @@ cdef extern from "core/base/thread.h":
 
 cdef extern from "core/locks/lock.h":
     enum:
-        LOCK_W
         LOCK_DEAD
-    enum death_policy:
+    enum:
         DEATH_RAISE
         DEATH_RELEASE
         DEATH_WAIT

@@ -2,7 +2,7 @@
 /* A descriptor that becomes readable when somebody puts an item, or makes room: for event loops, which cannot wait on a
  * futex.
  *
- * It is a pipe of the process that watches, made when it begins to; whoever changes the queue finds it (queue_ring.h). So
+ * It is a pipe of the process that watches, made when it begins to; whoever changes the queue finds it (ring.h). So
  * a queue that nobody watches costs no descriptor anywhere.
  *
  * `armed` is odd while somebody wants to be told. A watcher arms, then looks once more at the queue; whoever changes the

@@ -68,7 +68,7 @@ static inline uint64_t directory_entry(uint64_t page, uint32_t segment) { return
 static inline uint64_t directory_page(uint64_t entry) { return (entry >> 20) - 1; } /* of 0: none, the largest */
 static inline uint32_t directory_segment(uint64_t entry) { return (uint32_t)entry & 0xfffff; }
 
-/* A process that wants a descriptor to become readable: see queue_bell.h. */
+/* A process that wants a descriptor to become readable: see bell.h. */
 struct watcher {
     shared32 identity; /* 0: free */
     shared32 fd;       /* of the pipe, in that process */

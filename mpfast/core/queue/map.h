@@ -6,7 +6,7 @@
 #include "core/store/map.h"
 #include "core/queue/layout.h"
 
-/* What this process rings a watcher by, kept for the next time (queue_ring.h). */
+/* What this process rings a watcher by, kept for the next time (ring.h). */
 struct ringer {
     shared32 busy;
     int fd; /* -1: none. Only for who has set `busy`, as is the inode */

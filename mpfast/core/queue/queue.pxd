@@ -28,7 +28,6 @@ cdef extern from "core/queue/queue.h" nogil:
     int queue_take(queue *q, store_item *item)
     void queue_pass_on(queue *q, queue_end end)
     uint64_t queue_size(const queue *q)
-    uint64_t queue_put_count(const queue *q)
     bint queue_empty(const queue *q)
     bint queue_full(const queue *q)
     uint64_t queue_unfinished(const queue *q)

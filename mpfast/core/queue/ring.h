@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Ringing: a byte into the pipe of another process that watches this queue (queue_bell.h).
+/* Ringing: a byte into the pipe of another process that watches this queue (bell.h).
  *
  * Nobody else has that pipe open: whoever rings finds it in /proc by the watcher's pid, and makes sure by the inode's
  * number that it is that pipe. That takes longer than all the rest of a put, so the descriptor is kept for the next

@@ -4,15 +4,12 @@ from mpfast.core.base.posix cimport iovec, pollfd
 
 cdef extern from "core/wire/wire.h" nogil:
     enum wire_kind:
-        WIRE_UNKNOWN
-        WIRE_PIPE
-        WIRE_SOCKET
-        WIRE_OTHER
+        pass
     const short WIRE_READABLE
     const short WIRE_WRITABLE
     const int WIRE_VECTORS
     struct wire_history:
-        uint32_t skip
+        pass
     wire_kind wire_kind_of(int fd)
     int wire_poll(int fd, short events, int64_t deadline)
     int wire_poll_all(pollfd *p, size_t count, int64_t deadline)

@@ -1,14 +1,22 @@
 # SPDX-License-Identifier: MIT
 from collections.abc import Sequence
 from multiprocessing.process import BaseProcess
+from typing import Self
+
+from typing_extensions import disjoint_base
 
 from ..child import Child
 from .exits import Source
 
+@disjoint_base
+class WaitingSpare:
+    """One spare, with the marks that tell whether its descriptors are still ours."""
+
+@disjoint_base
 class Spares:
     """The spares of one fork server, and the socket over which the server is asked for them."""
 
-    def __init__(self, server: int, process: Child, source: Source | None = None) -> None: ...
+    def __new__(cls, server: int, process: Child, source: Source | None = None) -> Self: ...
     @property
     def asked(self) -> int: ...
     @property

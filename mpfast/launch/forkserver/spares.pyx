@@ -45,7 +45,7 @@ cdef int wait_for_either(int sock, int pidfd) noexcept nogil:
     return -errno if c_poll(fds, 2, -1) < 0 else 0
 
 
-cdef class Spare:
+cdef class WaitingSpare:
     """One spare, with the marks that tell whether its descriptors are still ours."""
     cdef int pid
     cdef int pidfd
@@ -65,8 +65,8 @@ cdef class Spare:
         return handoff_mark(self.pidfd) == self.mark and handoff_mark(self.sock) == self.sock_mark
 
 
-cdef Spare spare_of(const report *said, const int *fds):
-    cdef Spare spare = Spare.__new__(Spare)
+cdef WaitingSpare spare_of(const report *said, const int *fds):
+    cdef WaitingSpare spare = WaitingSpare.__new__(WaitingSpare)
     spare.pid, spare.token = said.pid, said.token
     spare.pidfd, spare.sock = fds[0], fds[1]
     spare.mark, spare.sock_mark = handoff_mark(fds[0]), handoff_mark(fds[1])
@@ -80,7 +80,7 @@ cdef class Spares:
     server: that socket, of which this has a descriptor of its own. process: the server, when it runs. source: where the
     ends of the children are told, if there is a table, else None.
     """
-    cdef list waiting     # of Spare, those that stay first
+    cdef list waiting     # of WaitingSpare, those that stay first
     cdef object source
     cdef Child process
     cdef Table table
@@ -111,16 +111,16 @@ cdef class Spares:
     @property
     def pids(self):
         """The pids of the spares."""
-        return [(<Spare>spare).pid for spare in self.waiting]
+        return [(<WaitingSpare>spare).pid for spare in self.waiting]
 
     @property
     def fds(self):
         """The descriptors of the spares."""
-        return [fd for spare in self.waiting for fd in ((<Spare>spare).pidfd, (<Spare>spare).sock)]
+        return [fd for spare in self.waiting for fd in ((<WaitingSpare>spare).pidfd, (<WaitingSpare>spare).sock)]
 
     cpdef release(self, int keep=0):
         """Lets all but `keep` go, so that they end."""
-        cdef Spare spare
+        cdef WaitingSpare spare
         while len(self.waiting) > keep:
             spare = self.waiting.pop()
             spare.close_pidfd()
@@ -217,7 +217,7 @@ cdef class Spares:
         """Hands the last spare the process. True, or False if it has died."""
         cdef int rc = -EBADF
         cdef bint bad = False
-        cdef Spare spare = self.waiting.pop()
+        cdef WaitingSpare spare = self.waiting.pop()
         if spare.is_whole():
             rc = -EPIPE
             if self.table is None or self.table.want(spare.token):
