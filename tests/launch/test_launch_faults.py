@@ -3,12 +3,15 @@
 
 import gc
 import os
+import pkgutil
 import sys
+import weakref
 from typing import NamedTuple
 
 import programs
 import pytest
 
+import mpfast
 from mpfast.launch import child as launch
 from mpfast.launch.forkserver import spares
 
@@ -194,5 +197,50 @@ def test_children_that_wait_in_a_cycle(monkeypatch):
     os.close(fd)
     assert len(os.listdir("/proc/self/fd")) == before + 1
     del source
+    gc.collect()
+    assert (complaints, len(os.listdir("/proc/self/fd"))) == ([], before)
+
+
+LOCKS = ("Lock", "RLock", "Semaphore", "BoundedSemaphore", "Event", "Condition")
+QUEUES = ("Queue", "JoinableQueue", "SimpleQueue")
+CLASSES = {  # with an end of their own, and how an object of a subclass is made
+    **{name: (f"mpfast.synchronize.{name}", (), {}) for name in LOCKS},
+    **{name: (f"mpfast.queues.{name}", (), {"ctx": mpfast.get_context("fork")}) for name in QUEUES},
+    "Barrier": ("mpfast.synchronize.Barrier", (2,), {}),
+    "Child": ("mpfast.launch.child.Child", (), {}),
+    "Table": ("mpfast.launch.forkserver.exit_table.Table", (), {}),
+}
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_objects_in_a_cycle(monkeypatch, name):
+    """The collector clears them before their end, which complains of nothing and leaves no descriptor."""
+    path, arguments, options = CLASSES[name]
+    complaints = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda unraisable: complaints.append(repr(unraisable.exc_value)))
+    before = len(os.listdir("/proc/self/fd"))
+    cls = pkgutil.resolve_name(path)
+    made = type("Derived", (cls,), {})(*arguments, **options)
+    made.itself = made
+    if name in QUEUES:
+        made.put(b"x" * 100_000)
+        assert len(made.get()) == 100_000
+    gone = weakref.ref(made)
+    del made
+    gc.collect()
+    assert gone() is None
+    assert (complaints, len(os.listdir("/proc/self/fd"))) == ([], before)
+
+
+def test_a_connection_in_a_cycle(monkeypatch):
+    complaints = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda unraisable: complaints.append(repr(unraisable.exc_value)))
+    before = len(os.listdir("/proc/self/fd"))
+    ends = mpfast.Pipe()
+    for end in ends:
+        end.itself = ends
+    ends[0].send(bytes(100_000))
+    ends[1].recv()
+    del ends, end
     gc.collect()
     assert (complaints, len(os.listdir("/proc/self/fd"))) == ([], before)
