@@ -88,6 +88,13 @@ handle = ctypes.c_ulong()
 assert libc.pthread_create(ctypes.byref(handle), None, routine, None) == 0
 """
 
+PREPARED = (
+    NATIVE_THREAD
+    + """
+assert libc.pthread_setname_np(handle, b"jemalloc_bg_thd") == 0  # a library that has fork handlers for its thread
+"""
+)
+
 
 @pytest.mark.parametrize("method", ["forkserver", "spawn"], indirect=True)
 @pytest.mark.parametrize(("definitions", "free"), [(THREAD, False), (NATIVE_THREAD, True)], ids=["python", "native"])
@@ -102,7 +109,9 @@ def test_a_main_module_that_starts_a_thread(mp, main, definitions, free):
 @pytest.mark.parametrize("mp", ["mpfast"], indirect=True)
 @pytest.mark.parametrize("method", ["forkserver"], indirect=True)
 @pytest.mark.parametrize("where", ["kernel", "table"])
-@pytest.mark.parametrize(("definitions", "expected"), [(THREAD, 3 + 1), ("", 1)], ids=["thread", "plain"])
+@pytest.mark.parametrize(
+    ("definitions", "expected"), [(THREAD, 3 + 1), (PREPARED, 1), ("", 1)], ids=["thread", "prepared", "plain"]
+)
 def test_who_imports_the_main_module(main, monkeypatch, where, definitions, expected):
     """The server alone, unless there is a thread: then it begins again, and each child does. It is one process."""
     monkeypatch.setenv("MPFAST_LAUNCH", where)
