@@ -3,12 +3,15 @@
 
 import gc
 import os
+import pkgutil
 import sys
+import weakref
 from typing import NamedTuple
 
 import programs
 import pytest
 
+import mpfast
 from mpfast.launch import child as launch
 from mpfast.launch.forkserver import spares
 
@@ -85,6 +88,13 @@ handle = ctypes.c_ulong()
 assert libc.pthread_create(ctypes.byref(handle), None, routine, None) == 0
 """
 
+PREPARED = (
+    NATIVE_THREAD
+    + """
+assert libc.pthread_setname_np(handle, b"jemalloc_bg_thd") == 0  # a library that has fork handlers for its thread
+"""
+)
+
 
 @pytest.mark.parametrize("method", ["forkserver", "spawn"], indirect=True)
 @pytest.mark.parametrize(("definitions", "free"), [(THREAD, False), (NATIVE_THREAD, True)], ids=["python", "native"])
@@ -99,7 +109,9 @@ def test_a_main_module_that_starts_a_thread(mp, main, definitions, free):
 @pytest.mark.parametrize("mp", ["mpfast"], indirect=True)
 @pytest.mark.parametrize("method", ["forkserver"], indirect=True)
 @pytest.mark.parametrize("where", ["kernel", "table"])
-@pytest.mark.parametrize(("definitions", "expected"), [(THREAD, 3 + 1), ("", 1)], ids=["thread", "plain"])
+@pytest.mark.parametrize(
+    ("definitions", "expected"), [(THREAD, 3 + 1), (PREPARED, 1), ("", 1)], ids=["thread", "prepared", "plain"]
+)
 def test_who_imports_the_main_module(main, monkeypatch, where, definitions, expected):
     """The server alone, unless there is a thread: then it begins again, and each child does. It is one process."""
     monkeypatch.setenv("MPFAST_LAUNCH", where)
@@ -194,5 +206,50 @@ def test_children_that_wait_in_a_cycle(monkeypatch):
     os.close(fd)
     assert len(os.listdir("/proc/self/fd")) == before + 1
     del source
+    gc.collect()
+    assert (complaints, len(os.listdir("/proc/self/fd"))) == ([], before)
+
+
+LOCKS = ("Lock", "RLock", "Semaphore", "BoundedSemaphore", "Event", "Condition")
+QUEUES = ("Queue", "JoinableQueue", "SimpleQueue")
+CLASSES = {  # with an end of their own, and how an object of a subclass is made
+    **{name: (f"mpfast.synchronize.{name}", (), {}) for name in LOCKS},
+    **{name: (f"mpfast.queues.{name}", (), {"ctx": mpfast.get_context("fork")}) for name in QUEUES},
+    "Barrier": ("mpfast.synchronize.Barrier", (2,), {}),
+    "Child": ("mpfast.launch.child.Child", (), {}),
+    "Table": ("mpfast.launch.forkserver.exit_table.Table", (), {}),
+}
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_objects_in_a_cycle(monkeypatch, name):
+    """The collector clears them before their end, which complains of nothing and leaves no descriptor."""
+    path, arguments, options = CLASSES[name]
+    complaints = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda unraisable: complaints.append(repr(unraisable.exc_value)))
+    before = len(os.listdir("/proc/self/fd"))
+    cls = pkgutil.resolve_name(path)
+    made = type("Derived", (cls,), {})(*arguments, **options)
+    made.itself = made
+    if name in QUEUES:
+        made.put(b"x" * 100_000)
+        assert len(made.get()) == 100_000
+    gone = weakref.ref(made)
+    del made
+    gc.collect()
+    assert gone() is None
+    assert (complaints, len(os.listdir("/proc/self/fd"))) == ([], before)
+
+
+def test_a_connection_in_a_cycle(monkeypatch):
+    complaints = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda unraisable: complaints.append(repr(unraisable.exc_value)))
+    before = len(os.listdir("/proc/self/fd"))
+    ends = mpfast.Pipe()
+    for end in ends:
+        end.itself = ends
+    ends[0].send(bytes(100_000))
+    ends[1].recv()
+    del ends, end
     gc.collect()
     assert (complaints, len(os.listdir("/proc/self/fd"))) == ([], before)

@@ -16,7 +16,13 @@ PARTS = {
     *("context._force_start_method", "context.get_spawning_popen", "context.set_spawning_popen"),
     *("process.current_process", "reduction.sendfds", "spawn._check_not_importing_main"),
     *("forkserver.read_signed", "forkserver.write_signed", "util.close_fds", "util.debug", "util.info"),
-    *("util.get_temp_dir", "util._remove_temp_dir", "util.is_abstract_socket_namespace", "util.sub_debug"),
+    *(
+        "util.get_temp_dir",
+        "util._get_base_temp_dir",
+        "util._remove_temp_dir",
+        "util.is_abstract_socket_namespace",
+        "util.sub_debug",
+    ),
 }
 
 

@@ -37,6 +37,7 @@ __all__ = ["main"]
 
 _REQUEST = struct.Struct("=iii")  # spares.pyx's request and report
 REHEARSALS = 10  # the interpreter specializes code that has run eight times, else each child does it in its own pages
+PREPARED = ("jemalloc_bg_thd",)  # names of threads: pyarrow, and pandas with it, have jemalloc's
 GOING = 0.1  # seconds for which a thread that a library has ended may still be seen
 STILLBORN = 16  # spares in a row that end at once, until that is an error
 _REPORT = struct.Struct("=iiQ")
@@ -237,17 +238,20 @@ def _warn(what: str, error: BaseException) -> None:
 
 
 def _threads() -> int:
-    try:
-        return len(os.listdir("/proc/self/task"))
-    except OSError:
-        return 1
+    """The threads of this process, but for those that a library prepares for a fork."""
+    n = 0
+    with contextlib.suppress(OSError):
+        for thread in os.listdir("/proc/self/task"):
+            with contextlib.suppress(OSError), open(f"/proc/self/task/{thread}/comm", encoding="utf-8") as name:
+                n += name.read().strip() not in PREPARED
+    return n
 
 
 def _has_threads() -> bool:
     """Are there threads that the children would lack? Threads that a library ends before a fork do not count."""
     if len(sys._current_frames()) > 1:
         return True
-    if _threads() == 1:
+    if _threads() <= 1:
         return False
     with warnings.catch_warnings(), contextlib.suppress(ChildProcessError):
         warnings.simplefilter("ignore")
