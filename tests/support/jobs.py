@@ -34,7 +34,7 @@ def try_all(seen, lock, nested, *, keyword):
 
 
 def pass_on(method, ctx, lock, seen, generations):
-    """Starts a child, which does the same; the last one writes down whether it could acquire the lock."""
+    """Starts a child, which does the same. The last one writes down whether it could acquire the lock."""
     assert ctx.get_start_method() == method
     if generations == 0:
         seen[0] = lock.acquire(False)

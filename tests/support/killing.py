@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A program whose processes are killed, its fork server among them: python killing.py SCENARIO METHOD [ROUNDS]
+"""A program with processes that are killed, its fork server among them: python killing.py SCENARIO METHOD [ROUNDS]
 
 It kills only what it started: its children, the fork server's, and itself. Prints what came of it as JSON.
 """
@@ -176,7 +176,7 @@ def its_children(program):
 
 
 def user(program):
-    """Killed itself; its children are told in the output, first the daemon."""
+    """It is killed itself. Its output names its children, first the daemon."""
     reader, writer = program.ctx.Pipe(duplex=False)
     told = []
     for daemon in (True, False):

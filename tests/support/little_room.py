@@ -114,7 +114,7 @@ pid_t vfork(void)
 
 
 def few_rights():
-    """The command that makes a program somebody else's, who may read everything: root has no limit of processes."""
+    """A command that runs a program as another user that may read everything. Root has no limit of processes."""
     if os.getuid() != 0:
         return []
     if shutil.which("setpriv") is None:

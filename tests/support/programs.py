@@ -22,7 +22,7 @@ class Done(NamedTuple):
     err: str
 
     def lines(self):
-        """What it printed; it must have ended well and have had nothing to complain about."""
+        """What it printed. It must have ended well, without a complaint."""
         assert (self.code, self.err) == (0, "")
         return self.out.splitlines()
 
