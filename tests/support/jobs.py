@@ -161,7 +161,7 @@ def descriptors_of_a_program():
 
 
 def add_generation(ctx, locks, seen, generations):
-    """Starts a child with one lock more. The last one counts those that can be taken, all held by nobody."""
+    """Starts a child with one lock more. The last one counts those that can be taken, all without a holder."""
     import mpfast
 
     locks = [*locks, mpfast.Lock()]

@@ -45,7 +45,7 @@ def server():
 
 
 def spares():
-    """The server's children that are nobody's process yet."""
+    """The server's spares."""
     own = {process.pid for process in multiprocessing.active_children()}
     return {pid for pid in children_of(server()) - own if alive(pid)}
 
@@ -55,7 +55,7 @@ def descriptors():
 
 
 def wait_and_exit(reader, code):
-    """Ends with the code once somebody writes a byte, or nobody can any more."""
+    """Ends with the code once a process writes a byte, or none can any more."""
     os.read(reader.fileno(), 1)
     sys.exit(code)
 
@@ -202,7 +202,7 @@ def user_after_thread(program):
 
 
 def anybody(program, rounds):
-    """Somebody is killed at any moment, again and again."""
+    """A process is killed at any moment, again and again."""
     problems, kills = [], 0
     before = descriptors()
     for number in range(rounds):

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-UID = 61234  # nobody's
+UID = 61234  # an unused one
 
 PROGRAM = """
 import {mp} as mp, errno, multiprocessing.connection, os, resource, signal, sys, time
