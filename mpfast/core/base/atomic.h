@@ -2,7 +2,7 @@
 /* The vocabulary of shared memory. Only this file names a memory order.
  *
  * Every operation carries its order in its name, and each ordered call elsewhere says which access it pairs with.
- * There are no stand-alone fences: ThreadSanitizer does not model them, and ordered operations say more. */
+ * There are no stand-alone fences, because ThreadSanitizer does not model them and ordered operations say more. */
 #ifndef MPFAST_ATOMIC_H
 #define MPFAST_ATOMIC_H
 

@@ -2,8 +2,8 @@
 /* Fork. The child gets its own entry in every family, with a reference on all that the parent's objects refer to.
  *
  * The hooks are pthread_atfork's, so that they run for any fork() in the process, Python's or a C library's. A child
- * made behind libc's back (a bare clone()) finds its identity wiped by the kernel and can only be told so: its objects
- * have no references of their own. Include this header in one translation unit: it has the list of the families. */
+ * made behind libc's back (a bare clone()) finds its identity wiped by the kernel and can only be told so. Its objects
+ * have no references of their own. Include this header in one translation unit. It has the list of the families. */
 #ifndef MPFAST_FORK_H
 #define MPFAST_FORK_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Reaping: giving back what a dead participant held, then its entry.
+/* Reaping gives back what a dead participant held, then its entry.
  *
  * The right to do so is a word in the entry that names the reaper, so that even a process without descriptors can have
  * it. A dead reaper's right goes to the next. Every step may be run again, so what was half done is finished. Until the
