@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: MIT
-# Every target needs python3, a C compiler and make, and brings the rest into build/venv-<version> on first use.
-#   make test PYTHON=python3.13      another interpreter: its own venv and extensions, side by side
+# Every target needs python3, a C compiler and make. On first use it installs the rest into build/venv-<version>.
+#   make test PYTHON=python3.13      another interpreter, with its own venv and extensions beside the others
 #   make test ARGS="-k Barrier -x"   ARGS goes to the program that the target runs
 
 PYTHON ?= python3
 ARGS ?=
-WORKERS ?= 2# processes that run the tests; most of the time a test waits
+WORKERS ?= 2# processes that run the tests, which mostly wait
 
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d%s" % (*sys.version_info[:2], sys.abiflags))' 2>/dev/null)
 VENV := build/venv-$(VERSION)
 PY := $(VENV)/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-# pytest on the package in directory $(1), which tests/conftest.py then insists on. The script, not `python -m pytest`,
-# because the latter would find ./mpfast first.
+# pytest on the package in directory $(1). tests/conftest.py checks that it is that one. This runs the script, not
+# `python -m pytest`, because the latter would find ./mpfast first.
 pytest = MPFAST_EXPECT_DIR="$(CURDIR)$(1)/mpfast" PYTHONPATH="$(CURDIR)$(1)" $(VENV)/bin/pytest
 
 .NOTPARALLEL:
@@ -26,7 +26,7 @@ help:
 	@echo "make picture    draw docs/speed.svg, the picture of the README, from the last make bench"
 	@echo "make costs      measure what mpfast adds to a program's start, its imports and its first process"
 	@echo "make counts     compare the system calls and instructions of single operations with a table"
-	@echo "make gate       tell whether HEAD is slower than BASE=<commit>"
+	@echo "make gate       check whether HEAD is slower than BASE=<commit>"
 	@echo "make history    measure the commits RANGE=A..B with asv, and keep the results on the branch bench-data"
 	@echo "make dashboard  serve the recorded history and the page of the last make bench on 127.0.0.1"
 	@echo "make core       measure the queue in C, beside a cache line and memcpy"
@@ -52,7 +52,8 @@ picture: $(VENV)/.build
 costs: build
 	@PYTHONPATH="$(CURDIR)" $(PY) bench/run.py costs $(ARGS)
 
-# System calls and instructions of single operations, beside bench/counts/operations.tsv: 1 is more, which make turns into 2.
+# System calls and instructions of single operations, compared with bench/counts/operations.tsv. Exit status 1, which
+# make turns into 2, says that there are more.
 counts: build
 	@PYTHONPATH="$(CURDIR)" $(PY) -m bench.counts $(ARGS)
 
@@ -90,7 +91,7 @@ test: build $(VENV)/.test
 stress: build $(VENV)/.test
 	@$(call pytest) -m stress $(ARGS)
 
-# CPython's own tests of multiprocessing with mpfast in its place.
+# CPython's own tests of multiprocessing, run on mpfast.
 conformance: build
 	@PYTHONPATH="$(CURDIR)" $(PY) tests/conformance/run.py $(ARGS)
 
@@ -128,13 +129,14 @@ clean:
 build: $(VENV)/.build
 	@echo "mpfast's extensions for Python $(VERSION)"
 	@$(PY) setup.py --quiet build_ext --inplace
-	@$(PY) -m compileall -q mpfast # also where PYTHONDONTWRITEBYTECODE would have every child compile anew
+	@$(PY) -m compileall -q mpfast # else, with PYTHONDONTWRITEBYTECODE, every child would compile anew
 
 # A renamed or removed module must not survive in a copied tree.
 variant = echo "mpfast's extensions for Python $(VERSION), $(1)"; mkdir -p build/$(1)/lib; \
 	find build/$(1)/lib -name '*.py' -delete;
 
-# .build, .test, .bench, .peers, .dev: a list of requirements of pyproject.toml, installed once and after each change of it.
+# .build, .test, .bench, .peers and .dev are lists of requirements in pyproject.toml. They are installed once, and again
+# after each change.
 define REQUIREMENTS
 import sys, tomllib
 project = tomllib.load(open("pyproject.toml", "rb"))

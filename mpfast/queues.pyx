@@ -2,9 +2,9 @@
 # cython: language_level=3, binding=False, embedsignature=True, embedsignature.format=clinic
 """Queue, JoinableQueue and SimpleQueue over shared memory: multiprocessing.queues, without pipes and threads.
 
-put() stores the object where every process of the family can take it, and returns: there is no feeder thread, nothing
-to flush when a process ends, and what was put is what the object was at that moment. All methods may be called from any
-thread and any process that has the queue. A process that is killed or stopped blocks nobody.
+put() stores the object where every process of the family can take it, and returns. So there is no feeder thread, and
+nothing to flush when a process ends. What was put is the object as it was at that moment. All methods may be called
+from any thread and any process that has the queue. A process that is killed or stopped blocks no other.
 """
 
 from libc.stdint cimport int64_t
@@ -38,7 +38,7 @@ cdef enum:
 
 cdef int _process = 1  # this process's place in its line of forks
 cdef int SIMPLE_ITEMS = 8192          # a SimpleQueue is full with so many items,
-cdef int64_t SIMPLE_BYTES = 64 << 20  # or when they take so much memory: a pipe is, too, and much earlier
+cdef int64_t SIMPLE_BYTES = 64 << 20  # or when they take so much memory. A pipe is full much earlier
 
 
 cdef class _Shared:
@@ -46,7 +46,7 @@ cdef class _Shared:
     cdef Channel channel
     cdef int state      # of the flags above, 0 in every put and get that goes well
     cdef int putter     # _process when something was put last
-    cdef int closed_by  # the process in which close() was called: a forked child's queue is open
+    cdef int closed_by  # the process in which close() was called. A forked child's queue is open
     cdef object __weakref__
     cdef object lock
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Fixtures. A test that takes `ctx` is a contract: it runs on multiprocessing and on mpfast, by all start methods.
+"""Fixtures. A test that takes `ctx` is a contract. It runs on multiprocessing and on mpfast, by all start methods.
 
-A module whose tests are about mpfast alone overrides `mp`.
+A module with tests for mpfast alone overrides `mp`.
 """
 
 import gc
@@ -28,7 +28,7 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.stash[MAIN] = sys.modules["__main__"]
-    # A spawned child imports its parent's main module: pytest would be most of its life.
+    # A spawned child imports its parent's main module. Importing pytest would take most of its life.
     sys.modules["__main__"] = types.ModuleType("__main__")
     config.stash[TERMINAL] = watch.terminal(config)
 
@@ -58,7 +58,7 @@ def pytest_sessionstart():
     if expected:
         found = Path(importlib.import_module("mpfast").__file__).parent
         if found.resolve() != Path(expected).resolve():
-            pytest.exit(f"these tests are for the mpfast in {expected}; what is imported is {found}", returncode=4)
+            pytest.exit(f"these tests are for the mpfast in {expected}, but {found} is imported", returncode=4)
 
 
 @pytest.fixture(params=list(PACKAGES))
@@ -85,7 +85,7 @@ def ctx(mp, method):
 
 @pytest.fixture
 def start(ctx):
-    """start(*objects): a harness.Child of ctx that has them. All end with the test."""
+    """start(*objects) starts a harness.Child of ctx that has them. All end with the test."""
     children = []
 
     def start_child(*objects, context=ctx, **options):
@@ -100,7 +100,7 @@ def start(ctx):
 
 @pytest.fixture(scope="session", autouse=True)
 def warm():
-    """Makes what stays for the whole run: servants, heaps, the family. And names our semaphores (watch.py)."""
+    """Makes what stays for the whole run, servants, heaps and the family. Also names our semaphores (watch.py)."""
     process.current_process()._config["semprefix"] = f"/{watch.SEMAPHORES}"
     resource_tracker.ensure_running()
     forkserver.ensure_running()
@@ -115,19 +115,19 @@ def warm():
             child = harness.Child(ctx, ctx.Lock())
             child.dispose()
     gc.collect()
-    gc.freeze()  # there is a collection after every test: pytest's own objects need not be looked at again
+    gc.freeze()  # there is a collection after every test, which can skip pytest's own objects
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_timeout_set_timer(item, settings):
-    """pytest-timeout says how long (option, ini, marker); what happens then is ours (watch.py)."""
+    """pytest-timeout says how long (option, ini, marker). watch.py says what happens then."""
     item.stash[SECONDS] = settings.timeout
     return True
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_timeout_cancel_timer():
-    return True  # it asks when a test has failed: fixtures whose end hangs then must have a deadline too
+    return True  # it asks when a test has failed. Then the ends of fixtures must have a deadline too
 
 
 @pytest.hookimpl(wrapper=True, trylast=True)

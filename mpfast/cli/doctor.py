@@ -235,7 +235,7 @@ def launching() -> str:
 def extensions() -> str:
     """Imports what was compiled. The package's own message says how to build it."""
     package = importlib.import_module("mpfast")
-    _ = importlib.import_module("mpfast.synchronize").Lock  # whose ImportError says how to build
+    _ = importlib.import_module("mpfast.synchronize").Lock  # its ImportError says how to build
     build = getattr(importlib.import_module("mpfast.family.family"), "build", None)
     return f"mpfast {package.__version__}" + (f", {build}" if build else "")
 

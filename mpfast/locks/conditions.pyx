@@ -182,7 +182,7 @@ cdef class Condition(Handle):
         cdef bint notified = ours and condition_cancel(c, ticket)
         if raised is not None:
             if notified:
-                self.wake(1)  # it will not act on it: the next one shall
+                self.wake(1)  # it will not act on the notify, so the next one must
             raise raised
         return bool(notified)
 

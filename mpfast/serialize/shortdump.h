@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Small plain data - numbers, strings, bytes, and the tuples, lists and dicts of them - to a pickle without a pickler:
- * making and using one costs more than the wire.
+/* Pickles small plain data without a pickler, because making and using one costs more than the wire. Plain data is
+ * numbers, strings, bytes, and the tuples, lists and dicts of them.
  *
  * What is written is a pickle that every unpickler can load. The stdlib's pickletools describes the opcodes. Everything
  * else is left to pickle: objects of any other type, and objects that may be in the message twice, because pickle keeps

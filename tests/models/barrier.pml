@@ -5,9 +5,9 @@
  * Users wait TURNS times each. The first THREADS of them are threads of one process, which is killed as one. Killing,
  * sleeping and the clock are as in lock.pml. The look at the table is one step here.
  *
- * Checked: all waiters of a round learn the same outcome, which is the true one; a round completes only if PARTIES
- * have arrived in it, alive or killed since, and after its action has run once; it breaks only for a reason; nobody
- * sleeps on when his round is decided, or will never be because the actor or a member of the last round was killed.
+ * Checked: all waiters of a round learn the same outcome, which is the true one. A round completes only if PARTIES have
+ * arrived in it, alive or killed since, and after its action has run once. It breaks only for a reason. No waiter
+ * sleeps on when its round is decided, or never will be because the actor or a member of the last round was killed.
  *
  * Ghosts: result, arrivals, came, acted, reason, places. */
 

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* The tickets of Condition, under a lock whose holder may be killed, with waiters whose entries are reaped and reused.
  *
- * Waiters want one item each and wait while there is none; notifiers put BATCH items and notify(BATCH). The lock itself
- * is one atomic step here: lock.pml shows that it deserves it. Killing, sleeping and the clock are as in lock.pml.
+ * Waiters want one item each and wait while there is none. Notifiers put BATCH items and notify(BATCH). The lock itself
+ * is one atomic step here, because lock.pml checks it. Killing, sleeping and the clock are as in lock.pml.
  *
- * Checked at each notify: it counts only tickets whose owner was alive when asked and waits with that very ticket, it
- * skips no other, and stops after n of them, in the order of the tickets. Checked when nothing can move: nobody sleeps
- * whose ticket was notified, and nobody sleeps while there are items, but for those that a process killed after its
- * notify, or before it, took to its grave.
+ * Checked at each notify: it counts only tickets whose owner was alive when asked and waits with that very ticket. It
+ * skips no other, and stops after n of them, in the order of the tickets. Checked when nothing can move: no waiter
+ * sleeps if its ticket was notified, and none sleeps while there are items, except for items that were lost with a
+ * process killed after its notify, or before it.
  *
  * Ghosts: mine, taker, counted, excused, owed. */
 

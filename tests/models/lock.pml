@@ -3,10 +3,10 @@
  *
  * A worker acquires the lock, works, releases it, or leaves (ends normally) while it holds it. Every process may be
  * killed before each of its atomic steps: `provided (up[p] == UP)` stops it there, and the kernel drops its byte locks.
- * FUTEX_WAIT compares and falls asleep in one step; FUTEX_WAKE wakes any living sleeper. Two ways of time:
- *   BACKSTOP undefined   nobody wakes by himself: who sleeps when nothing else can move was lost
- *   BACKSTOP defined     sleepers also wake by expiry: EARLY times each at any moment (ANYTIME: without limit), and all
- *                        together whenever nothing else can move; more than ROUNDS of the latter is a hang
+ * FUTEX_WAIT compares and falls asleep in one step. FUTEX_WAKE wakes any living sleeper. Two ways of time:
+ *   BACKSTOP undefined   no sleeper wakes by itself, so one that sleeps when nothing else can move was lost
+ *   BACKSTOP defined     sleepers also wake by expiry, EARLY times each at any moment (ANYTIME: without limit), and all
+ *                        together whenever nothing else can move. More than ROUNDS of the latter is a hang
  *
  * Ghosts (no process decides by them): holder, left. A dead holder stays the holder until the lock is recovered. */
 

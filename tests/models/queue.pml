@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* Tickets, pages, blocks: put, get, the installation of pages, and the recovery of what the killed had.
+/* Tickets, pages, blocks. Put, get, the installation of pages, and the recovery of what killed processes had.
  *
- * Producers put items, consumers try TURNS times to get one. A page has SLOTS tickets; the directory has room
- * for DIRS pages, SEGMENTS hold them, and both are used again and again. Killing is as in lock.pml; the last reaper is
- * never killed, so recovery may be cut short at any step, and is then begun anew by another.
+ * Producers put items, consumers try TURNS times to get one. A page has SLOTS tickets. The directory has room for DIRS
+ * pages, SEGMENTS hold them, and both are used again and again. Killing is as in lock.pml. The last reaper is never
+ * killed, so recovery may be cut short at any step, and is then begun anew by another.
  *
  * Checked at each step that takes effect, against a plain queue of two counters: tickets are filled and taken in order,
- * each once, by who has the item that was put; "empty" and "full" are true; maxsize is never exceeded; nobody touches a
- * block that is another's. And when all have ended: no block and no segment is kept by nobody.
+ * each once, with the item that was put. "empty" and "full" are true. maxsize is never exceeded. No process touches a
+ * block that is another's. And when all have ended, every block and segment that is kept has an owner.
  *
  * Ghosts: committed, taken, item, owner. */
 

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* One pinned block, its owner, the children that inherited views of it, and whoever gets the block after them.
+/* One pinned block, its owner, the children that inherited views of it, and the process that gets the block after them.
  *
- * Process 0 has taken the block and forks CHILDREN children (CHAIN: one, and each child forks the next); all of them keep
- * views of it for a while, and then have done with it. A stranger takes the block whenever it is free, and shares it, too, with nobody in particular. Killing is
- * as in lock.pml; the last reaper is never killed.
+ * Process 0 has taken the block and forks CHILDREN children (CHAIN: one, and each child forks the next). All of them
+ * keep views of it for a while, and are then done with it. A stranger takes the block whenever it is free, and shares
+ * it, too, with no process in particular. Killing is as in lock.pml. The last reaper is never killed.
  *
- * Checked: the block is not freed while a living process keeps views of it, or while the stranger has it; and when all
- * have done with it or were reaped, it is free.
+ * Checked: the block is not freed while a living process keeps views of it, or while the stranger has it. When all are
+ * done with it or were reaped, it is free.
  *
- * Ghost: keeps, that is: has views, from before its birth until it begins to let go of them. */
+ * Ghost: keeps. A process keeps the block from before its birth until it begins to let go of its views. */
 
 #ifndef CHILDREN
 #define CHILDREN 1

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* How getters and putters of a queue sleep and wake: two eventcounts, the baton, the backstop, shutdown.
+/* How getters and putters of a queue sleep and wake. Two eventcounts, the baton, the backstop, shutdown.
  *
- * The queue itself is one counter here, and a put or a get that takes effect is one step: queue.pml is about those.
+ * The queue itself is one counter here, and a put or a get that takes effect is one step, as queue.pml is about those.
  * Killing, sleeping and time are as in lock.pml. A hasty user has a timeout, or a signal handler that raises, at any
  * moment of its sleep, and leaves.
  *
- * Checked: nobody sleeps on who could go on: a getter while there is an item, a putter while there is room, anybody
- * after the shutdown. */
+ * Checked: no process sleeps on if it could go on. A getter must not sleep while there is an item, a putter while there
+ * is room, and neither after the shutdown. */
 
 #ifndef GETTERS
 #define GETTERS 2

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* One slot, counted by reference bits: claimed, vouched for, dropped, and dropped on behalf of the dead.
+/* One slot, counted by reference bits. It is claimed, vouched for, dropped, and dropped for killed processes.
  *
- * Makers (participants 0 .. MAKERS-1) claim the slot, TURNS times each; every holder may vouch for a child (the
- * participants after them) before it drops its own bit. Killing is as in lock.pml; the last reaper is never killed.
+ * Makers (participants 0 .. MAKERS-1) claim the slot, TURNS times each. Every holder may vouch for a child (the
+ * participants after them) before it drops its own bit. Killing is as in lock.pml. The last reaper is never killed.
  *
- * Checked: the slot is never freed while a living participant holds it by right; and once all have dropped it or were
+ * Checked: the slot is never freed while a living participant holds it by right. Once all have dropped it or were
  * reaped, it is free.
  *
- * Ghost: holds, that is: has claimed the slot, or was born with it, and has not begun to drop it. */
+ * Ghost: holds. A participant holds it if it claimed the slot, or was born with it, and has not begun to drop it. */
 
 #ifndef MAKERS
 #define MAKERS 2

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A manager of the user's own, where its server finds it by importing this module."""
+"""A manager of a program's own. Its server finds it by importing this module."""
 
 import jobs
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Pages as a real browser sees them: what failed to load, what went wrong in scripts, what was drawn."""
+"""Pages as a real browser sees them. What failed to load, what went wrong in scripts, what was drawn."""
 
 import json
 import os
@@ -25,7 +25,7 @@ OPTIONS = (
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
 
-# Goes first into every page: what fails while the page is made is not missed.
+# Goes first into every page, so that no failure is missed while the page is made.
 RECORDER = """<script>
 window.failures = [];
 addEventListener("error", e => failures.push(e.message || "not loaded: " + (e.target.src || e.target.href)), true);
@@ -76,7 +76,7 @@ def browser():
 
 
 class Watching(Handler):
-    """The dashboard's server, with the recorder in each page; what is asked for in vain is kept."""
+    """The dashboard's server, with the recorder in each page. It keeps the requests that failed."""
 
     def do_GET(self):
         path = Path(self.translate_path(self.path))

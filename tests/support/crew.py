@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""What storms have in common: workers that are killed and replaced, and the books that they keep meanwhile.
+"""What storms have in common, workers that are killed and replaced, and the books that they keep meanwhile.
 
-Every worker has a seat, whose row of the books survives it. A killed one is replaced at once.
+Every worker has a seat. The seat's row of the books survives it. A killed worker is replaced at once.
 """
 
 import itertools
@@ -63,7 +63,7 @@ class Crew:
         return [self.books.get(seat, column) for seat in range(len(self.roles))]
 
     def wait_for_progress(self, but=()):
-        """Every worker has done something after this call began: nobody hangs."""
+        """Every worker has done something after this call began, so none hangs."""
         before = self.column(OPS)
         rest = [seat for seat in range(len(self.roles)) if seat not in but]
         until(lambda: all(self.books.get(seat, OPS) > before[seat] for seat in rest), "everybody goes on")
@@ -109,5 +109,5 @@ class Crew:
         self.noise.__exit__()
 
     def let_go(self):
-        """Lets those who wait see that it is over."""
+        """Lets the waiters see that it is over."""
         raise NotImplementedError

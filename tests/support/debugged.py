@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A debugger's user: runs a program under debugpy, lets each stop at a breakpoint go on, and counts the stops.
+"""A debugger's user. It runs a program under debugpy, lets each stop at a breakpoint go on, and counts the stops.
 
 debugged.py LINE PROGRAM [ARGUMENT ...] prints "exit code N, M stops" last.
 """
@@ -16,7 +16,7 @@ SECONDS = 60  # in which the program must end
 
 
 class Session:
-    """One connection to debugpy: the program's, or that of a process of it, which debugpy offers by an event."""
+    """One connection to debugpy, the program's or one of its processes', which debugpy offers by an event."""
 
     def __init__(self, user, host, port, **attach):
         self.user, self.number = user, 0

@@ -41,7 +41,7 @@ def let_both_in(things, role, count):
 
 
 def hang_for_good(thing, count):
-    """As in C code that forgets about signals: only a signal that nobody handles ends it."""
+    """As in C code that forgets about signals. Only a signal without a handler ends it."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
     while True:
         signal.pause()

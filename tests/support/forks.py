@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Processes that fork where nobody expects it, and threads that outlive a target."""
+"""Processes that fork in unexpected places, and threads that outlive a target."""
 
 import os
 import signal
@@ -33,7 +33,7 @@ class ForksWhenPickled:
 
 
 def hold_in_a_thread(lock, held, let_go=None):
-    """The target returns; a thread of the process acquires the lock, and ends when it is let go."""
+    """The target returns. A thread of the process acquires the lock, and ends when it is let go."""
 
     def work():
         threading.main_thread().join(0.05)  # which is over with the target by then

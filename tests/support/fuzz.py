@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A fuzzer of the receiving side: bytes that are nearly messages, and a model that says what must come of them.
+"""A fuzzer of the receiving side. It makes bytes that are nearly messages, and a model says what must come of them.
 
 The model knows multiprocessing's wire only. Of a length below -1 it says nothing but that it must not end well.
 """
@@ -125,7 +125,7 @@ def check(connection, data, chance):
 
 
 def refuse(receive, reader):
-    """No message; and none of what is left over is taken for one that was never sent."""
+    """No message comes, and none of the bytes left over is taken for one that was never sent."""
     try:
         got = receive(reader)
     except REFUSALS:

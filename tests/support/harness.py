@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""The parent's side of the tests: children on a remote control, threads, and looks at processes from outside.
+"""The parent's side of the tests. Children on a remote control, threads, and looks at processes from outside.
 
-Nothing here sleeps in the hope that something has happened: a test asks until the kernel says that a thread is asleep,
+Nothing here sleeps in the hope that something has happened. A test asks until the kernel says that a thread is asleep,
 and gives up after PATIENCE, which no passing test comes near.
 """
 
@@ -42,7 +42,7 @@ def until(condition, what, patience=PATIENCE):
 
 
 def thread_state(pid, tid):
-    """The kernel's letter for a thread's state; "" if it is gone."""
+    """The kernel's letter for a thread's state, or "" if it is gone."""
     try:
         return Path(f"/proc/{pid}/task/{tid}/stat").read_text().rpartition(")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):
@@ -50,7 +50,7 @@ def thread_state(pid, tid):
 
 
 def children_of(pid):
-    """The children of all of its threads; none if it is gone."""
+    """The children of all of its threads, none if it is gone."""
     found = set()
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
         for task in Path(f"/proc/{pid}/task").iterdir():
@@ -60,7 +60,7 @@ def children_of(pid):
 
 
 def wait_asleep(pid, tid, looks=6):
-    """Returns once the thread was asleep in each of several looks: it is blocked, and not on its way to something."""
+    """Returns once the thread was asleep in each of several looks. Then it is blocked, not on its way to something."""
     deadline = time.monotonic() + PATIENCE
     asleep = 0
     while asleep < looks:
@@ -180,7 +180,7 @@ class Remote:
 
 
 class Thread(threading.Thread):
-    """A thread whose result can be had, and of which one can know that it is blocked."""
+    """A thread that tells its result, and whether it is blocked."""
 
     def __init__(self, function, *args, name=None, **kwargs):
         super().__init__(daemon=True, name=name)
@@ -221,7 +221,7 @@ def aside(function, *args, **kwargs):
 class Noise:
     """Measures how late this machine's scheduler wakes a thread while the block runs: `with Noise() as noise`.
 
-    A limit in milliseconds is asserted plus what the same seconds cost somebody who does nothing but sleep.
+    A limit in milliseconds is asserted plus what the same seconds cost a thread that only sleeps.
     """
 
     def __enter__(self):

@@ -2,8 +2,8 @@
 """Was a queue one queue? Judges what several processes saw, by the times at which their calls began and ended.
 
 A history is linearizable if each call can be given one instant between its begin and its end such that a plain FIFO
-queue would have answered all of them so. `faults` looks for the patterns that make this impossible, in n log n; for
-histories without maxsize it is exact: Henzinger, Sezgin and Vafeiadis, "Aspect-oriented linearizability proofs" (2013).
+queue would have answered all of them so. `faults` looks for the patterns that make this impossible, in n log n. It is
+exact for histories without maxsize: Henzinger, Sezgin and Vafeiadis, "Aspect-oriented linearizability proofs" (2013).
 `outcomes` tries all ways, for short histories, with maxsize exactly: Wing and Gong (1993), with the memory of Lowe
 (2017).
 
@@ -41,7 +41,7 @@ class History:
 
 
 def faults(calls: Iterable[Call], maxsize: int = 0) -> list[str]:
-    """What cannot be, in words; empty if the history may be that of a FIFO queue."""
+    """What cannot be, in words. Empty if the history may be that of a FIFO queue."""
     history = History(calls)
     found = [*values(history), *order(history), *wrongly_empty(history)]
     if maxsize > 0:

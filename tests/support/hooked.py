@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Which functions of the standard library a process's life passes, seen as a tool sees it that replaces them.
+"""Which functions of the standard library a process's life passes, as a tool sees it that replaces them.
 
-hooked.py PACKAGE METHOD FILE [HOOK ...] replaces each hook by itself and starts a process; without hooks, all that
-there are. What was called is in the file, line by line: parents and forked children write to it. It prints each hook
-and whose launcher has started the process.
+hooked.py PACKAGE METHOD FILE [HOOK ...] replaces each hook by itself and starts a process. Without hooks, it replaces
+all that there are. The file has what was called, line by line, as parents and forked children write to it. It prints
+each hook and the package whose launcher started the process.
 """
 
 import functools

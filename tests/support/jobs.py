@@ -34,7 +34,7 @@ def try_all(seen, lock, nested, *, keyword):
 
 
 def pass_on(method, ctx, lock, seen, generations):
-    """Starts a child, which does the same; the last one writes down whether it could acquire the lock."""
+    """Starts a child, which does the same. The last one writes down whether it could acquire the lock."""
     assert ctx.get_start_method() == method
     if generations == 0:
         seen[0] = lock.acquire(False)
@@ -161,7 +161,7 @@ def descriptors_of_a_program():
 
 
 def add_generation(ctx, locks, seen, generations):
-    """Starts a child with one lock more. The last one counts those that can be taken, all held by nobody."""
+    """Starts a child with one lock more. The last one counts those that can be taken, all without a holder."""
     import mpfast
 
     locks = [*locks, mpfast.Lock()]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A program whose processes are killed, its fork server among them: python killing.py SCENARIO METHOD [ROUNDS]
+"""A program with processes that are killed, its fork server among them: python killing.py SCENARIO METHOD [ROUNDS]
 
 It kills only what it started: its children, the fork server's, and itself. Prints what came of it as JSON.
 """
@@ -45,7 +45,7 @@ def server():
 
 
 def spares():
-    """The server's children that are nobody's process yet."""
+    """The server's spares."""
     own = {process.pid for process in multiprocessing.active_children()}
     return {pid for pid in children_of(server()) - own if alive(pid)}
 
@@ -55,7 +55,7 @@ def descriptors():
 
 
 def wait_and_exit(reader, code):
-    """Ends with the code once somebody writes a byte, or nobody can any more."""
+    """Ends with the code once a process writes a byte, or none can any more."""
     os.read(reader.fileno(), 1)
     sys.exit(code)
 
@@ -176,7 +176,7 @@ def its_children(program):
 
 
 def user(program):
-    """Killed itself; its children are told in the output, first the daemon."""
+    """It is killed itself. Its output names its children, first the daemon."""
     reader, writer = program.ctx.Pipe(duplex=False)
     told = []
     for daemon in (True, False):
@@ -202,7 +202,7 @@ def user_after_thread(program):
 
 
 def anybody(program, rounds):
-    """Somebody is killed at any moment, again and again."""
+    """A process is killed at any moment, again and again."""
     problems, kills = [], 0
     before = descriptors()
     for number in range(rounds):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What processes do whose launching is tested: targets, subclasses, and looks at themselves from inside."""
+"""What processes do when launching is tested. Targets, subclasses, and looks at themselves from inside."""
 
 import atexit
 import multiprocessing.process
@@ -158,7 +158,7 @@ def __getattr__(name):
 
 
 class Unloadable:
-    """Can be pickled; what comes of it in the child is an exception."""
+    """Can be pickled. In the child it becomes an exception."""
 
     def __reduce__(self):
         return throw, (ValueError,)
@@ -175,7 +175,7 @@ class Ends:
 
 
 class Unpicklable:
-    """Cannot be pickled; the reason is what `kind` says."""
+    """Cannot be pickled. `kind` says the reason."""
 
     def __init__(self, kind):
         self.kind = kind
@@ -197,7 +197,7 @@ def key_and_type(key):
 
 
 def remember(path):
-    """Registers what multiprocessing and Python run at a process's end; each appends its name to the file."""
+    """Registers what multiprocessing and Python run at a process's end. Each appends its name to the file."""
 
     def note(name):
         with open(path, "a") as file:

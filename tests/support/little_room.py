@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-UID = 61234  # nobody's
+UID = 61234  # an unused one
 
 PROGRAM = """
 import {mp} as mp, errno, multiprocessing.connection, os, resource, signal, sys, time
@@ -114,7 +114,7 @@ pid_t vfork(void)
 
 
 def few_rights():
-    """The command that makes a program somebody else's, who may read everything: root has no limit of processes."""
+    """A command that runs a program as another user that may read everything. Root has no limit of processes."""
     if os.getuid() != 0:
         return []
     if shutil.which("setpriv") is None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Results that nobody measured."""
+"""Results that were not measured."""
 
 from bench.measure.results import Measured, Result
 from bench.suites.plan import cells

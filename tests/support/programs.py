@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Programs of their own that tests run: what they print, how they end, and that nobody of them is left."""
+"""Programs of their own that tests run. What they print, how they end, and that no process of them is left."""
 
 import contextlib
 import os
@@ -22,7 +22,7 @@ class Done(NamedTuple):
     err: str
 
     def lines(self):
-        """What it printed; it must have ended well and have had nothing to complain about."""
+        """What it printed. It must have ended well, without a complaint."""
         assert (self.code, self.err) == (0, "")
         return self.out.splitlines()
 
@@ -38,7 +38,7 @@ def write(path, text, **names):
 
 
 def session(sid):
-    """The processes of a session, except those that are only waiting for somebody to ask how they ended."""
+    """The processes of a session, except zombies."""
     found = set()
     for entry in os.listdir("/proc"):
         with contextlib.suppress(ValueError, FileNotFoundError, ProcessLookupError):
@@ -49,7 +49,7 @@ def session(sid):
 
 
 def run(*arguments, before=(), stdin="", deadline=DEADLINE, cwd=None, **environment):
-    """Runs Python with these arguments. In a session of its own, of which nobody may be left soon after.
+    """Runs Python with these arguments. In a session of its own, of which no process may be left soon after.
 
     before: a command that runs it in turn.
     """

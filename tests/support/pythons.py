@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Other interpreters, whose multiprocessing is at the other end of the wire.
+"""Other interpreters, with their multiprocessing at the other end of the wire.
 
 They are found as python3.N on the PATH, else by pyenv. MPFAST_TEST_PYTHONS adds commands, a colon between them.
 """
@@ -16,7 +16,7 @@ OWN = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
 
 def version_of(command):
-    """The version of what the command runs; None if it runs nothing."""
+    """The version of what the command runs, or None if it runs nothing."""
     code = "import sys; print('%d.%d' % sys.version_info[:2])"
     try:
         done = subprocess.run([*command, "-c", code], capture_output=True, text=True, timeout=30)
@@ -49,7 +49,7 @@ def listed():
 
 @functools.cache
 def command_for(version):
-    """The command that runs this version; None if there is none here."""
+    """The command that runs this version, or None if there is none here."""
     if version == OWN:
         return [sys.executable]
     if version in listed():

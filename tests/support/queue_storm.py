@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """A storm of SIGKILLs and SIGSTOPs on processes that put and get, and the books that are kept meanwhile.
 
-Every item has a number, which says who put it and which of its items it is. The books survive their writers: what was
-begun, what put() has returned from, what came. A killed putter may leave one item that it never knew to be put; a
+Every item has a number, which says its putter and which of its items it is. The books survive their writers: what was
+begun, what put() has returned from, what came. A killed putter may leave one item that it never knew to be put. A
 killed getter takes at most what it was getting with it. Everything else must come once, whole and in order.
 """
 
@@ -25,7 +25,7 @@ SIZES = [0] * 12 + [1, 40, 1000, 5000, 70_000, 300_000]
 
 
 class Books(Rows):
-    """Beside the rows a byte per item: what its putter knows; and another: who got it."""
+    """Beside the rows, a byte for each item says what its putter knows, and another which worker got it."""
 
     def __init__(self, ctx, seats):
         super().__init__(ctx, seats)
@@ -153,7 +153,7 @@ class QueueStorm(Crew):
         super().__init__(ctx, roles, serve, Books(ctx, len(roles)), q)
 
     def let_go(self):
-        """Lets those who wait see that it is over: an item for each getter, room for each putter."""
+        """Lets the waiters see that it is over, by an item for each getter and room for each putter."""
         if any(process.is_alive() and "put" in role for process, role in zip(self.workers, self.roles, strict=True)):
             self.drain(20)
         else:
@@ -161,7 +161,7 @@ class QueueStorm(Crew):
                 self.things.put(None, block=False)
 
     def drain(self, most):
-        """Who drains takes part: everything that is left must be there."""
+        """Drains the queue. Everything that is left must be there."""
         getter = Getter(0, self.books, self.things)
         with suppress(queue.Empty):
             for _ in range(most):
@@ -184,8 +184,8 @@ class QueueStorm(Crew):
         assert len(left) <= self.most(LEAVES), f"{len(left)} items came that put() had not returned from: {left[:5]}"
         assert longest < self.noise.limit(limit), f"a call took {longest} s"
         return (
-            f"{len(self.killed)} kills, {self.stops} stops, {len(begun)} items, {len(lost)} died with who got"
-            f" them, {len(left)} outlived who put them, longest call {longest * 1000:.0f} ms,"
+            f"{len(self.killed)} kills, {self.stops} stops, {len(begun)} items, {len(lost)} died with their getters,"
+            f" {len(left)} outlived their putters, longest call {longest * 1000:.0f} ms,"
             f" scheduler up to {self.noise.worst * 1000:.0f} ms late"
         )
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Whose are the files in /dev/shm? Other programs of this machine make some too, and other runs of these tests."""
+"""Which files in /dev/shm are ours? Other programs of this machine make some too, as do other runs of these tests."""
 
 import contextlib
 import os
@@ -16,12 +16,12 @@ def listed():
 
 
 def foreign(names, family):
-    """Those of the files that are not of a family of processes: family() is asked for their ids.
+    """The files that are not of a family of processes. family() returns the ids of those processes.
 
     A file is not if another user owns it, if its name has the pid of a living process outside the family, or if such a
-    process has it open or mapped. Any other file counts as the family's: when a test leaks one, either nobody uses it
-    any more or only the family does. One leak is missed: the one that an orphan still uses, because its parent does
-    not tell whose it is. But a test that leaves a process behind fails for that.
+    process has it open or mapped. Any other file counts as the family's. When a test leaks one, either no process uses
+    it any more or only the family does. A leak that an orphan still uses is missed, because its parent does not say
+    that it is of the family. But a test that leaves a process behind fails for that.
     """
     if not names:
         return set()

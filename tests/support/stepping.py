@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""A program that starts processes while one of those who take part in that is killed (preload/step.c): prints, as JSON,
-their exit codes, the errors of start(), and how many descriptors it has more in the end."""
+"""A program that starts processes while a process that takes part in it is killed (preload/step.c). It prints, as JSON,
+the exit codes, the errors of start(), and how many more descriptors it has in the end."""
 
 import json
 import os

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """A storm of SIGKILLs on processes that hold, wait and notify, and the books that are kept meanwhile.
 
-The section under the lock begins with the worker's pid written into a cell that must be 0, and ends with 0: who enters
-by acquire() and finds something else has company, or was let in behind a dead holder's back. Only recover() may find a
-pid there, that of the holder who was killed, and finds each one once.
+The section under the lock begins with the worker's pid written into a cell that must be 0, and ends with 0. A worker
+that enters by acquire() and finds something else has company, or was let in behind a dead holder's back. Only recover()
+may find a pid there, that of the killed holder, and finds each one once.
 """
 
 import os
@@ -20,7 +20,7 @@ RECOVERIES = 4096
 
 
 class Books(Rows):
-    """Beside the rows: the cell of the section, the pids whose section was recovered, the level of the buffer."""
+    """Beside the rows, the cell of the section, the pids with a recovered section, and the level of the buffer."""
 
     def __init__(self, ctx, seats):
         super().__init__(ctx, seats)
@@ -57,7 +57,7 @@ def section(books, seat):
 
 
 def note_dead(books, seat):
-    """Whose section was cut off? Written down before the cell is used again."""
+    """Notes the pid with the section that was cut off, before the cell is used again."""
     dead = books.cell[0]
     if dead:
         books.recovered[books.cell[1] % RECOVERIES] = dead
@@ -79,7 +79,7 @@ def use_lock(books, seat, things, kind="lock"):
 
 
 def use_condition(books, seat, things, putting):
-    """One end of a buffer with room for three. All are notified, as one who is notified may be killed right then."""
+    """One end of a buffer with room for three. All are notified, because a notified waiter may be killed right then."""
     condition, level = things.condition, books.level
     try:
         timed(books, seat, condition.acquire)
@@ -158,7 +158,7 @@ class Storm(Crew):
         assert self.exitcodes == [0] * len(self.roles)
         assert sum(self.column(FORBIDDEN)) == 0, "two were inside"
         assert len(recovered) == len(set(recovered)), "a death was recovered twice"
-        assert set(recovered) <= {pid for _, pid in self.killed}, "somebody alive was taken for dead"
+        assert set(recovered) <= {pid for _, pid in self.killed}, "a living process was taken for dead"
         assert max(longest.values()) < self.noise.limit(limit), (longest, self.noise.worst)
         return (
             f"{len(self.killed)} kills, {len(recovered)} of them inside, {sum(self.column(OPS)):.0f} operations, "

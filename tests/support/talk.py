@@ -14,7 +14,7 @@ KEY = b"a key for the tests"
 
 
 def ends(connection, wire, authkey=None):
-    """(reader, writer) of a wire; both do both unless it is one-way."""
+    """(reader, writer) of a wire. Both do both unless it is one-way."""
     if wire in ("one-way", "duplex"):
         return connection.Pipe(wire == "duplex")
     with connection.Listener(family=wire, authkey=authkey) as listener:
@@ -28,7 +28,7 @@ def frame(payload):
 
 
 def long_frame(payload):
-    """The same as if it were a long one: that is legal for any length."""
+    """The same as if it were a long one, which is legal for any length."""
     return struct.pack("!iQ", -1, len(payload)) + payload
 
 
@@ -97,7 +97,7 @@ def use_received(conn, method, *args):
 
 
 def read_handle(reduction, conn):
-    """Receives a descriptor; returns what is in the file."""
+    """Receives a descriptor, and returns what is in the file."""
     import importlib
 
     fd = importlib.import_module(reduction).recv_handle(conn)

@@ -27,7 +27,7 @@ OTHERS = shm.listed()  # files: what lay there before the run, and what was foun
 
 
 def servants():
-    """The resource tracker and the fork servers, with the children that wait, which stay until the program ends."""
+    """The resource tracker and the fork servers with their spares, which stay until the program ends."""
     ours = client.processes() if client else set()
     return {resource_tracker._resource_tracker._pid, forkserver._forkserver._forkserver_pid, *ours} - {None}
 
@@ -48,7 +48,7 @@ def descendants():
 
 
 def descriptors():
-    """Descriptor -> what it is. The directory that is being read is none; the children that wait change theirs."""
+    """Descriptor -> what it is. Without the directory that is being read, and without those of spares, which change."""
     found = {}
     if client:
         client.rest()
@@ -85,7 +85,7 @@ def shared_files(patience=1.0):
 
 
 def live_objects():
-    """How many locks and the like exist, in a build with MPFAST_DEBUG; else 0."""
+    """How many locks and the like exist, in a build with MPFAST_DEBUG. Else 0."""
     family = sys.modules.get("mpfast.family.family")
     return (family and family.live_objects()) or 0
 
@@ -102,7 +102,7 @@ class Snapshot:
         self.threads = set(threading.enumerate())
 
     def news(self):
-        """What there is now and was not then, in words; empty if nothing."""
+        """What there is now and was not then, in words. Empty if nothing."""
         process.active_children()  # reaps
         gc.collect()
         now = Snapshot()
@@ -148,7 +148,7 @@ def end(pids, patience=5.0):
 class Deadline:
     """Ends a test that hangs: first its children, then, by an exception, itself, at last the whole run.
 
-    Killing the children ends most waits in the parent. The exception needs a main thread that serves signals; it is
+    Killing the children ends most waits in the parent. The exception needs a main thread that serves signals. It is
     raised again every few seconds, in case it came where Python swallows exceptions. If the main thread never serves
     signals, only the end of the run remains.
     """
@@ -165,7 +165,7 @@ class Deadline:
         faulthandler.dump_traceback(file=self.terminal)
         started = descendants() - self.before
         kill(started)
-        pytest.fail(f"not over after {self.seconds} s; killed the processes {sorted(started)}")
+        pytest.fail(f"not over after {self.seconds} s, killed the processes {sorted(started)}")
 
     def arm_last(self, seconds):
         """To be called inside pytest's own use of faulthandler's only timer."""

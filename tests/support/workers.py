@@ -152,7 +152,7 @@ def answer(ping, pong, times):
 
 
 def when(thing, method, /, *args, **kwargs):
-    """(what the method returned or raised, the time at which it did); monotonic time is the same for all processes"""
+    """(what the method returned or raised, the time at which it did). Monotonic time is the same for all processes."""
     result = outcome(getattr(thing, method), *args, **kwargs)
     return result, time.monotonic()
 
@@ -166,7 +166,7 @@ def poll(lock, *args):
 
 
 def wait_for_value(condition, cell, value):
-    """Told of a holder's death, it tries again: somebody else recovers the lock."""
+    """Told of a holder's death, it tries again, because another process recovers the lock."""
     while True:
         try:
             with condition:
@@ -176,7 +176,7 @@ def wait_for_value(condition, cell, value):
 
 
 def wait_and_tell(condition):
-    """Waits; what came of it, whether the lock is held then, and when."""
+    """Waits. Returns what came of it, whether the lock is held then, and when."""
     condition.acquire()
     result, now = when(condition, "wait")
     return result, condition._lock._semlock._is_mine(), now
@@ -198,7 +198,7 @@ def timed_wait_under(condition, timeout):
 
 
 def under_signals(function, /, *args):
-    """Runs the function while a signal comes every millisecond, whose handler does not raise."""
+    """Runs the function while a signal comes every millisecond. Its handler does not raise."""
     signal_counter(signal.SIGALRM)
     signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
     try:

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The vocabulary of shared memory: the only file that names a memory order.
+/* The vocabulary of shared memory. Only this file names a memory order.
  *
  * Every operation carries its order in its name, and each ordered call elsewhere says which access it pairs with.
- * There are no stand-alone fences: ThreadSanitizer does not model them, and ordered operations say more. */
+ * There are no stand-alone fences, because ThreadSanitizer does not model them and ordered operations say more. */
 #ifndef MPFAST_ATOMIC_H
 #define MPFAST_ATOMIC_H
 
@@ -41,7 +41,7 @@ typedef _Atomic uint64_t shared64;
 #define and_relaxed(p, v) atomic_fetch_and_explicit((p), (v), memory_order_relaxed)
 #define and_seq(p, v) atomic_fetch_and_explicit((p), (v), memory_order_seq_cst)
 
-/* cas_X(p, &expected, desired): on failure `expected` becomes what was seen, with relaxed order. */
+/* cas_X(p, &expected, desired). On failure `expected` becomes what was seen, with relaxed order. */
 #define cas_relaxed(p, e, v) \
     atomic_compare_exchange_strong_explicit((p), (e), (v), memory_order_relaxed, memory_order_relaxed)
 #define cas_acquire(p, e, v) \
@@ -58,12 +58,12 @@ static inline void cpu_relax(void)
 #if defined(__x86_64__) || defined(__i386__)
     __builtin_ia32_pause();
 #elif defined(__aarch64__)
-    __asm__ volatile("isb" ::: "memory"); /* `yield` is a no-op on most cores; isb waits some 20 ns */
+    __asm__ volatile("isb" ::: "memory"); /* `yield` is a no-op on most cores, isb waits some 20 ns */
 #endif
 }
 
 /* A point between two shared writes at which a process may be killed or stopped. A fault-injection harness defines it
- * before it includes any header of the core; everywhere else it is nothing. */
+ * before it includes any header of the core. Everywhere else it is nothing. */
 #ifndef STEP
 #define STEP() ((void)0)
 #endif

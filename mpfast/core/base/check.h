@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Invariants and counters of a debug build (MPFAST_DEBUG); in any other they cost nothing and prove nothing. */
+/* Invariants and counters of a debug build (MPFAST_DEBUG). In any other build they cost nothing and prove nothing. */
 #ifndef MPFAST_CHECK_H
 #define MPFAST_CHECK_H
 
@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Ends the process: memory that others share is not what the algorithm says. */
+/* Ends the process, because memory that others share is not what the algorithm says. */
 #define CHECK(condition) \
     do { \
         if (!(condition)) { \

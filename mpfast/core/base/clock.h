@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Monotonic nanoseconds and deadlines. A deadline is a point on CLOCK_MONOTONIC; NEVER means none. */
+/* Monotonic nanoseconds and deadlines. A deadline is a point on CLOCK_MONOTONIC. NEVER means none. */
 #ifndef MPFAST_CLOCK_H
 #define MPFAST_CLOCK_H
 
@@ -23,7 +23,7 @@ static inline struct timespec clock_timespec(int64_t ns)
     return (struct timespec){.tv_sec = (time_t)(ns / SECOND), .tv_nsec = (long)(ns % SECOND)};
 }
 
-/* A timeout in seconds, as Python gives it, to a deadline; negative means now, what does not fit means NEVER. */
+/* A timeout in seconds, as Python gives it, to a deadline. Negative means now, and what does not fit means NEVER. */
 static inline int64_t clock_deadline(double seconds)
 {
     if (!(seconds > 0))

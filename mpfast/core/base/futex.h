@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Waiting for a shared 32-bit word to change, and waking who waits.
+/* Waiting for a shared 32-bit word to change, and waking the waiters.
  *
- * Futexes here are never FUTEX_PRIVATE: the word lies in memory that several processes map. All waits have an absolute
- * deadline, so that a process killed between its store and its wake delays others by a backstop and never for ever. */
+ * Futexes here are never FUTEX_PRIVATE, because the word lies in memory that several processes map. All waits have an
+ * absolute deadline. So a process killed between its store and its wake delays others by a backstop, never for ever. */
 #ifndef MPFAST_FUTEX_H
 #define MPFAST_FUTEX_H
 
@@ -17,7 +17,7 @@
 
 #define FUTEX_ALL UINT32_MAX
 
-/* 0: woken (or spuriously so); -EAGAIN: the word was not `expected`; -ETIMEDOUT; -EINTR. */
+/* 0 if woken (perhaps for nothing), -EAGAIN if the word was not `expected`, -ETIMEDOUT, or -EINTR. */
 static inline int futex_wait_bits(shared32 *word, uint32_t expected, int64_t deadline, uint32_t bits)
 {
     struct timespec t = clock_timespec(deadline);
@@ -30,7 +30,7 @@ static inline int futex_wait(shared32 *word, uint32_t expected, int64_t deadline
     return futex_wait_bits(word, expected, deadline, FUTEX_ALL);
 }
 
-/* Wakes at most n sleepers whose bits meet `bits`; returns how many. */
+/* Wakes at most n sleepers whose bits meet `bits`. Returns how many. */
 static inline int futex_wake_bits(shared32 *word, int n, uint32_t bits)
 {
     return (int)syscall(SYS_futex, word, FUTEX_WAKE_BITSET, n, NULL, NULL, bits);

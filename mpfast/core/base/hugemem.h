@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Private memory for large buffers, in huge pages where the kernel gives them: filling new memory is mostly page faults,
+/* Private memory for large buffers, in huge pages if the kernel gives them. Filling new memory is mostly page faults,
  * and with 2-MiB pages there are 512 times fewer. */
 #ifndef MPFAST_HUGEMEM_H
 #define MPFAST_HUGEMEM_H
@@ -10,7 +10,7 @@
 
 #define HUGE_PAGE ((size_t)2 << 20)
 
-/* To be called between the allocation and the first write. Advice: without huge pages it is slower, not wrong. */
+/* Call it between the allocation and the first write. It is advice. Without huge pages it is slower, not wrong. */
 static inline void hugemem_advise(void *start, size_t size)
 {
     if (size < HUGE_PAGE)
@@ -23,8 +23,8 @@ static inline void hugemem_advise(void *start, size_t size)
 
 static inline size_t hugemem_length(size_t size) { return (size + 4095) & ~(size_t)4095; }
 
-/* NULL: no memory. Aligned so that huge pages fit. Its end is not rounded up to them: a buffer that is a little larger
- * than one does not cost two. */
+/* NULL if there is no memory. Aligned so that huge pages fit. The end is not rounded up to them, so that a buffer a
+ * little larger than one page does not cost two. */
 static inline void *hugemem_map(size_t size)
 {
     size_t length = hugemem_length(size), around = size < HUGE_PAGE ? 0 : HUGE_PAGE;

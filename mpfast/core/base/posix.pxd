@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The system calls that extensions make themselves. Names that Python's own methods have begin with c_."""
+"""The system calls that extensions make themselves. Names that Python's own methods also have begin with c_."""
 
 cdef extern from "<unistd.h>" nogil:
     int c_fork "fork"()

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* What to try before sleeping: spinning, one spinner at a time and not after failures, or giving the CPU away once. Which
- * of the two can help, the caller knows (peers.h). All of this is advice: every word may be stale or lost without harm. */
+/* What to try before sleeping. Spin, one spinner at a time and not after failures, or give the CPU away once. The
+ * caller knows which of the two can help (peers.h). All of this is advice. Every word may be stale or lost without
+ * harm. */
 #ifndef MPFAST_SPIN_H
 #define MPFAST_SPIN_H
 
@@ -44,7 +45,7 @@ static inline void spin_result(struct spin_history *h, bool success)
 }
 
 /* Watches until ready(what), or until the budget is spent. The caller has checked that a peer runs elsewhere. True is
- * advice as well: the caller looks again, with the memory order that it needs. */
+ * advice as well. The caller checks again, with the memory order that it needs. */
 static inline bool spin_until(bool (*ready)(const void *), const void *what, struct spin_history *h, shared64 *lease,
                               int64_t budget)
 {
@@ -64,9 +65,9 @@ static inline bool spin_until(bool (*ready)(const void *), const void *what, str
     return success;
 }
 
-/* The peer shares our CPU: sched_yield() lets it act without the two futex calls and the timer of a sleep. But where
- * others want the CPU as well it may take milliseconds to come back. So a yield that failed or took long is not tried
- * again for 32 waits, then 64, and so on to 2^16. */
+/* The peer shares our CPU. sched_yield() lets it act without the two futex calls and the timer of a sleep. But if
+ * others want the CPU as well, it may take milliseconds to come back. So after a yield that failed or took long, the
+ * next is tried after 32 waits, then 64, and so on to 2^16. */
 static inline bool spin_yield(bool (*ready)(const void *), const void *what, struct spin_history *h)
 {
     uint32_t skip = load_relaxed(&h->yield_skip), failures = load_relaxed(&h->yield_failures);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Who and where the calling thread is: its kernel id and its CPU, without a system call in the common case. */
+/* The calling thread's kernel id and its CPU, without a system call in the common case. */
 #ifndef MPFAST_THREAD_H
 #define MPFAST_THREAD_H
 
@@ -9,7 +9,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* The identity (participant.h) under which the id was looked up; 0 = not yet. */
+/* The identity (participant.h) under which the id was looked up. 0 = not yet. */
 struct thread_cache {
     uint32_t me;
     uint32_t tid;

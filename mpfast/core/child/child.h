@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* One child process, by pidfd: waiting for its end, its exit status, signals, and a daemon's end with its parent.
+/* One child process, by pidfd. Waiting for its end, its exit status, signals, and a daemon's end with its parent.
  *
- * A pidfd names the process for good, where a pid may be another process's after the child was reaped; but a program may
- * close it behind our back. So a child of this process is reaped by its pid, which stays its own until then. The exit
- * status of somebody else's child, or of one that somebody reaped before us, is kept with the pidfd from Linux 6.15 on
- * (PIDFD_INFO_EXIT). */
+ * A pidfd names the process for good, whereas a pid may be another process's after the child was reaped. But a program
+ * may close the pidfd behind our back. So a child of this process is reaped by its pid, which stays its own until then.
+ * The exit status of another process's child, or of one that other code reaped before us, is kept with the pidfd from
+ * Linux 6.15 on (PIDFD_INFO_EXIT). */
 #ifndef MPFAST_CHILD_H
 #define MPFAST_CHILD_H
 
@@ -22,7 +22,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* struct pidfd_info as it was first, in Linux 6.13; a kernel that knows a longer one fills in what there is room for. */
+/* struct pidfd_info as it was first, in Linux 6.13. A kernel with a longer one fills in what there is room for. */
 struct child_report {
     uint64_t mask;
     uint64_t cgroup;
@@ -46,22 +46,22 @@ static inline int child_signal(int pidfd, int signal)
     return syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0) < 0 ? -errno : 0;
 }
 
-/* Until the process has ended (POLLIN) or was also reaped (events = 0: POLLHUP, Linux 6.9). 1: it has; 0: the deadline
- * has passed; -EINTR. */
+/* Waits until the process has ended (POLLIN) or was also reaped (events = 0: POLLHUP, Linux 6.9). 1 if it has, 0 if the
+ * deadline has passed, or -EINTR. */
 static inline int child_wait(int pidfd, short events, int64_t deadline)
 {
     struct pollfd p = {.fd = pidfd, .events = events};
     for (;;) {
         int64_t left = deadline == NEVER ? NEVER : deadline - clock_now();
-        int64_t ms = left <= 0 ? 0 : (left - 1) / MILLISECOND + 1; /* rounded up: never a turn with nothing left */
+        int64_t ms = left <= 0 ? 0 : (left - 1) / MILLISECOND + 1; /* rounded up, so that no turn has 0 ms left */
         int rc = poll(&p, 1, deadline == NEVER ? -1 : ms > INT_MAX ? INT_MAX : (int)ms);
         if (rc != 0 || left <= 0)
             return rc < 0 ? -errno : rc;
     }
 }
 
-/* Reaps a child of this process. 1: done, and *code is its exit code, -N for signal N; 0: it lives; -EINTR;
- * -ECHILD: not our child, or it was reaped before. */
+/* Reaps a child of this process. 1 if done, and *code is its exit code, -N for signal N. 0 if it lives, -EINTR, or
+ * -ECHILD if it is not our child, or was reaped before. */
 static inline int child_reap(pid_t pid, bool block, int *code)
 {
     siginfo_t info = {0};
@@ -69,11 +69,11 @@ static inline int child_reap(pid_t pid, bool block, int *code)
         return -errno;
     if (info.si_pid == 0)
         return 0;
-    *code = info.si_code == CLD_EXITED ? info.si_status : -info.si_status; /* else: killed, or killed and dumped */
+    *code = info.si_code == CLD_EXITED ? info.si_status : -info.si_status; /* else killed, or killed and dumped */
     return 1;
 }
 
-/* The exit code of any process that has ended and was reaped: 1, and it is in *code; 0: not yet; -errno: this kernel
+/* The exit code of any process that has ended and was reaped. 1 if it is in *code, 0 if not yet, -errno if this kernel
  * does not tell. */
 static inline int child_info(int pidfd, int *code)
 {
@@ -86,8 +86,8 @@ static inline int child_info(int pidfd, int *code)
     return 1;
 }
 
-/* Is the process of this pidfd a child of ours that lives? Told from Linux 6.13 on. A pid that was opened after its process was
- * reaped may be another's. */
+/* Is the process of this pidfd a child of ours that lives? Linux tells from 6.13 on. A pid that was opened after its
+ * process was reaped may be another's. */
 static inline bool child_is_ours(int pidfd)
 {
     struct child_report report = {.mask = CHILD_INFO_PID};
@@ -95,7 +95,7 @@ static inline bool child_is_ours(int pidfd)
            report.ids[2] == (uint32_t)getpid();
 }
 
-/* 0, or what the kernel refuses of the above; *what names it. */
+/* 0, or the -errno with which the kernel refuses a call of the above. *what names the call. */
 static inline int child_supported(const char **what)
 {
     *what = "pidfd_open";
@@ -108,12 +108,12 @@ static inline int child_supported(const char **what)
     return rc;
 }
 
-/* A daemon is not to outlive its parent, however that ends. PR_SET_PDEATHSIG alone will not do: it fires as well when
- * the *thread* that forked us ends. So the signal has a handler, and the handler looks who the parent is now. It is
- * SIGURG because that is ignored by default: exec drops the handler but keeps the request. The request is the calling
- * thread's, and is dropped by the kernel when the process changes its user. */
+/* A daemon must not outlive its parent, however that ends. PR_SET_PDEATHSIG alone will not do, because it also fires
+ * when the *thread* that forked us ends. So the signal has a handler, which checks which process is the parent now. The
+ * signal is SIGURG because that is ignored by default, and exec drops the handler but keeps the request. The request is
+ * the calling thread's, and the kernel drops it when the process changes its user. */
 static volatile pid_t child_guarded, child_guarded_by; /* a fork inherits them and the handler, but not the request */
-static volatile int child_guarded_until = -1;          /* a pidfd: and only if this process is gone as well */
+static volatile int child_guarded_until = -1;          /* a pidfd, end only if this process is gone as well */
 
 static inline void child_on_parent_death(int signal)
 {
@@ -125,9 +125,9 @@ static inline void child_on_parent_death(int signal)
     errno = error;
 }
 
-/* This process ends when `parent`, its parent, is gone; at once if it is gone already. until: -1, or a pidfd: unless that
- * process still lives then (a fork server is killed, and the process whose server it was is not). Nothing happens if the parent is
- * in another pid namespace, where its end cannot be told from its life. */
+/* This process ends when `parent`, its parent, is gone, at once if it is gone already. until is -1 or a pidfd. While
+ * the process of that pidfd lives, this one does not end (a fork server was killed, its client was not). Nothing
+ * happens if the parent is in another pid namespace, where its end cannot be told from its life. */
 static inline int child_guard(pid_t parent, int until)
 {
     struct sigaction action = {.sa_handler = child_on_parent_death, .sa_flags = SA_RESTART};
@@ -142,7 +142,7 @@ static inline int child_guard(pid_t parent, int until)
     return 0;
 }
 
-/* All signals that can wait do, so that a handler runs before or after what follows, but not within. */
+/* Blocks all signals that can wait, so that a handler runs before or after what follows, but not within. */
 static inline void child_hold_signals(sigset_t *before)
 {
     sigset_t all;

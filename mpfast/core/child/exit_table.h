@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: MIT */
-/* The exit table: by it a process learns how the children of its fork server ended, where the kernel does not tell.
+/* The exit table tells a client how the children of its fork server ended, where the kernel does not tell.
  *
- * Three have a part in a slot's life: the server, each child of it, and the client, whose server it is.
+ * The server, each child of it, and the client change a slot.
  *
  *   word:  state:3 | exit code + 64:9 (from bit 3) | generation:30 (from bit 12) | pid:22 (from bit 42)
  *
  *   FREE          -> SPARE   exits_take     the server, before it forks
- *   SPARE         -> WANTED  exits_want     the client, before it gives the child a process to be
+ *   SPARE         -> WANTED  exits_want     the client, before it hands a process to the spare
  *   WANTED        -> SAID    exits_say      the child, right before its _exit()
  *   WANTED, SAID  -> EXITED  exits_reaped   the server, which knows better than the child
- *   SPARE         -> FREE    exits_reaped   nobody wants to know
+ *   SPARE         -> FREE    exits_reaped   the server, and the end is not wanted
  *   EXITED        -> FREE    exits_drop     the client knows
  *   WANTED, SAID  -> SPARE   exits_drop     the client does not want to know any more
  *
- * A word is all of its slot, and each change is one compare-and-swap: whoever is killed leaves nothing half done. It
- * publishes nothing but itself, so every access is relaxed. A token names one life of a slot; what is done with it after
- * that life, or once more, changes nothing. */
+ * A word is all of its slot, and each change is one compare-and-swap. So a killed process leaves nothing half done. The
+ * word publishes nothing but itself, so every access is relaxed. A token names one life of a slot. What is done with it
+ * after that life, or a second time, changes nothing. */
 #ifndef MPFAST_EXIT_TABLE_H
 #define MPFAST_EXIT_TABLE_H
 
@@ -32,8 +32,8 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-/* Who waits looks by itself after BACKSTOP, and then ever less often, but after LONGEST: the server may have been killed
- * before it could wake anybody. A harness may say otherwise. */
+/* A waiter checks by itself after BACKSTOP, then ever less often, and at least every LONGEST. The server may have been
+ * killed before its wake-up. A harness may define other values. */
 #ifndef EXITS_BACKSTOP
 #define EXITS_BACKSTOP MILLISECOND
 #define EXITS_LONGEST (20 * MILLISECOND)
@@ -43,7 +43,7 @@
 #endif
 
 #define EXITS_SIZE (EXITS_SLOTS * sizeof(uint64_t))
-#define EXITS_LOWEST (-64) /* the exit code of who was killed by the last signal there is */
+#define EXITS_LOWEST (-64) /* the exit code of a process killed by the last signal there is */
 #define EXITS_HIGHEST 255
 #define EXITS_CODE_MASK 0x1ffu
 #define EXITS_GENERATION_MASK 0x3fffffffu
@@ -57,12 +57,12 @@ _Static_assert((EXITS_SLOTS & (EXITS_SLOTS - 1)) == 0, "a token is generation * 
 
 enum exits_state { EXITS_FREE, EXITS_SPARE, EXITS_WANTED, EXITS_SAID, EXITS_EXITED };
 
-/* What exits_wait() knows of an exit code: nothing, what the child said of itself, or how it was. */
+/* What exits_wait() knows of an exit code. Nothing, what the child said of itself, or how it was. */
 enum exits_knowledge { EXITS_UNKNOWN, EXITS_UNCERTAIN, EXITS_CERTAIN };
 
 struct exits_table {
     shared64 *words; /* shared */
-    shared32 cursor; /* where this process looks first for a free slot: the longest free ones come first */
+    shared32 cursor; /* where this process looks first for a free slot, so that the longest free ones come first */
 };
 
 static inline enum exits_state exits_state(uint64_t word) { return (enum exits_state)(word & 7); }
@@ -81,7 +81,7 @@ static inline uint64_t exits_with(uint64_t word, enum exits_state state, int cod
     return exits_make(state, code, exits_generation(word), exits_word_pid(word));
 }
 
-/* Never 0, so that no token is. */
+/* Never 0, so that no token is 0. */
 static inline uint32_t exits_next_generation(uint64_t word)
 {
     return exits_generation(word) % EXITS_GENERATION_MASK + 1;
@@ -104,8 +104,8 @@ static inline bool exits_lives(uint64_t word, uint64_t token)
 
 #define EXITS_SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 
-/* Maps the table behind fd, which stays the caller's. -EBADMSG: it is none; -EPERM: somebody might shrink it, and who
- * has it mapped would get SIGBUS. */
+/* Maps the table behind fd, which stays the caller's. -EBADMSG if it is none. -EPERM if a process could shrink it, as
+ * processes that have it mapped would get SIGBUS. */
 static inline int exits_map(int fd, struct exits_table *t)
 {
     struct stat st;
@@ -146,7 +146,7 @@ static inline void exits_unmap(struct exits_table *t)
 
 /* Changes ------------------------------------------------------------------------------------------------------------ */
 
-/* A new life: its token, or -ENOSPC. A slot is looked at that was not taken for long, so mostly the first one is free. */
+/* Begins a new life. Returns its token, or -ENOSPC. Slots not used for long come first, so mostly the first is free. */
 static inline int64_t exits_take(struct exits_table *t)
 {
     for (uint32_t i = 0; i < EXITS_SLOTS; i++) {
@@ -162,7 +162,7 @@ static inline int64_t exits_take(struct exits_table *t)
 
 typedef uint64_t exits_change(uint64_t word, int value);
 
-/* Returns the word as it was before; 0: the life that the token names is over. */
+/* Returns the word as it was before, or 0 if the life that the token names is over. */
 static inline uint64_t exits_update(const struct exits_table *t, uint64_t token, exits_change *change, int value)
 {
     shared64 *at = exits_at(t, token);
@@ -207,25 +207,25 @@ static inline uint64_t exits_change_drop(uint64_t word, int unused)
     return exits_with(word, EXITS_SPARE, 0);
 }
 
-/* For who looks into the table: the pid of the child. */
+/* Notes the pid of the child. Only tests and tools read it. */
 static inline void exits_born(const struct exits_table *t, uint64_t token, pid_t pid)
 {
     exits_update(t, token, exits_change_born, pid);
 }
 
-/* False: the child has ended already. From now on its end is kept until exits_drop(). */
+/* False if the child has ended already. From now on its end is kept until exits_drop(). */
 static inline bool exits_want(const struct exits_table *t, uint64_t token)
 {
     return exits_update(t, token, exits_change_want, 0) != 0;
 }
 
-/* The code that this process is about to give to _exit(), of which the kernel keeps eight bits. */
+/* Notes the code that this process is about to give to _exit(). The kernel keeps eight bits of it. */
 static inline void exits_say(const struct exits_table *t, uint64_t token, int code)
 {
     exits_update(t, token, exits_change_say, code & 0xff);
 }
 
-/* The child has ended with this exit code, -N for signal N. Also for a child that could not be made. */
+/* Notes that the child has ended with this exit code, -N for signal N. Also for a child that could not be made. */
 static inline void exits_reaped(const struct exits_table *t, uint64_t token, int code)
 {
     uint64_t before = exits_update(t, token, exits_change_reaped, code);
@@ -239,7 +239,7 @@ static inline void exits_drop(const struct exits_table *t, uint64_t token)
     exits_update(t, token, exits_change_drop, 0);
 }
 
-/* The child's pid; 0: it was not told, or the life that the token names is over. */
+/* The child's pid. 0 if it was not told, or the life that the token names is over. */
 static inline pid_t exits_pid(const struct exits_table *t, uint64_t token)
 {
     uint64_t word = load_relaxed(exits_at(t, token));
@@ -255,10 +255,10 @@ static inline bool exits_ended(int pidfd)
     return pidfd >= 0 && poll(&p, 1, 0) > 0 && (p.revents & POLLIN);
 }
 
-/* Until the server has said how the child ended, or has ended itself (server: its pidfd, or -1): then what the child said
- * must do. EXITS_UNKNOWN: the deadline has passed, or nobody will ever say; -ESRCH: nobody wants to know, or no longer;
- * -EINTR: serve signals and call again; also now and then without a signal, as one may come right before the sleep. The
- * slot stays as it is. */
+/* Waits until the server has said how the child ended. If the server (its pidfd, or -1) ended without, what the child
+ * said of itself is taken. EXITS_UNKNOWN: the deadline has passed, or it will never be known. -ESRCH: the end is not
+ * wanted, or no longer. -EINTR: serve signals and call again. It also comes now and then without a signal, as one may
+ * come right before the sleep. The slot stays as it is. */
 static inline int exits_wait(const struct exits_table *t, uint64_t token, int64_t deadline, int server, int *code)
 {
     bool ended = false;
@@ -273,7 +273,7 @@ static inline int exits_wait(const struct exits_table *t, uint64_t token, int64_
             return exits_state(word) == EXITS_SAID ? EXITS_UNCERTAIN : EXITS_UNKNOWN;
         ended = exits_ended(server);
         if (ended)
-            continue; /* once more: for what it wrote last */
+            continue; /* once more, for what it wrote last */
         int64_t now = clock_now();
         if (now >= deadline)
             return EXITS_UNKNOWN;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A hand-off: data and descriptors over a SOCK_SEQPACKET socket, in one message and one system call.
+/* A hand-off of data and descriptors over a SOCK_SEQPACKET socket, in one message and one system call.
  *
  *   first message: u32 number of descriptors | data            with up to HANDOFF_FDS descriptors
  *   further ones:  one byte                                    with the next HANDOFF_FDS
@@ -18,7 +18,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#define HANDOFF_FDS 250 /* a message; the kernel takes 253 (SCM_MAX_FD) */
+#define HANDOFF_FDS 250 /* for a message. The kernel takes 253 (SCM_MAX_FD) */
 #define HANDOFF_PARTS 8
 
 union handoff_control {
@@ -50,8 +50,8 @@ static inline int handoff_send_one(int sock, struct iovec *parts, size_t count, 
 
 static inline uint32_t handoff_share(uint32_t left) { return left < HANDOFF_FDS ? left : HANDOFF_FDS; }
 
-/* Sends `count` parts (less than HANDOFF_PARTS) and the descriptors. -EPIPE, -ECONNRESET: nobody is there any more. If a
- * further message fails the receiver has part of the descriptors, and the socket is of no more use. */
+/* Sends `count` parts (less than HANDOFF_PARTS) and the descriptors. -EPIPE or -ECONNRESET if the other end is gone. If
+ * a further message fails, the receiver has part of the descriptors, and the socket is of no more use. */
 static inline int handoff_send(int sock, const struct iovec *data, size_t count, const int *fds, uint32_t nfds,
                                int flags)
 {
@@ -96,7 +96,7 @@ static inline uint32_t handoff_fds_of(struct msghdr *message, int *fds, uint32_t
     return found;
 }
 
-/* What tells a descriptor's file from another one that has its number later; 0: it is closed. */
+/* A mark that tells a descriptor's file from another one that has its number later. 0 if it is closed. */
 static inline uint64_t handoff_mark(int fd)
 {
     struct stat found;
@@ -105,8 +105,8 @@ static inline uint64_t handoff_mark(int fd)
     return (uint64_t)found.st_ino ^ (uint64_t)found.st_dev << 48;
 }
 
-/* One message: its length, 0 at the end of file, or -errno. -EMFILE: this process has no room for the descriptors, and
- * those that came are closed; -EMSGSIZE: longer than the parts. */
+/* Receives one message. Returns its length, 0 at the end of file, or -errno. -EMFILE if this process has no room for
+ * the descriptors, and those that came are closed. -EMSGSIZE if it is longer than the parts. */
 static inline ssize_t handoff_receive_one(int sock, struct iovec *parts, size_t count, int *fds, uint32_t *nfds,
                                           int flags)
 {
@@ -125,7 +125,7 @@ static inline ssize_t handoff_receive_one(int sock, struct iovec *parts, size_t 
     return message.msg_flags & MSG_CTRUNC ? -EMFILE : -EMSGSIZE;
 }
 
-/* The descriptors that did not fit into the first message; it was sent, so these follow at once. */
+/* Receives the descriptors that did not fit into the first message. They were sent with it, so they follow at once. */
 static inline int handoff_receive_more(int sock, int *fds, uint32_t have, uint32_t want)
 {
     while (have < want) {
@@ -147,8 +147,8 @@ static inline int handoff_receive_more(int sock, int *fds, uint32_t have, uint32
     return 0;
 }
 
-/* Receives a hand-off: 1, with *got bytes in data, and *nfds descriptors (close on exec) in *fds, which is to be freed.
- * 0: end of file. -EINTR and -EAGAIN: nothing has come. Any other -errno: what came is lost, with its descriptors. */
+/* Receives a hand-off. 1, with *got bytes in data, and *nfds descriptors (close on exec) in *fds, which is to be freed.
+ * 0 at the end of file. -EINTR or -EAGAIN if nothing has come. Any other -errno: all that came is lost. */
 static inline int handoff_receive(int sock, void *data, size_t size, size_t *got, int **fds, uint32_t *nfds, int flags)
 {
     uint32_t have, want = 0;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* Eventcount: sleeping until something that other words say may have changed.
  *
- *   word:  how often it was advanced:31 (from bit 1) | W:1: somebody sleeps, or is about to
+ *   word:  how often it was advanced:31 (from bit 1) | W:1: a thread sleeps, or is about to
  *
- * Who waits sets W, looks again, and sleeps on the word as it was then; who changes something looks at W afterwards.
- * A waker that finds fewer sleepers than it would wake clears W, and wakes all once more: between its call and the
- * clearing somebody may have gone to sleep, who relied on W. After Vyukov's eventcount; the last wake-up is from a model
- * checker (tests/models/queue_sleep.pml). */
+ * A waiter sets W, checks once more, and sleeps on the word as it was then. A thread that changes something checks W
+ * afterwards. A waker that finds fewer sleepers than it would wake clears W, and wakes all once more, because a waiter
+ * that relied on W may have gone to sleep between its call and the clearing. After Vyukov's eventcount. A model checker
+ * found that the last wake-up is needed (tests/models/queue_sleep.pml). */
 #ifndef MPFAST_EVENTCOUNT_H
 #define MPFAST_EVENTCOUNT_H
 
@@ -14,7 +14,7 @@
 
 #define EVENTCOUNT_W 1u
 
-/* True: sleep on the word while it is *seen, if what is waited for is still not there. */
+/* True if the caller may sleep on the word while it is *seen, once it has checked again and still must wait. */
 static inline bool eventcount_enter(shared32 *word, uint32_t *seen)
 {
     *seen = load_seq(word); /* pairs with eventcount_notify */
@@ -28,7 +28,7 @@ static inline bool eventcount_enter(shared32 *word, uint32_t *seen)
 
 static inline void eventcount_wake(shared32 *word, int n)
 {
-    uint32_t seen = add_seq(word, 2u) + 2; /* pairs with eventcount_enter: who read it before does not sleep */
+    uint32_t seen = add_seq(word, 2u) + 2; /* pairs with eventcount_enter: with the old word no waiter sleeps */
     STEP();
     if (futex_wake(word, n) >= n)
         return;
@@ -39,7 +39,7 @@ static inline void eventcount_wake(shared32 *word, int n)
     }
 }
 
-/* After a seq_cst change: wakes n of those who wait for it. */
+/* Call it after a seq_cst change. Wakes n of the threads that wait for the change. */
 static inline void eventcount_notify(shared32 *word, int n)
 {
     if (unlikely(load_seq(word) & EVENTCOUNT_W)) /* pairs with eventcount_enter: Dekker with the change */

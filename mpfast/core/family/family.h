@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The family: one process's view of the segment that all processes of its tree share.
+/* The family is one process's view of the segment that all processes of its tree share.
  *
  * A process has one file descriptor per family. Its open file description serves the mapping, the process's lock byte
  * (participant.h) and the hand-over to children, so it is never shared with another process for longer than a fork. */
@@ -37,17 +37,17 @@ struct family {
     shared64 *refs;
     char *small;
     char *large;
-    shared32 *identity; /* who this process is; on a page that the kernel wipes at fork: 0 = nobody, see fork.h */
-    shared32 *handles;  /* per slot: how many Python objects of this process are on it; guarded by mutex */
-    int fd;             /* this process's open file description of the segment; -1: lost */
+    shared32 *identity; /* of this process, on a page that the kernel wipes at fork. 0 = none, see fork.h */
+    shared32 *handles;  /* per slot, how many Python objects of this process are on it. Guarded by mutex */
+    int fd;             /* this process's open file description of the segment, -1 if it is lost */
     dev_t dev;
     ino_t ino;
-    pthread_mutex_t mutex; /* claim, drop, hand-over: never held while waiting for anything else */
-    uint32_t cursor;       /* where the next look for dead participants begins; guarded by mutex */
-    uint32_t child;        /* between fork's prepare and its end: the child's identity, 0 = none */
+    pthread_mutex_t mutex; /* for claim, drop and hand-over. Never held while waiting for anything else */
+    uint32_t cursor;       /* where the next look for dead participants begins. Guarded by mutex */
+    uint32_t child;        /* the child's identity between fork's prepare and its end, 0 = none */
     int child_fd;
-    struct store *stores;       /* this process's views of stores; guarded by mutex */
-    uint32_t kept[FAMILY_KEPT]; /* slots without an object on which this process kept its reference: handle_drop() */
+    struct store *stores;       /* this process's views of stores. Guarded by mutex */
+    uint32_t kept[FAMILY_KEPT]; /* slots without an object, on which this process kept its reference: handle_drop() */
     uint32_t kept_count;
     struct family *next;
 };
@@ -69,10 +69,10 @@ static inline void *slot_at(const struct family *f, uint32_t slot)
                                      : f->large + (size_t)(slot - FAMILY_SMALL_SLOTS) * LARGE_SLOT_SIZE;
 }
 
-/* Who am I in this family? 0 in a process that was forked without the hooks of fork.h. */
+/* This process's identity in the family. 0 in a process that was forked without the hooks of fork.h. */
 static inline uint32_t family_me(const struct family *f) { return load_relaxed(f->identity); }
 
-/* A second open file description of the file behind fd, as the kernel has no dup() that makes one. */
+/* A second open file description of the file behind fd. The kernel has no dup() that makes one. */
 static inline int fd_reopen(int fd)
 {
     char path[40];
@@ -101,7 +101,7 @@ static inline uint64_t window_offset(uint32_t slot)
     return OFFSET_WINDOWS + (uint64_t)(slot - FAMILY_SMALL_SLOTS) * WINDOW_SIZE;
 }
 
-/* Gives memory of a window back to the system; what is there reads as zeros then. */
+/* Gives memory of a window back to the system. It reads as zeros afterwards. */
 static inline int window_punch(const struct family *f, uint32_t slot, uint64_t offset, uint64_t size)
 {
     if (!family_fd_valid(f))
@@ -176,7 +176,7 @@ static inline int family_map(int fd, struct family **out)
         family_unmap(f);
         return base == MAP_FAILED ? -error : -ENOMEM;
     }
-    madvise(f->identity, FAMILY_PAGE, MADV_WIPEONFORK); /* where it fails, hook-less forks go unnoticed */
+    madvise(f->identity, FAMILY_PAGE, MADV_WIPEONFORK); /* if it fails, forks without the hooks go unnoticed */
     f->fd = fd;
     f->dev = st.st_dev;
     f->ino = st.st_ino;
@@ -185,7 +185,7 @@ static inline int family_map(int fd, struct family **out)
     return 0;
 }
 
-/* -EPROTO: made by another version; -EBADMSG: not a family, or damaged. */
+/* -EPROTO if another version made it, -EBADMSG if it is no family, or damaged. */
 static inline int family_check(const struct family_header *h)
 {
     if (h->magic != FAMILY_MAGIC)
@@ -201,7 +201,7 @@ static inline int family_check(const struct family_header *h)
 
 #define FAMILY_SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 
-/* -EPERM: whoever has the file might shrink it, and every process that maps it would get SIGBUS. */
+/* -EPERM if a process that has the file could shrink it. Every process that maps it would get SIGBUS. */
 static inline int family_sealed(int fd)
 {
     int seals = fcntl(fd, F_GET_SEALS);
@@ -222,7 +222,7 @@ static inline int family_format(int fd, struct family_header *h)
     return fcntl(fd, F_ADD_SEALS, FAMILY_SEALS) < 0 ? -errno : 0;
 }
 
-/* A new segment without a name, mapped, with nobody in it. */
+/* A new segment without a name, mapped, without a participant. */
 static inline int family_create(struct family **out)
 {
     int fd = memfd_create("mpfast", MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -236,7 +236,7 @@ static inline int family_create(struct family **out)
     return rc;
 }
 
-/* Not through fd itself: forked children inherit the mapping, and with its description they would keep the lock byte. */
+/* Not through fd itself. Forked children inherit the mapping, and its description would keep the lock byte with it. */
 static inline int family_map_apart(int fd, struct family **out)
 {
     if ((fcntl(fd, F_GETFL) & O_ACCMODE) != O_RDWR)
@@ -250,8 +250,8 @@ static inline int family_map_apart(int fd, struct family **out)
     return rc;
 }
 
-/* Maps a segment that another process made. fd stays the caller's if this fails: -EBADF, or as family_check and
- * family_sealed; -EACCES: fd is not open for writing. */
+/* Maps a segment that another process made. fd stays the caller's if this fails, with -EBADF, as family_check and
+ * family_sealed, or with -EACCES if fd is not open for writing. */
 static inline int family_attach(int fd, struct family **out)
 {
     struct stat st;

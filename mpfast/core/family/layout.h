@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What lies where in a family segment: one sparse, sealed memfd that all processes of a tree map.
+/* The layout of a family segment, one sparse, sealed memfd that all processes of a tree map.
  *
  *   header | participants | slot states | freed hints | references | small slots | large slots | windows
  *
@@ -34,15 +34,15 @@ struct family_header {
     uint64_t magic;
     uint32_t abi;
     uint32_t layout; /* family_layout() of the build that made the segment */
-    uint8_t id[16];  /* random; tells two families apart in one process */
+    uint8_t id[16];  /* random, tells two families apart in one process */
     uint64_t size;
     shared32 participants_top;          /* entries at or above it were never used */
-    shared32 slots_top[SLOT_CLASSES];   /* per class: slots at or above it were never used */
+    shared32 slots_top[SLOT_CLASSES];   /* per class, slots at or above it were never used */
     shared32 slots_freed[SLOT_CLASSES]; /* about how many bits of the freed hints are set */
-    shared32 vouched;                   /* advances when somebody has set reference bits for somebody else */
+    shared32 vouched;                   /* advances when a participant has set reference bits for another */
 };
 
-/* A thread that sleeps on a slot says so here: for mpfast.locks(), never for correctness. */
+/* A thread that sleeps on a slot says so here. This is for mpfast.locks(), never for correctness. */
 #define WAIT_RECORDS 4
 struct wait_record {
     shared32 tid; /* 0: free */
@@ -51,13 +51,13 @@ struct wait_record {
 };
 
 struct participant {
-    shared64 state;      /* see participant.h; the one word that commits every change of an entry */
-    shared64 registered; /* CLOCK_BOOTTIME, nanoseconds: a process that started later only reuses the pid */
+    shared64 state;      /* see participant.h. This word commits every change of an entry */
+    shared64 registered; /* CLOCK_BOOTTIME, nanoseconds. A process that started later only reuses the pid */
     shared64 namespace;  /* inode of the pid namespace in which `state` names a pid */
-    shared64 pages;      /* bit k: a reference in page k of the entry's bitmap was set once */
-    shared64 cpu;        /* where the process last waited for a lock or woke a waiter, + 1; 0 = unknown: peers.h */
-    shared64 dropping;   /* slot + 1 whose last reference is perhaps being cleared; a reaper finishes that */
-    shared64 reaper;     /* the identity of who gives back what this entry's dead process had; 0 = nobody: reap.h */
+    shared64 pages;      /* bit k is set if a reference in page k of the entry's bitmap ever was */
+    shared64 cpu;        /* where the process last waited for a lock or woke a waiter, + 1, 0 = unknown, see peers.h */
+    shared64 dropping;   /* slot + 1 whose last reference is perhaps being cleared. A reaper finishes that */
+    shared64 reaper;     /* the identity that gives back what this entry's dead process had, 0 = none, see reap.h */
     shared64 unused;
     struct wait_record waits[WAIT_RECORDS];
 };
@@ -74,7 +74,7 @@ struct participant {
 #define OFFSET_LARGE ROUND_UP(OFFSET_SMALL + (size_t)FAMILY_SMALL_SLOTS * SMALL_SLOT_SIZE, FAMILY_PAGE)
 #define FAMILY_SIZE (OFFSET_LARGE + (size_t)FAMILY_LARGE_SLOTS * LARGE_SLOT_SIZE)
 
-/* Behind what every process maps, each large slot has a window of the file, for what does not fit in the slot. */
+/* Behind the part that every process maps, each large slot has a window of the file for what does not fit in it. */
 #define WINDOW_SIZE (UINT64_C(1) << 45)
 #define OFFSET_WINDOWS ROUND_UP(FAMILY_SIZE, (size_t)2 << 20)
 #define FAMILY_FILE (OFFSET_WINDOWS + FAMILY_LARGE_SLOTS * WINDOW_SIZE)

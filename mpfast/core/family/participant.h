@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Participants: which processes share a family, and the one way to learn that one of them is dead.
+/* Participants are the processes that share a family. Only here can one learn that one of them is dead.
  *
- * Entry i of the table belongs to whoever holds an OFD lock on byte i of the segment. The kernel drops that lock when
- * the last descriptor of its open file description is closed, so at any kind of death. But a program may close all its
- * descriptors and live, and a description may be copied by a fork and outlive its process. So where the pid means
- * something, it decides; the byte tells of a pid that a later process has, of children to be, and across namespaces.
+ * Entry i of the table belongs to the process that holds an OFD lock on byte i of the segment. The kernel drops that
+ * lock when the last descriptor of its open file description is closed, and so at any kind of death. But a program may
+ * close all its descriptors and live, and a fork may copy a description, which then outlives its process. So where the
+ * pid means something, it decides. The byte decides if a later process has the pid, for children to be, and across
+ * namespaces.
  *
  *   state word:  kind:4 | generation:18 (from bit 4) | byte not decisive:1 (bit 22) | pid:32 (from bit 32)
  *
@@ -17,17 +18,17 @@
 
 enum participant_kind {
     PARTICIPANT_FREE,
-    PARTICIPANT_RESERVED, /* for a child that has not said yet that it lives; pid is the reserving process's */
+    PARTICIPANT_RESERVED, /* for a child that has not said yet that it lives. pid is the reserving process's */
     PARTICIPANT_LIVE,
-    PARTICIPANT_LEFT,     /* ended normally, or is about to: what it holds stays held, as with multiprocessing */
-    PARTICIPANT_CANCELLED /* was reserved for a child that did not come, and shall not: it is being reaped */
+    PARTICIPANT_LEFT,     /* ended normally, or is about to. What it holds stays held, as with multiprocessing */
+    PARTICIPANT_CANCELLED /* was reserved for a child that did not come, and must not. It is being reaped */
 };
 
-/* What happens to that which a killed process held: who wants it is told, it is freed, or it stays held. */
+/* What happens to a lock or permit of a killed process. The next taker is told, it is freed, or it stays held. */
 enum death_policy { DEATH_RAISE, DEATH_RELEASE, DEATH_WAIT };
 
 #define GENERATION_MASK 0x3ffffu
-#define PARTICIPANT_PID_ONLY (UINT64_C(1) << 22) /* nobody holds the lock byte: see membership.h */
+#define PARTICIPANT_PID_ONLY (UINT64_C(1) << 22) /* no description holds the lock byte, see membership.h */
 
 static inline enum participant_kind state_kind(uint64_t state) { return (enum participant_kind)(state & 15); }
 static inline uint32_t state_generation(uint64_t state) { return (uint32_t)(state >> 4) & GENERATION_MASK; }
@@ -58,7 +59,7 @@ static inline int byte_lock(int fd, uint32_t byte) { return byte_command(fd, F_O
 /* An unlock cannot be refused where the lock was granted. If the descriptor is not ours any more, the lock went with it. */
 static inline void byte_unlock(int fd, uint32_t byte) { (void)byte_command(fd, F_OFD_SETLK, F_UNLCK, byte, NULL); }
 
-/* Held by a description other than fd's? When in doubt, yes: what looks alive is safe. */
+/* Held by a description other than fd's? When in doubt, yes, because it is safe to take a dead process for alive. */
 static inline bool byte_held(int fd, uint32_t byte)
 {
     short found = F_UNLCK;
@@ -72,15 +73,15 @@ static inline bool byte_known_held(int fd, uint32_t byte)
     return fd >= 0 && byte_command(fd, F_OFD_GETLK, F_WRLCK, byte, &found) == 0 && found != F_UNLCK;
 }
 
-/* Surely held by nobody? Without a descriptor of its own a process cannot tell. */
+/* Surely free? Without a descriptor of its own a process cannot tell. */
 static inline bool byte_free(const struct family *f, uint32_t byte)
 {
     return family_fd_valid(f) && !byte_held(f->fd, byte);
 }
 
-/* Has the process of a LIVE or LEFT entry ended? In its pid namespace the pid tells, and a free byte only that a later
- * process has it now: a copy of a description may outlive its process, and a program may close all its descriptors.
- * Elsewhere the pid means nothing, and the byte decides. */
+/* Has the process of a LIVE or LEFT entry ended? In its pid namespace the pid tells, and a free byte tells only that a
+ * later process has the pid now. A copy of a description may outlive its process, and a program may close all its
+ * descriptors. Elsewhere the pid means nothing, and the byte decides. */
 static inline bool participant_ended(const struct family *f, uint32_t index, uint64_t state)
 {
     const struct participant *p = &f->participants[index];
@@ -92,8 +93,8 @@ static inline bool participant_ended(const struct family *f, uint32_t index, uin
     return byte_free(f, index) && proc_is_ours() && pid_started(state_pid(state)) > load_relaxed(&p->registered);
 }
 
-/* Will the child of a RESERVED entry never come? From before its birth it held the byte, if there is a description;
- * if not, its parent's pid must do. */
+/* Will the child of a RESERVED entry never come? If there is a description, it held the byte from before its birth. If
+ * not, its parent's pid decides. */
 static inline bool participant_unborn(const struct family *f, uint32_t index, uint64_t state)
 {
     uint64_t here = namespace_of_pids();
@@ -106,7 +107,7 @@ static inline bool participant_unborn(const struct family *f, uint32_t index, ui
 static inline bool participant_gone(const struct family *f, uint32_t index, uint64_t state)
 {
     if (index == identity_index(family_me(f)))
-        return false; /* and our own description would not tell of our own lock */
+        return false; /* and our own description does not show our own lock */
     switch (state_kind(state)) {
     case PARTICIPANT_RESERVED:
         return participant_unborn(f, index, state);
@@ -117,14 +118,14 @@ static inline bool participant_gone(const struct family *f, uint32_t index, uint
     }
 }
 
-/* The same at a glance, for those who ask often: one system call while the process lives. A copy of its description may
- * hide its death here. */
+/* The same at a glance, for callers that ask often. It is one system call while the process lives. A copy of its
+ * description may hide its death here. */
 static inline bool participant_absent(const struct family *f, uint32_t index, uint64_t state)
 {
     return ((state & PARTICIPANT_PID_ONLY) || !byte_known_held(f->fd, index)) && participant_gone(f, index, state);
 }
 
-/* Was the process of the entry, seen in `state`, killed? It may have left while we looked for proof: look again. */
+/* Was the process of the entry, seen in `state`, killed? It may have left while we looked for proof, so check again. */
 static inline bool participant_killed(const struct family *f, uint32_t index, uint64_t state)
 {
     return state_kind(state) == PARTICIPANT_LIVE && participant_gone(f, index, state) &&
@@ -147,8 +148,8 @@ static inline pid_t participant_pid(const struct family *f, uint32_t word)
     return state_generation(state) == identity_generation(word) ? state_pid(state) : 0;
 }
 
-/* The entry's process says that it lives. Publishes the fields that participant_gone reads. False if the entry was given
- * up: where no description holds the byte, a child whose parent ended is not waited for. */
+/* The entry's process says that it lives. Publishes the fields that participant_gone reads. False if the entry was
+ * given up. That happens if no description holds the byte and the parent of the child has ended. */
 static inline bool participant_announce(struct family *f, uint32_t identity)
 {
     struct participant *p = &f->participants[identity_index(identity)];
@@ -165,7 +166,7 @@ static inline bool participant_announce(struct family *f, uint32_t identity)
     return still;
 }
 
-/* This process ends normally. Idempotent; what it still does afterwards works, but its death is no news. */
+/* This process ends normally. Idempotent. What it still does afterwards works, but its death is not told. */
 static inline void participant_leave(struct family *f)
 {
     uint32_t me = family_me(f);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* On which CPU the peer was last seen. If it was another one, spinning can help. If it was this one, the peer cannot act
- * while we spin, so we give it the CPU once. A naive spin there made everything slower than sleeping. */
+/* The CPU on which the peer was last seen. If it was another one, spinning can help. If it was this one, the peer
+ * cannot act while we spin, so we give it the CPU once. A naive spin there made everything slower than sleeping. */
 #ifndef MPFAST_PEERS_H
 #define MPFAST_PEERS_H
 
@@ -10,13 +10,13 @@
 
 /* In the slot. */
 struct spin {
-    shared32 peers[2]; /* the last two participants that acted here: index << 16 | CPU; newest first, 0 = nobody */
-    shared64 lease;    /* somebody spins until then; it expires by itself, so a killed spinner costs nothing */
+    shared32 peers[2]; /* the last two participants that acted here, as index << 16 | CPU, newest first, 0 = none */
+    shared64 lease;    /* a thread spins until then. It expires by itself, so a killed spinner costs nothing */
 };
 
 static inline uint32_t spin_mark(uint32_t me) { return identity_index(me) << 16 | thread_cpu(); }
 
-/* I act on this slot: who waits for me may look where I run. */
+/* Notes that this thread acts on the slot, so that its waiters can look where it runs. */
 static inline void spin_here(struct spin *s, uint32_t me)
 {
     uint32_t mark = spin_mark(me), last = load_relaxed(&s->peers[0]);
@@ -32,7 +32,7 @@ static inline bool mark_elsewhere(uint32_t mark, uint32_t cpu)
     return (mark & 0xffff) != cpu && (mark & 0xffff) != CPU_UNKNOWN && cpu != CPU_UNKNOWN;
 }
 
-/* Where the last other process that acted here was seen: its CPU, or CPU_UNKNOWN. */
+/* The CPU on which the last other process that acted here was seen, or CPU_UNKNOWN. */
 static inline uint32_t spin_peer_cpu(const struct spin *s, uint32_t me)
 {
     for (int i = 0; i < 2; i++) {
@@ -43,7 +43,7 @@ static inline uint32_t spin_peer_cpu(const struct spin *s, uint32_t me)
     return CPU_UNKNOWN;
 }
 
-/* For locks: where a process runs is noted by those who wait and wake only, as a free lock's nanoseconds are dear. */
+/* For locks. Only waiters and wakers note where they run, because a free lock's nanoseconds are dear. */
 static inline void spin_note_cpu(struct family *f, uint32_t me)
 {
     store_relaxed(&f->participants[identity_index(me)].cpu, (uint64_t)thread_cpu() + 1);
@@ -55,7 +55,7 @@ static inline bool spin_owner_elsewhere(const struct family *f, uint32_t owner)
     return noted != 0 && mark_elsewhere((uint32_t)(noted - 1), thread_cpu());
 }
 
-/* Tries to get by without sleeping. True is advice as spin_until's. */
+/* Tries to get by without sleeping. True is advice, as spin_until's. */
 static inline bool spin_first(bool (*ready)(const void *), const void *what, struct spin *s, uint32_t me,
                               struct spin_history *h, int64_t budget)
 {

@@ -18,7 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* The pid namespace of this process; 0 if there is no /proc to tell. */
+/* The pid namespace of this process. 0 if there is no /proc to tell. */
 static inline uint64_t namespace_of_pids(void)
 {
     struct stat st;
@@ -39,7 +39,7 @@ static inline uint64_t clock_boottime(void)
     return (uint64_t)t.tv_sec * (uint64_t)SECOND + (uint64_t)t.tv_nsec;
 }
 
-/* What /proc/pid/stat says from the state on, which is its third field; NULL if it cannot be read. */
+/* What /proc/pid/stat says from the state on, which is its third field. NULL if it cannot be read. */
 static inline const char *pid_stat(pid_t pid, char *text, size_t size)
 {
     char path[40];
@@ -54,7 +54,7 @@ static inline const char *pid_stat(pid_t pid, char *text, size_t size)
     return name_end == NULL || name_end[1] == 0 ? NULL : name_end + 2;
 }
 
-/* When process pid started, in CLOCK_BOOTTIME nanoseconds, rounded down to a clock tick; 0 if unknown. */
+/* When process pid started, in CLOCK_BOOTTIME nanoseconds, rounded down to a clock tick. 0 if unknown. */
 static inline uint64_t pid_started(pid_t pid)
 {
     char text[512];
@@ -81,7 +81,7 @@ static inline bool pid_ended_without_pidfd(pid_t pid)
     return state != NULL && (*state == 'Z' || *state == 'X');
 }
 
-/* Has process `pid` ended? A zombie has; a stopped one has not. */
+/* Has process `pid` ended? A zombie has, a stopped one has not. */
 static inline bool pid_ended(pid_t pid)
 {
     int fd = (int)syscall(SYS_pidfd_open, pid, 0);

@@ -2,13 +2,14 @@
 /* Slots: 64-byte and 1-KiB cells for locks and the like, counted by reference bits.
  *
  * Bit (participant, slot) says that the process has objects on the slot. It is set by the participant itself when it
- * claims the slot, or on a child's behalf by a participant whose own bit is set (vouching). Whoever clears the last bit
- * frees the slot: clear (seq_cst), scan all bits, CAS the state. Of two who clear at once, at least one sees none.
- * A reference could wander past the scan: set for a child behind it, then cleared before it. So vouching ends with an
- * advance of `vouched`, and a scan across which `vouched` moved counts for nothing: in between bits are only cleared,
- * so that what was seen clear one by one was clear all at once, and then nobody is left who could vouch.
+ * claims the slot, or on a child's behalf by a participant whose own bit is set (vouching). The process that clears the
+ * last bit frees the slot. It clears (seq_cst), scans all bits, and changes the state by CAS. If two clear at once, at
+ * least one sees none. A reference could wander past the scan, set for a child behind it, then cleared before it. So
+ * vouching ends with an advance of `vouched`, and a scan during which `vouched` moved does not count. In any other scan
+ * bits are only cleared, so that what was seen clear one by one was clear all at once. Then no process is left that
+ * could vouch.
  *
- *   state word:  kind:8 (0 = free) | who empties it:12 (from bit 8) | generation:32 (from bit 32), advanced when freed */
+ *   state word:  kind:8 (0 = free) | emptied by:12 (from bit 8) | generation:32 (from bit 32), advanced when freed */
 #ifndef MPFAST_SLOTS_H
 #define MPFAST_SLOTS_H
 
@@ -25,8 +26,8 @@ enum slot_kind {
     SLOT_CONDITION,
     SLOT_BARRIER,
     SLOT_QUEUE,
-    SLOT_CLAIMED,  /* somebody's, but what lies in it is still the last user's */
-    SLOT_EMPTYING, /* nobody's, but a participant has still to give its window's memory back */
+    SLOT_CLAIMED,  /* claimed, but what lies in it is still the last user's */
+    SLOT_EMPTYING, /* unused, but a participant has still to give its window's memory back */
     SLOT_KINDS
 };
 
@@ -94,8 +95,8 @@ static inline void slot_hint_freed(struct family *f, uint32_t slot)
     add_relaxed(&f->header->slots_freed[class_of(slot)], 1u);
 }
 
-/* A queue's window is emptied by one participant alone: whoever claims the slot next must not lose what it puts there.
- * True if `participant` is the one, and has done so. Where that fails the slot is given up, until somebody tries again. */
+/* One participant alone empties a queue's window, so that the next claimer does not lose what it puts there. True if
+ * `participant` is the one, and has done so. Where that fails the slot is given up, until a claimer tries again. */
 static inline bool slot_emptied(struct family *f, uint32_t participant, uint32_t slot, uint64_t *state)
 {
     uint64_t emptying = slot_state(SLOT_EMPTYING, slot_generation(*state)) | (uint64_t)participant << 8;
@@ -108,8 +109,8 @@ static inline bool slot_emptied(struct family *f, uint32_t participant, uint32_t
     return rc == 0 || rc == -EBADF; /* a process that lost its descriptor cannot: slot_take does it then */
 }
 
-/* Frees a slot that nobody refers to. The state is loaded before the scan, so that the CAS fails if the slot was freed
- * and claimed anew meanwhile. `participant` is whose `dropping` names the slot. */
+/* Frees a slot without a reference. The state is loaded before the scan, so that the CAS fails if the slot was freed
+ * and claimed anew meanwhile. `participant` is the one with the slot in its `dropping`. */
 static inline void slot_free_unreferenced(struct family *f, uint32_t participant, uint32_t slot)
 {
     uint64_t state = load_seq(&f->states[slot]); /* pairs with the CAS in slot_take */
@@ -125,8 +126,8 @@ static inline void slot_free_unreferenced(struct family *f, uint32_t participant
     }
 }
 
-/* Clears a participant's bit and frees the slot if that was the last. The note outlives a kill in between: without it
- * nobody would ever look at the slot again. Callers of one participant exclude each other. */
+/* Clears a participant's bit and frees the slot if that was the last. The note outlives a kill in between. Without it
+ * no process would ever look at the slot again. Callers of one participant exclude each other. */
 static inline void slot_drop(struct family *f, uint32_t participant, uint32_t slot)
 {
     CHECK(slot < FAMILY_SLOTS && participant > 0 && participant < FAMILY_PARTICIPANTS);
@@ -148,7 +149,7 @@ static inline void slot_clear(struct family *f, uint32_t slot)
         store_relaxed(words + i, 0);
 }
 
-/* Tries to make a slot that looks free ours. The bit comes first: whoever dies here leaves a bit, never a lost slot. */
+/* Tries to make a slot ours that looks free. The bit comes first, so that a kill here leaves a bit, no lost slot. */
 static inline bool slot_take(struct family *f, uint32_t me, uint32_t slot, enum slot_kind kind)
 {
     uint64_t state = load_relaxed(&f->states[slot]);
@@ -173,7 +174,7 @@ static inline bool slot_take(struct family *f, uint32_t me, uint32_t slot, enum 
     return true;
 }
 
-/* A slot that the hints call free; -1 if they know none. The hints may lie either way. */
+/* A slot that the hints call free, or -1 if they know none. The hints may be wrong either way. */
 static inline int64_t slot_hinted(struct family *f, enum slot_class class)
 {
     if (load_relaxed(&f->header->slots_freed[class]) == 0)
@@ -193,7 +194,7 @@ static inline int64_t slot_hinted(struct family *f, enum slot_class class)
     return -1;
 }
 
-/* A slot that was never used; -1 if there is none left. */
+/* A slot that was never used, or -1 if there is none left. */
 static inline int64_t slot_unused(struct family *f, enum slot_class class)
 {
     uint32_t top = load_relaxed(&f->header->slots_top[class]);

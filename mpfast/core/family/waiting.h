@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What every sleep has in common: a deadline, a backstop, and a record for whoever asks who waits for what.
+/* Every sleep has a deadline, a backstop, and a record of what the thread waits for.
  *
  * A peer may be killed between its store and its wake-up call, and a lock's owner at any time. So no sleep is longer
- * than a backstop, after which the waiter looks at memory again and the caller serves signals. */
+ * than a backstop. After it the waiter checks memory again, and the caller serves signals. */
 #ifndef MPFAST_WAITING_H
 #define MPFAST_WAITING_H
 
@@ -13,7 +13,7 @@
 
 #define SPIN_ATTEMPTS 8
 #define BACKSTOP_FIRST (20 * MILLISECOND)
-#define BACKSTOP_OWNED (80 * MILLISECOND) /* an owner may die: its waiters are to hear of it within 200 ms */
+#define BACKSTOP_OWNED (80 * MILLISECOND) /* an owner may die, and its waiters must hear of it within 200 ms */
 #define BACKSTOP_IDLE SECOND              /* only a wake-up may be lost, and only to a kill within nanoseconds */
 
 struct waiting {
@@ -41,13 +41,13 @@ static inline void waiting_record(struct waiting *w, struct family *f, uint32_t 
     }
 }
 
-/* longest: BACKSTOP_OWNED or BACKSTOP_IDLE. Free of system calls; the record is made at the first sleep. */
+/* longest: BACKSTOP_OWNED or BACKSTOP_IDLE. Makes no system call. The record is made at the first sleep. */
 static inline void waiting_begin(struct waiting *w, int64_t deadline, int64_t longest)
 {
     *w = (struct waiting){.deadline = deadline, .backstop = BACKSTOP_FIRST, .longest = longest};
 }
 
-/* Before the first sleep, and a few times only: who loses each race that it spins for has to look at the clock. */
+/* Before the first sleep, and a few times only. A thread that loses every race it spins for must look at the clock. */
 static inline bool waiting_may_spin(struct waiting *w) { return !w->slept && w->spins++ < SPIN_ATTEMPTS; }
 
 static inline void waiting_end(struct waiting *w)
@@ -57,11 +57,11 @@ static inline void waiting_end(struct waiting *w)
     w->record = NULL;
 }
 
-/* In a child that a signal handler forked during the wait: the record is the parent's. */
+/* For a child that a signal handler forked during the wait. The record is the parent's. */
 static inline void waiting_disown(struct waiting *w) { w->record = NULL; }
 
-/* Sleeps while *word == expected. 0: look again; -EINTR: a signal, or a backstop that expired: serve signals, then look
- * again; -ETIMEDOUT: the deadline has passed. */
+/* Sleeps while *word == expected. 0: check again. -EINTR, after a signal or a backstop that expired: serve signals,
+ * then check again. -ETIMEDOUT: the deadline has passed. */
 static inline int waiting_sleep(struct waiting *w, struct family *f, uint32_t slot, shared32 *word, uint32_t expected,
                                 uint32_t bits)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Handles: how many objects of this process are on a slot. The first sets the process's reference, the last drops it. */
+/* Handles count the objects of this process on a slot. The first sets the process's reference, the last drops it. */
 #ifndef MPFAST_HANDLE_H
 #define MPFAST_HANDLE_H
 
@@ -31,9 +31,9 @@ static inline bool handle_holds(const struct family *f, uint32_t slot, enum slot
     return false;
 }
 
-/* The last object on a slot is gone. What the process still holds there others wait for, and they must hear of its
- * death: then the reference stays, as only what a participant refers to is looked through when it dies; it is looked at
- * again later. False: it stays. */
+/* The last object on a slot is gone. If the process still holds what is there, others may wait and must hear of its
+ * death. Only slots to which a participant refers are checked when it dies, so then the reference stays. It is checked
+ * again later. False if it stays. */
 static inline bool handle_drop(struct family *f, uint32_t slot)
 {
     uint32_t me = family_me(f);
@@ -41,7 +41,7 @@ static inline bool handle_drop(struct family *f, uint32_t slot)
     if (handle_holds(f, slot, kind) && slot_referenced_by_others(f, slot))
         return false;
     if (kind == SLOT_CONDITION)
-        condition_reap(slot_at(f, slot), identity_index(me)); /* nobody here waits, and the index may get a new owner */
+        condition_reap(slot_at(f, slot), identity_index(me)); /* no thread here waits, and the index may be reused */
     if (kind == SLOT_BARRIER)
         barrier_reap(slot_at(f, slot), me, false, 0);
     slot_drop(f, identity_index(me), slot);
@@ -76,7 +76,7 @@ static inline void handle_remove(struct family *f, uint32_t slot)
     pthread_mutex_unlock(&f->mutex);
 }
 
-/* Claims a slot for a new object. -ENOSPC, or -EOWNERDEAD in a process that is nobody (fork.h). */
+/* Claims a slot for a new object. -ENOSPC, or -EOWNERDEAD in a process without an identity (fork.h). */
 static inline int64_t handle_claim(struct family *f, enum slot_class class, enum slot_kind kind)
 {
     if (family_me(f) == 0)
@@ -90,7 +90,7 @@ static inline int64_t handle_claim(struct family *f, enum slot_class class, enum
     return slot;
 }
 
-/* An object for a slot that came from elsewhere. -ESTALE: this process keeps no such slot. */
+/* A new object for a slot that came from elsewhere. -ESTALE if this process keeps no such slot. */
 static inline int handle_attach(struct family *f, uint32_t slot, enum slot_kind kind, uint32_t generation)
 {
     pthread_mutex_lock(&f->mutex);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Membership: how a process gets an entry in the participant table, keeps it across fork and exec, and hands the
- * references of its children over without a gap.
+/* Membership. A process gets an entry in the participant table, keeps it across fork and exec, and hands the references
+ * of its children over without a gap.
  *
  * An entry is taken by locking its byte through a fresh open file description. For a child, the parent does that
- * before the child exists, and the description passes to it by inheritance: at no instant is the byte free. Where no
- * description can be made (a program closed our descriptor), the entry is PID_ONLY and only the pid proves death. */
+ * before the child exists, and the child inherits the description, so that the byte is never free. If no description
+ * can be made (a program closed our descriptor), the entry is PID_ONLY and only the pid proves death. */
 #ifndef MPFAST_MEMBERSHIP_H
 #define MPFAST_MEMBERSHIP_H
 
@@ -23,7 +23,7 @@ static inline bool entry_claim(struct family *f, uint32_t index, uint64_t flags,
     return true;
 }
 
-/* Takes entry `index` for a process to be; fd: the description that is to hold its byte, -1: none. */
+/* Takes entry `index` for a process to be. fd is the description that is to hold its byte, or -1. */
 static inline bool entry_take(struct family *f, uint32_t index, int fd, uint32_t *identity, struct reaped *r)
 {
     uint64_t state = load_acquire(&f->participants[index].state); /* pairs with participant_announce */
@@ -32,14 +32,14 @@ static inline bool entry_take(struct family *f, uint32_t index, int fd, uint32_t
     if (fd < 0)
         return entry_claim(f, index, PARTICIPANT_PID_ONLY, identity);
     if (byte_lock(fd, index) < 0)
-        return false; /* somebody is faster, or a copy of a dead one's description is still open */
+        return false; /* another process was faster, or a copy of a dead one's description is still open */
     if (entry_claim(f, index, 0, identity))
         return true;
     byte_unlock(fd, index);
     return false;
 }
 
-/* One more entry than were ever used; 0: the table is full. */
+/* One more entry than were ever used. 0 if the table is full. */
 static inline uint32_t entry_extend(struct family *f)
 {
     uint32_t top = load_relaxed(&f->header->participants_top);
@@ -49,7 +49,7 @@ static inline uint32_t entry_extend(struct family *f)
     return 0;
 }
 
-/* Takes the first entry that is free, or whose process ended: those that left, and those that `thorough` has proven. */
+/* Takes the first entry that is free, or whose process ended. One that says it lives is tried only if `thorough`. */
 static inline bool entry_find(struct family *f, int fd, bool thorough, uint32_t *identity, struct reaped *r)
 {
     uint32_t top = load_relaxed(&f->header->participants_top);
@@ -61,7 +61,7 @@ static inline bool entry_find(struct family *f, int fd, bool thorough, uint32_t 
     return false;
 }
 
-/* Each newcomer asks of one entry whether its process lives, so that what the killed had comes back. */
+/* Each newcomer checks for one entry whether its process lives, so that what killed processes had comes back. */
 static inline void entry_look_after(struct family *f, struct reaped *r)
 {
     uint32_t top = load_relaxed(&f->header->participants_top);
@@ -71,8 +71,8 @@ static inline void entry_look_after(struct family *f, struct reaped *r)
         reap_if_gone(f, f->cursor, r);
 }
 
-/* Reserves an entry. Returns the description that holds its byte in *fd, or why there is none (-errno). -EAGAIN: the
- * table is full. The caller holds f->mutex, or is the only thread that knows f. */
+/* Reserves an entry. *fd becomes the description that holds its byte, or the -errno that says why there is none.
+ * -EAGAIN if the table is full. The caller holds f->mutex, or is the only thread that knows f. */
 static inline int member_reserve(struct family *f, uint32_t *identity, int *fd, struct reaped *r)
 {
     uint32_t index;
@@ -101,8 +101,8 @@ static inline bool member_expected(const struct family *f, uint32_t identity)
     return state_kind(state) == PARTICIPANT_RESERVED && state_generation(state) == identity_generation(identity);
 }
 
-/* This process becomes the one that `identity` names; fd holds the entry's byte (negative: none) and is the family's now.
- * -ESTALE: too late, somebody has reaped the entry. */
+/* This process becomes the one that `identity` names. fd holds the entry's byte (negative: none), and is the family's
+ * from now on. -ESTALE if it is too late, because the entry was reaped. */
 static inline int member_become(struct family *f, uint32_t identity, int fd)
 {
     f->fd = fd;
@@ -120,7 +120,7 @@ static inline int member_join(struct family *f, struct reaped *r)
     if (rc < 0)
         return rc;
     if (fd < 0)
-        return -ENOTSUP; /* no /proc: nothing here can be relied on */
+        return -ENOTSUP; /* without /proc nothing here can be relied on */
     int old = f->fd;
     rc = member_become(f, identity, fd);
     close(old);
@@ -144,7 +144,7 @@ static inline void member_copy_refs(struct family *f, uint32_t from, uint32_t to
     refs_vouched(f);
 }
 
-/* Undoes member_reserve: the child will not come. */
+/* Undoes member_reserve, because the child will not come. */
 static inline void member_cancel(struct family *f, uint32_t identity, int fd, struct reaped *r)
 {
     reap_entry(f, identity_index(identity), r);
@@ -152,7 +152,7 @@ static inline void member_cancel(struct family *f, uint32_t identity, int fd, st
         close(fd);
 }
 
-/* The child was given the entry, or will never be: lets go of it. If no child holds its byte, it goes back at once. */
+/* Lets go of the entry, because the child has it, or never will. If no child holds its byte, it goes back at once. */
 static inline void member_let_go(struct family *f, uint32_t identity, int fd, struct reaped *r)
 {
     if (fd < 0)
@@ -162,7 +162,7 @@ static inline void member_let_go(struct family *f, uint32_t identity, int fd, st
         reap_owner(f, identity, r);
 }
 
-/* A process that has joined already was handed an entry as well: takes over its references and gives it back. */
+/* A process that has joined already was handed an entry as well. Takes over its references and gives it back. */
 static inline void member_merge(struct family *f, uint32_t identity, int fd, struct reaped *r)
 {
     member_copy_refs(f, identity_index(identity), identity_index(family_me(f)));

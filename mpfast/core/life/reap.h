@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Reaping: giving back what a dead participant held, then its entry.
+/* Reaping gives back what a dead participant held, then its entry.
  *
- * The right to do so is a word in the entry that names the reaper, so that a process which has lost its descriptors has it
- * too; a dead reaper's right goes to the next, and as every step may be run again, what was half done is finished. Until
- * the last step the index is not reused, so what names it cannot mean a newcomer. */
+ * The right to do so is a word in the entry that names the reaper, so that even a process without descriptors can have
+ * it. A dead reaper's right goes to the next. Every step may be run again, so what was half done is finished. Until the
+ * last step the index is not reused, so what names it cannot mean a newcomer. */
 #ifndef MPFAST_REAP_H
 #define MPFAST_REAP_H
 
@@ -16,7 +16,7 @@
 
 struct reaped {
     uint32_t permits; /* of BoundedSemaphores, given back */
-    pid_t pid;        /* whose */
+    pid_t pid;        /* of the process that held them */
 };
 
 /* Does the object end within its slot? A size that a stray write has changed would reach into other slots. */
@@ -52,7 +52,7 @@ static inline void reap_slot(struct family *f, uint32_t identity, uint32_t slot,
         queue_reap(f, slot, index);
         break;
     default:
-        break; /* semaphores and events do not know who uses them */
+        break; /* semaphores and events do not know their users */
     }
     STEP();
     slot_drop(f, index, slot);
@@ -75,13 +75,13 @@ static inline void reap_entry(struct family *f, uint32_t index, struct reaped *r
         return;
     uint32_t identity = identity_make(index, state_generation(state));
     r->pid = state_pid(state);
-    uint64_t note = load_relaxed(&p->dropping); /* first: each drop below writes a note of its own over it */
+    uint64_t note = load_relaxed(&p->dropping); /* first, because each drop below writes a note of its own over it */
     if (note != 0 && note <= FAMILY_SLOTS)
         slot_free_unreferenced(f, index, (uint32_t)note - 1);
     for (uint64_t pages = load_relaxed(&p->pages); pages != 0; pages &= pages - 1)
         reap_page(f, identity, (uint32_t)__builtin_ctzll(pages), state_kind(state) == PARTICIPANT_LIVE, r);
     store_relaxed(&p->dropping, 0);
-    store_release(&p->pages, 0); /* pairs with ref_get: who skips the page for it may free what the dead one used */
+    store_release(&p->pages, 0); /* pairs with ref_get: a process that skips the page may free what the dead one used */
     for (int i = 0; i < WAIT_RECORDS; i++)
         store_relaxed(&p->waits[i].tid, 0);
     STEP();
@@ -90,7 +90,7 @@ static inline void reap_entry(struct family *f, uint32_t index, struct reaped *r
     STEP();
 }
 
-/* Is the reaper that `right` names dead, or its entry another's by now? */
+/* Is the reaper that `right` names dead, or has its entry a new owner? */
 static inline bool reaper_gone(const struct family *f, uint32_t right)
 {
     uint32_t index = identity_index(right);
@@ -101,7 +101,7 @@ static inline bool reaper_gone(const struct family *f, uint32_t right)
            participant_gone(f, index, state);
 }
 
-/* Takes the right to reap the entry. False if somebody else has it, another thread of this process included. */
+/* Takes the right to reap the entry. False if another process has it, or another thread of this one. */
 static inline bool reap_begin(struct family *f, uint32_t index)
 {
     shared64 *right = &f->participants[index].reaper;
@@ -119,7 +119,7 @@ static inline void reap_end(struct family *f, uint32_t index)
     STEP();
 }
 
-/* A child that has not come yet must not come any more. */
+/* A child that has not come yet must not come from now on. */
 static inline bool reap_cancel(struct family *f, uint32_t index, uint64_t state)
 {
     uint64_t cancelled = state_make(PARTICIPANT_CANCELLED, state_generation(state), 0, state_pid(state));
@@ -140,7 +140,7 @@ static inline bool reap_held(struct family *f, uint32_t index, struct reaped *r)
     return true;
 }
 
-/* As reap_held; false also if somebody else is at it. */
+/* As reap_held, but also false if another thread is at it. */
 static inline bool reap_if_gone(struct family *f, uint32_t index, struct reaped *r)
 {
     if (!reap_begin(f, index))
@@ -150,14 +150,14 @@ static inline bool reap_if_gone(struct family *f, uint32_t index, struct reaped 
     return free;
 }
 
-/* Somebody noticed that the owner in a lock word is dead: mends all that it held. */
+/* A thread has noticed that the owner in a lock word is dead. Mends all that it held. */
 static inline void reap_owner(struct family *f, uint32_t word, struct reaped *r)
 {
     if (identity_index(word) > 0 && identity_index(word) < FAMILY_PARTICIPANTS)
         reap_if_gone(f, identity_index(word), r);
 }
 
-/* A backstop expired: gives back the permits of holders that were killed. */
+/* A backstop expired. Gives back the permits of holders that were killed. */
 static inline void reap_holders(struct family *f, const struct bounded *b, struct reaped *r)
 {
     if (b->policy == DEATH_WAIT)

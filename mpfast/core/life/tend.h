@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Waiting for a queue, and what a process that waits does for it meanwhile: what the killed had comes back. */
+/* Waiting for a queue. Meanwhile a waiter gives back what killed processes had. */
 #ifndef MPFAST_TEND_H
 #define MPFAST_TEND_H
 
@@ -9,10 +9,10 @@
 #include "core/family/waiting.h"
 
 #define QUEUE_SPIN (20 * MICROSECOND)
-#define QUEUE_MEMORY_BACKSTOP (10 * MILLISECOND) /* memory comes free in ways that nobody is told of */
+#define QUEUE_MEMORY_BACKSTOP (10 * MILLISECOND) /* memory can come free without a wake-up */
 #define QUEUE_LOOK_AFTER SECOND
 
-/* Once a second, by one of those who wait: what the killed had comes back, and memory that nobody used for so long goes
+/* Once a second, one of the waiters gives back what killed processes had. Memory that was not used for so long goes
  * back to the system. */
 static inline void queue_look_after(struct queue *q)
 {
@@ -36,7 +36,7 @@ static inline void queue_look_after(struct queue *q)
     }
 }
 
-/* Waits until trying again makes sense: 0. -EINTR: serve signals, then call again; -ETIMEDOUT: try a last time. */
+/* Waits until trying again makes sense. 0: try. -EINTR: serve signals, then call again. -ETIMEDOUT: try a last time. */
 static inline int queue_wait(struct queue *q, enum queue_end end, struct waiting *w, struct spin_history *h)
 {
     struct queue_want want = {q, end};

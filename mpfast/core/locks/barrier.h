@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* Barrier: the whole state in one 64-bit word, so that arriving, completing, breaking and resetting are one CAS each.
+/* Barrier. The whole state is one 64-bit word, so that arriving, completing, breaking and resetting are one CAS each.
  * Waiters sleep on its upper half, which changes whenever their round is decided.
  *
- *   low half:   count of the arrived:32; while ACTING, when all have: the identity of who runs the action
+ *   low half:   count of the arrived:32, or while ACTING, when all have arrived, the identity that runs the action
  *   upper half: round:22 | outcomes of the last 8 rounds:8 (1 = was whole) | BROKEN:1 | ACTING:1
  *
- * There is no draining phase: the next round may begin while threads of the last one still wake up. They learn how it
- * ended from the outcomes. ACTING means that all have arrived and the last one runs the action.
+ * There is no draining phase. The next round may begin while threads of the last one still wake up. They learn from the
+ * outcomes how it ended. ACTING means that all have arrived and the last one runs the action.
  *
- * members[] remembers who arrived in this round and in the last one. A member that was killed before it arrived again
- * breaks the barrier, since multiprocessing's would wait for it for ever. An arrival counts before its cell is written:
- * a whole round with a cell missing is a gap, and if a process was killed that has the barrier, it was perhaps that.
+ * members[] has the arrivals in this round and in the last one. A member that was killed before it arrived again breaks
+ * the barrier, since multiprocessing's would wait for it for ever. An arrival counts before its cell is written. So a
+ * whole round may lack a cell, which is a gap. If a process that has the barrier was killed, the gap was perhaps its.
  *
  *   cell:  index:12 | round / 2:2 (from bit 12), so that what is older shows | LEFT:1 | KILLED:1 */
 #ifndef MPFAST_BARRIER_H
@@ -28,8 +28,8 @@
 #define BARRIER_ROUND_MASK 0x3fffffu
 #define BARRIER_ANY_ROUND UINT32_MAX
 #define BARRIER_SPIN (20 * MICROSECOND)
-#define MEMBER_LEFT 0x4000u   /* was somebody's who ended normally; names nobody */
-#define MEMBER_KILLED 0x8000u /* the index may be another's by now */
+#define MEMBER_LEFT 0x4000u   /* of a process that ended normally. Names no participant */
+#define MEMBER_KILLED 0x8000u /* the index may have a new owner */
 #define MEMBER_INDEX(cell) ((cell) & 0xfffu)
 
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
@@ -39,8 +39,8 @@
 struct barrier {
     shared64 word;
     uint32_t parties;
-    uint32_t policy;     /* DEATH_WAIT: killed members are none of its business */
-    shared32 broken_pid; /* the process whose death broke the barrier; 0: broken by a call */
+    uint32_t policy;     /* with DEATH_WAIT killed members do not matter */
+    shared32 broken_pid; /* the process whose death broke the barrier, 0 if a call broke it */
     shared32 killed_pid; /* the member that was killed last */
     struct spin spin;
     shared16 members[]; /* [parity of the round][about the order of arrival]: cells, 0 = nobody */
@@ -54,7 +54,7 @@ static inline uint32_t barrier_count(uint64_t word) { return (uint32_t)word; }
 static inline uint32_t barrier_actor(uint64_t word) { return word & BARRIER_ACTING ? (uint32_t)word : 0; }
 static inline shared32 *barrier_futex(struct barrier *b) { return (shared32 *)&b->word + 1; }
 
-/* The word that begins the next round: nobody there, nothing broken. */
+/* The word that begins the next round. No arrivals, not broken. */
 static inline uint64_t barrier_next(uint64_t word, bool whole)
 {
     uint64_t round = (barrier_round(word) + 1) & BARRIER_ROUND_MASK;
@@ -75,7 +75,7 @@ static inline void barrier_wake(struct barrier *b)
     futex_wake(barrier_futex(b), INT_MAX);
 }
 
-/* How the round of a waiter was decided: 0 complete, -EPIPE broken or reset, -EAGAIN not yet. */
+/* How the round of a waiter was decided. 0 if complete, -EPIPE if broken or reset, -EAGAIN if not yet. */
 static inline int barrier_outcome(uint64_t word, uint32_t round)
 {
     uint32_t later = (barrier_round(word) - round) & BARRIER_ROUND_MASK;
@@ -93,7 +93,7 @@ static inline bool member_of(uint16_t cell, uint32_t round)
     return cell != 0 && (cell >> 12 & 3) == (round >> 1 & 3);
 }
 
-/* Notes who has come; in another cell if somebody withdrew. A late writer must not blot the cell of a later round. */
+/* Notes an arrival, in another cell if a waiter withdrew. A late writer must not overwrite a cell of a later round. */
 static inline void barrier_note(struct barrier *b, uint32_t me, uint32_t round, uint32_t first)
 {
     if (!barrier_tracks(b))
@@ -135,7 +135,7 @@ static inline int barrier_arrive(struct barrier *b, uint32_t me, bool acting, ui
         bool last = *index + 1 >= b->parties;
         uint64_t act = (word & ~(uint64_t)UINT32_MAX) | BARRIER_ACTING | me;
         uint64_t next = !last ? word + 1 : acting ? act : barrier_next(word, true);
-        if (!cas_acqrel(&b->word, &word, next)) /* pairs with barrier_wait, and with itself in those who came before */
+        if (!cas_acqrel(&b->word, &word, next)) /* pairs with barrier_wait, and with itself in earlier arrivals */
             continue;
         STEP();
         barrier_note(b, me, *round, *index);
@@ -158,7 +158,7 @@ static inline bool barrier_complete(struct barrier *b, uint32_t round)
     return false;
 }
 
-/* Breaks `round`, or whichever it is. Waiters get a broken barrier; killed: whose death is the reason, 0: a call. */
+/* Breaks `round`, or the present one. Waiters get a broken barrier. killed is the dead process, or 0 for a call. */
 static inline bool barrier_break(struct barrier *b, uint32_t round, pid_t killed)
 {
     uint64_t word = load_relaxed(&b->word);
@@ -172,7 +172,7 @@ static inline bool barrier_break(struct barrier *b, uint32_t round, pid_t killed
     return false;
 }
 
-/* Nobody waits, and no member is missed: such resets cost no round, as late waiters know the outcomes of eight only. */
+/* No thread waits, and no member is missing. Such resets use no round, as late waiters know only eight outcomes. */
 static inline bool barrier_resets_nobody(uint64_t word)
 {
     return barrier_count(word) == 0 && barrier_outcome(word, barrier_round(word) - 1) != 0;
@@ -192,20 +192,20 @@ static inline void barrier_reset(struct barrier *b)
     barrier_wake(b);
 }
 
-/* An interrupted waiter takes its arrival back. False if its round is decided. The cell goes first: a kill in between
- * leaves a gap, whereas a cell that nobody has come with would hide the death. */
+/* An interrupted waiter takes its arrival back. False if its round is decided. The cell goes first. Then a kill in
+ * between leaves a gap, whereas a cell without an arrival would hide the death. */
 static inline bool barrier_withdraw(struct barrier *b, uint32_t me, uint32_t round)
 {
     barrier_blank(b, me, round);
     uint64_t word = load_relaxed(&b->word);
     while (barrier_round(word) == round && !(word & (BARRIER_BROKEN | BARRIER_ACTING)) && barrier_count(word) > 0)
-        if (cas_release(&b->word, &word, word - 1)) /* pairs with barrier_arrive: whose cell may be the one blanked */
+        if (cas_release(&b->word, &word, word - 1)) /* pairs with barrier_arrive: it may use the blanked cell */
             return true;
     barrier_note(b, me, round, 0);
     return false;
 }
 
-/* How many cells of the round name the index; of any: BARRIER_ANYBODY. */
+/* How many cells of the round name the index, or any index for BARRIER_ANYBODY. */
 #define BARRIER_ANYBODY UINT32_MAX
 static inline uint32_t barrier_arrivals(struct barrier *b, uint32_t round, uint32_t index)
 {
@@ -224,7 +224,7 @@ static inline bool barrier_gap(struct barrier *b, uint64_t word)
     return barrier_arrivals(b, barrier_round(word), BARRIER_ANYBODY) < count;
 }
 
-/* Or of the last one? Of a round that was not whole none is missed. */
+/* Or of the last one? A round that was not whole has no missing member. */
 static inline bool barrier_gap_before(struct barrier *b, uint64_t word)
 {
     uint32_t last = barrier_round(word) - 1;
@@ -237,7 +237,7 @@ static inline pid_t barrier_killed_pid(const struct family *f, uint32_t index)
     return participant_killed(f, index, state) ? state_pid(state) : 0;
 }
 
-/* Some process that has the barrier and was killed, or was when it was reaped; 0: none. */
+/* A process that has the barrier and was killed, or had it when it was reaped. 0 if there is none. */
 static inline pid_t barrier_dead_user(struct family *f, uint32_t slot, struct barrier *b)
 {
     pid_t pid;
@@ -248,7 +248,7 @@ static inline pid_t barrier_dead_user(struct family *f, uint32_t slot, struct ba
     return (pid_t)load_relaxed(&b->killed_pid);
 }
 
-/* The pid of a member of the last round that was killed and has come less often in this one; 0: none. */
+/* The pid of a member of the last round that was killed and has come less often in this one. 0 if there is none. */
 static inline pid_t barrier_dead_member(struct family *f, uint32_t slot, struct barrier *b, uint64_t word)
 {
     uint32_t round = barrier_round(word);
@@ -267,7 +267,7 @@ static inline pid_t barrier_dead_member(struct family *f, uint32_t slot, struct 
     return barrier_gap_before(b, word) ? barrier_dead_user(f, slot, b) : 0;
 }
 
-/* A backstop expired: does the round wait for somebody who will never come? */
+/* A backstop expired. Does the round wait for a member that will never come? */
 static inline void barrier_check_members(struct family *f, uint32_t slot, struct barrier *b, uint32_t round)
 {
     uint64_t word = load_acquire(&b->word); /* pairs with barrier_arrive */
@@ -284,8 +284,8 @@ static inline void barrier_check_members(struct family *f, uint32_t slot, struct
         barrier_break(b, round, killed);
 }
 
-/* Waits until `round` is decided: 0 complete, -EPIPE broken or reset, -ETIMEDOUT (the caller breaks it), or -EINTR:
- * serve signals and call again. While the action runs there is no deadline, as in threading.Barrier. */
+/* Waits until `round` is decided. 0 if complete, -EPIPE if broken or reset, -ETIMEDOUT (the caller breaks it), or
+ * -EINTR: serve signals and call again. While the action runs there is no deadline, as in threading.Barrier. */
 static inline int barrier_wait(struct family *f, uint32_t slot, uint32_t me, uint32_t round, struct waiting *w,
                                struct spin_history *h)
 {
@@ -307,8 +307,8 @@ static inline int barrier_wait(struct family *f, uint32_t slot, uint32_t me, uin
     }
 }
 
-/* The participant's entry is about to be reused: members that were killed stay known as such, and an actor's death is
- * told now, as later its name would be another's. Idempotent. */
+/* The participant's entry is about to be reused. Members that were killed stay known as such. An actor's death is told
+ * now, because later the identity may have a new owner. Idempotent. */
 static inline void barrier_reap(struct barrier *b, uint32_t identity, bool died, pid_t pid)
 {
     uint64_t word = load_acquire(&b->word); /* pairs with barrier_arrive */

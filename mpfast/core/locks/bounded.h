@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* BoundedSemaphore: each permit is a cell that names the participant who took it, so that what a killed process held
- * can be given back. Acquiring is one CAS on a cell; `word` is an eventcount (seq << 1 | W) for those who sleep.
+/* BoundedSemaphore. Each permit is a cell that names the participant that took it, so that what a killed process held
+ * can be given back. Acquiring is one CAS on a cell. `word` is an eventcount (seq << 1 | W) for the sleepers.
  *
- * A release frees a cell of the caller's own if it has one. If it has none, it gives back what somebody else acquired:
- * then a permit that was returned on its holder's death already counts first (it must not be given back twice). */
+ * A release frees a cell of the caller's own if it has one. If not, it gives back what another process acquired. Then a
+ * permit that was returned on its holder's death already counts first, as it must not be given back twice. */
 #ifndef MPFAST_BOUNDED_H
 #define MPFAST_BOUNDED_H
 
@@ -11,13 +11,13 @@
 #include "core/family/waiting.h"
 
 #define BOUNDED_W 1u
-#define BOUNDED_SCANS 8 /* permits may move behind one scan: only an error that lasts is one */
+#define BOUNDED_SCANS 8 /* permits may move behind one scan, so only an error that lasts is one */
 #define BOUNDED_SPIN (20 * MICROSECOND)
-#define CELL_ANONYMOUS 0x8000u /* held by a process that left; no index is that large */
+#define CELL_ANONYMOUS 0x8000u /* held by a process that left. No index is that large */
 
 struct bounded {
     shared32 word;
-    uint32_t size;     /* permits: only the first `size` cells exist */
+    uint32_t size;     /* permits, only the first `size` cells exist */
     shared32 returned; /* permits given back for the dead and not claimed by a late release */
     uint32_t policy;   /* DEATH_WAIT: permits of the dead stay lost */
     struct spin spin;
@@ -27,7 +27,7 @@ struct bounded {
 #define BOUNDED_SMALL ((SMALL_SLOT_SIZE - sizeof(struct bounded)) / sizeof(shared16))
 #define BOUNDED_LARGE ((LARGE_SLOT_SIZE - sizeof(struct bounded)) / sizeof(shared16))
 
-/* However damaged: no cell is outside of the segment. */
+/* However damaged, no cell is outside of the segment. */
 static inline uint32_t bounded_size(const struct bounded *b)
 {
     return b->size <= BOUNDED_LARGE ? b->size : (uint32_t)BOUNDED_LARGE;
@@ -52,7 +52,7 @@ static inline bool bounded_try(struct bounded *b, uint32_t me)
     return false;
 }
 
-/* Is there a free cell, in the one order of seq_cst operations? The re-check before sleeping. */
+/* Is there a free cell, in the one order of seq_cst operations? This is the last check before sleeping. */
 static inline bool bounded_available(const struct bounded *b)
 {
     for (uint32_t i = 0, size = bounded_size(b); i < size; i++)
@@ -65,7 +65,7 @@ static inline bool bounded_ready(const void *b) { return bounded_available(b); }
 
 static inline void bounded_wake(struct bounded *b)
 {
-    uint32_t word = load_seq(&b->word); /* pairs with bounded_wait: who set W before this sees the free cell or wakes */
+    uint32_t word = load_seq(&b->word); /* pairs with bounded_wait: a waiter that set W sees the free cell or wakes */
     while (word & BOUNDED_W)
         if (cas_relaxed(&b->word, &word, (word + 2) & ~BOUNDED_W)) {
             STEP();
@@ -74,10 +74,10 @@ static inline void bounded_wake(struct bounded *b)
         }
 }
 
-/* Who slept may have been the only one woken for several permits: it wakes the next if there is something to get. */
+/* A waiter that slept may have been the only one woken for several permits. It wakes the next if one is left. */
 static inline void bounded_pass_on(struct bounded *b)
 {
-    or_seq(&b->word, BOUNDED_W); /* others may sleep still; pairs with bounded_wake */
+    or_seq(&b->word, BOUNDED_W); /* others may still sleep, pairs with bounded_wake */
     if (bounded_available(b))
         bounded_wake(b);
 }
@@ -160,8 +160,8 @@ static inline bool bounded_holds(const struct bounded *b, uint32_t index)
     return false;
 }
 
-/* The participant's entry is about to be reused: gives back what it was killed with, or makes it nobody's if it left.
- * Returns how many permits came back. Idempotent. */
+/* The participant's entry is about to be reused. Gives back the permits that it was killed with. If it left, makes them
+ * anonymous. Returns how many permits came back. Idempotent. */
 static inline uint32_t bounded_reap(struct bounded *b, uint32_t index, bool died)
 {
     uint32_t count = 0;

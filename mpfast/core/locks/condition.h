@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Condition: tickets. A waiter takes the next one; notify(n) advances `notified` over n living waiters' tickets.
+/* Condition. It works by tickets. A waiter takes the next one. notify(n) advances `notified` over the tickets of n
+ * living waiters.
  *
- * All but `notified` and the ring's cells (which a reaper may blank) is guarded by the user's lock. Every change is
- * committed by one store - of `tail` by a waiter, of `notified` by a notifier -, so a lock recovered from a killed owner
- * guards a sound condition. Waiters sleep on `notified`, each with the bit of its ticket, so that a notifier wakes
- * whom it means. The ring tells for the 256 oldest tickets who waits; of later ones nothing is *known*: a notifier
- * wakes them all when it gets there and counts none, which is legal (spurious wake-ups are) and loses nothing. */
+ * The condition's lock guards everything but `notified` and the ring's cells (which a reaper may blank). One store
+ * commits every change, of `tail` by a waiter, of `notified` by a notifier. So a lock recovered from a killed owner
+ * guards a sound condition. Waiters sleep on `notified`, each with the bit of its ticket, so that a notifier wakes the
+ * right ones. The ring names the waiters of the 256 oldest tickets. Of later ones nothing is *known*. A notifier wakes
+ * them all when it gets there and counts none. That is legal, as spurious wake-ups are, and loses nothing. */
 #ifndef MPFAST_CONDITION_H
 #define MPFAST_CONDITION_H
 
@@ -15,16 +16,16 @@
 
 #define CONDITION_RING 256u
 #define CONDITION_SPIN (20 * MICROSECOND)
-#define TICKET_NOBODY 0x8000u /* the waiter is dead; no index is that large */
+#define TICKET_NOBODY 0x8000u /* the waiter is dead. No index is that large */
 
 struct condition {
-    shared32 notified; /* the first ticket that was not notified; the futex */
+    shared32 notified; /* the first ticket that was not notified, and the futex */
     shared32 tail;     /* the next ticket */
     shared32 unknown_from, unknown_to;
-    shared32 sleepers; /* bits of tickets that may sleep; set by the waiter, cleared by who wakes it */
+    shared32 sleepers; /* bits of tickets that may sleep, set by the waiter, cleared by its waker */
     shared32 settled;  /* what lock.deaths was when the tickets were settled last */
     struct spin spin;
-    shared64 cancelled[CONDITION_RING / 64]; /* bit t % RING: ticket t was given up; cleared when it is taken anew */
+    shared64 cancelled[CONDITION_RING / 64]; /* bit t % RING: ticket t was given up. Cleared when it is taken anew */
     shared16 ring[CONDITION_RING];           /* cell t % RING: the participant that waits with ticket t */
 };
 _Static_assert(sizeof(struct condition) <= LARGE_SLOT_SIZE, "a condition fits a large slot");
@@ -45,13 +46,13 @@ static inline bool ticket_unknown(const struct condition *c, uint32_t ticket)
 static inline void ticket_mark_unknown(struct condition *c, uint32_t ticket)
 {
     bool over = (int32_t)(load_relaxed(&c->notified) - load_relaxed(&c->unknown_to)) >= 0;
-    store_relaxed(&c->unknown_to, ticket + 1); /* first: a kill in between leaves too much unknown, and not for long */
+    store_relaxed(&c->unknown_to, ticket + 1); /* first, so that a kill leaves too much unknown, and not for long */
     STEP();
     if (over)
         store_relaxed(&c->unknown_from, ticket); /* the range before is over */
 }
 
-/* Lock held. The store of `tail` makes the ticket count; what describes it comes before. */
+/* Lock held. The store of `tail` makes the ticket count, so what describes it is stored before. */
 static inline uint32_t condition_take(struct condition *c, uint32_t me)
 {
     uint32_t ticket = load_relaxed(&c->tail), cell = ticket % CONDITION_RING;
@@ -73,7 +74,7 @@ static inline bool ticket_cancelled(const struct condition *c, uint32_t ticket)
     return !ticket_unknown(c, ticket) && load_relaxed(&c->cancelled[cell / 64]) >> cell % 64 & 1;
 }
 
-/* Lock held. Passes over the oldest tickets while they are given up, so that only living ones take room. */
+/* Lock held. Passes over the oldest tickets while they are given up, so that only waiting ones take room. */
 static inline void condition_retire(struct condition *c)
 {
     uint32_t first = load_relaxed(&c->notified), ticket = first, tail = load_relaxed(&c->tail);
@@ -84,13 +85,13 @@ static inline void condition_retire(struct condition *c)
     STEP();
 }
 
-/* Lock held again. True if the ticket was notified after all; else it is given up: no notify is spent on it. */
+/* Lock held again. True if the ticket was notified after all. Else it is given up, and no notify is spent on it. */
 static inline bool condition_cancel(struct condition *c, uint32_t ticket)
 {
     if (ticket_notified(c, ticket))
         return true;
     if (ticket + 1 == load_relaxed(&c->tail))
-        store_relaxed(&c->tail, ticket); /* the newest is taken back, so that pollers do not fill the ring */
+        store_relaxed(&c->tail, ticket); /* the newest is taken back, so that polling does not fill the ring */
     else if (!ticket_unknown(c, ticket))
         or_relaxed(&c->cancelled[ticket % CONDITION_RING / 64], UINT64_C(1) << ticket % 64);
     STEP();
@@ -98,8 +99,8 @@ static inline bool condition_cancel(struct condition *c, uint32_t ticket)
     return false;
 }
 
-/* Lock held. After a holder died, tickets may belong to threads that left wait() with LockOwnerDied and so without a
- * word: all are notified, which wakes some for nothing and loses none. `deaths`: the lock's. */
+/* Lock held. After a holder died, tickets may belong to threads that left wait() with LockOwnerDied and did not give
+ * them up. So all are notified, which wakes some for nothing and loses none. `deaths` is the lock's. */
 static inline void condition_settle(struct condition *c, uint32_t deaths)
 {
     if (likely(load_relaxed(&c->settled) == deaths))
@@ -121,18 +122,18 @@ static inline bool ticket_waits(const struct family *f, const struct condition *
     uint64_t state = load_acquire(word); /* pairs with participant_announce */
     if (state_kind(state) == PARTICIPANT_FREE || participant_absent(f, index, state))
         return false;
-    /* Alive, if it is still the same: a reaper blanks the cell before the entry gets a new owner. */
+    /* Alive if it is still the same, because a reaper blanks the cell before the entry gets a new owner. */
     return load_acquire(word) == state && load_relaxed(&c->ring[cell]) == index; /* pairs with reap_entry */
 }
 
-/* Lock held. Advances over n waiters; returns the bits to wake on `notified` after the lock's release, 0: nobody. */
+/* Lock held. Advances over n waiters. Returns the bits to wake on `notified` after the lock's release, 0 if none. */
 static inline uint32_t condition_notify(struct family *f, struct condition *c, uint64_t n, uint32_t me)
 {
     uint32_t first = load_relaxed(&c->notified), ticket = first, tail = load_relaxed(&c->tail), bits = 0;
     CHECK((int32_t)(tail - ticket) >= 0);
     if (ticket == tail)
         return 0;
-    if (tail - ticket <= n) { /* all of them: then it does not matter who lives, and nobody is asked */
+    if (tail - ticket <= n) { /* all of them, so it does not matter which ones live */
         for (; ticket != tail; ticket++)
             bits |= ticket_bit(ticket);
     }
@@ -149,7 +150,7 @@ static inline uint32_t condition_notify(struct family *f, struct condition *c, u
     STEP();
     bits &= load_seq(&c->sleepers); /* pairs with condition_sleep */
     if (bits != 0 && tail - first <= 32)
-        and_relaxed(&c->sleepers, ~bits); /* with more tickets out, somebody may share a bit and be about to sleep */
+        and_relaxed(&c->sleepers, ~bits); /* with more tickets out, a waiter may share a bit and be about to sleep */
     STEP();
     return bits;
 }
@@ -160,7 +161,7 @@ static inline void condition_wake(struct condition *c, uint32_t bits)
         futex_wake_bits(&c->notified, INT_MAX, bits);
 }
 
-/* Lock held. How many wait, as far as is known. */
+/* Lock held. How many threads wait, as far as is known. */
 static inline uint32_t condition_waiters(const struct family *f, const struct condition *c)
 {
     uint32_t tail = load_relaxed(&c->tail), count = 0;
@@ -189,7 +190,7 @@ static inline int condition_sleep(struct family *f, uint32_t slot, uint32_t me, 
     }
 }
 
-/* The participant's entry is about to be reused: its tickets are nobody's. Runs without the lock; idempotent. */
+/* The participant's entry is about to be reused, so its tickets have no waiter. Runs without the lock. Idempotent. */
 static inline void condition_reap(struct condition *c, uint32_t index)
 {
     for (uint32_t i = 0; i < CONDITION_RING; i++) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Event: a flag, a waiters' bit and a count of set()s in one futex word, so that a waiter that sleeps through a set()
+/* Event. A flag, a waiters' bit and a count of set()s in one futex word, so that a waiter that sleeps through a set()
  * followed by a clear() still knows that it was set.
  *
  *   word:  SET:1 | W:1 | count of set()s:30 */
@@ -40,8 +40,8 @@ static inline void event_set(struct event *e, uint32_t me)
 
 static inline void event_clear(struct event *e) { and_relaxed(&e->word, ~EVENT_SET); }
 
-/* 0: set, or was set since `since` = EVENT_COUNT of the word at the beginning; -ETIMEDOUT; -EINTR: serve signals and
- * call again with the same arguments. */
+/* 0: it is set, or was set since `since`, the EVENT_COUNT of the word at the beginning. -ETIMEDOUT. -EINTR: serve
+ * signals and call again with the same arguments. */
 static inline int event_wait(struct family *f, uint32_t slot, uint32_t me, uint32_t since, struct waiting *w,
                              struct spin_history *h)
 {

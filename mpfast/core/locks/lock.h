@@ -4,30 +4,30 @@
  *   word:  0 = free | W:1 | DEAD:1 | index:12 | generation:18        (the last two: an identity, participant.h)
  *
  * A mutex after Drepper's "Futexes are tricky" (its third), with the owner's identity in place of its 1, so that a
- * waiter can find out that the owner was killed. Then the word gets DEAD and keeps naming the owner: nobody enters
- * until recover() or release(). Any process may release a Lock; only the owning thread an RLock. */
+ * waiter can find out that the owner was killed. Then the word gets DEAD and keeps naming the owner. No thread enters
+ * until recover() or release(). Any process may release a Lock, only the owning thread an RLock. */
 #ifndef MPFAST_LOCK_H
 #define MPFAST_LOCK_H
 
 #include "core/family/peers.h"
 #include "core/family/waiting.h"
 
-#define LOCK_W 1u    /* somebody may sleep */
+#define LOCK_W 1u    /* a thread may sleep */
 #define LOCK_DEAD 2u /* the owner was killed */
 #define LOCK_OWNER(word) ((word) & ~(LOCK_W | LOCK_DEAD))
 #define LOCK_SPIN (5 * MICROSECOND)
 
 struct lock {
     shared32 word;
-    uint32_t policy;    /* enum death_policy; set before the slot has a second user */
-    shared32 holder;    /* tid of the thread inside; 0 while nobody is */
-    shared32 depth;     /* of an RLock; written by the owning thread only */
-    shared32 dead_pid;  /* whose death set DEAD */
-    shared32 wake_slot; /* a Condition's wake-ups that the next release makes: its slot */
-    shared32 wake_bits; /* 0: none */
-    shared64 lease;     /* of the one who spins, see spin.h */
+    uint32_t policy;    /* enum death_policy, set before the slot has a second user */
+    shared32 holder;    /* tid of the thread inside, 0 while there is none */
+    shared32 depth;     /* of an RLock, written by the owning thread only */
+    shared32 dead_pid;  /* the process whose death set DEAD */
+    shared32 wake_slot; /* the slot of a Condition with wake-ups for the next release */
+    shared32 wake_bits; /* 0 if there are none */
+    shared64 lease;     /* of the thread that spins, see spin.h */
     shared32 dead_tid;
-    shared32 deaths; /* how often it was recovered: a Condition settles its tickets when that has changed */
+    shared32 deaths; /* how often it was recovered. A Condition settles its tickets when that has changed */
 };
 _Static_assert(sizeof(struct lock) <= SMALL_SLOT_SIZE, "a lock fits a small slot");
 
@@ -48,7 +48,7 @@ static inline bool lock_mine(const struct lock *l, uint32_t me)
     return LOCK_OWNER(load_relaxed(&l->word)) == me && load_relaxed(&l->holder) == thread_id(me);
 }
 
-/* Tells all that the owner in `word` was killed; does nothing once the word names somebody else. Idempotent. */
+/* Tells all waiters that the owner in `word` was killed. Does nothing if the word names another owner. Idempotent. */
 static inline void lock_abandon(struct lock *l, uint32_t word, pid_t pid)
 {
     uint32_t owner = LOCK_OWNER(word), next;
@@ -73,10 +73,10 @@ static inline void lock_check_owner(struct family *f, struct lock *l, uint32_t w
         lock_abandon(l, word, participant_pid(f, word));
 }
 
-/* One look at the word by a waiter. 0: acquired; -EOWNERDEAD; -EAGAIN: held, *word tells by whom. */
+/* A waiter looks at the word once. 0: acquired. -EOWNERDEAD. -EAGAIN: held, and *word names the owner. */
 static inline int lock_enter(struct lock *l, uint32_t me, uint32_t keep, uint32_t *word)
 {
-    *word = load_acquire(&l->word); /* pairs with lock_abandon: who sees DEAD sees whose death it was */
+    *word = load_acquire(&l->word); /* pairs with lock_abandon: a thread that sees DEAD sees which process died */
     while (*word == 0)
         if (cas_acquire(&l->word, word, me | keep)) { /* pairs with lock_release and lock_abandon */
             lock_entered(l, me);
@@ -93,7 +93,7 @@ static inline bool lock_spin(const struct family *f, struct lock *l, uint32_t me
     return spin_owner_elsewhere(f, word) && spin_until(spin_word_changed, &w, h, &l->lease, LOCK_SPIN);
 }
 
-/* A backstop expired: twice with the same owner in the word is reason to ask whether it lives. True: it was killed. */
+/* A backstop expired. If the word names the same owner as last time, asks whether it lives. True if it was killed. */
 static inline bool lock_suspect(struct family *f, struct lock *l, struct waiting *w)
 {
     uint32_t word = load_relaxed(&l->word);
@@ -103,8 +103,8 @@ static inline bool lock_suspect(struct family *f, struct lock *l, struct waiting
     return load_acquire(&l->word) & LOCK_DEAD; /* pairs with lock_abandon */
 }
 
-/* Waits for the lock: 0 acquired, -EOWNERDEAD, -ETIMEDOUT, or -EINTR: serve signals and call again with the same w.
- * Whoever has slept enters with W set, as others may sleep still. */
+/* Waits for the lock. 0 if acquired, -EOWNERDEAD, -ETIMEDOUT, or -EINTR: serve signals and call again with the same w.
+ * A thread that has slept enters with W set, because others may still sleep. */
 static inline int lock_wait(struct family *f, uint32_t slot, uint32_t me, struct waiting *w, struct spin_history *h)
 {
     struct lock *l = slot_at(f, slot);
@@ -127,13 +127,13 @@ static inline int lock_wait(struct family *f, uint32_t slot, uint32_t me, struct
     }
 }
 
-/* For callers that poll and so never wait for a backstop: what this process saw in the word, and since when. */
+/* What this process saw in the word, and since when. For callers that poll, and so never wait for a backstop. */
 struct suspicion {
     shared32 word;
     shared64 since;
 };
 
-/* An attempt failed. Asks now and then whether the owner lives: 0, or -EOWNERDEAD if it does not. */
+/* An attempt failed. Now and then asks whether the owner lives. 0, or -EOWNERDEAD if it does not. */
 static inline int lock_poll_owner(struct family *f, struct lock *l, struct suspicion *s)
 {
     uint32_t word = load_relaxed(&l->word);
@@ -148,7 +148,7 @@ static inline int lock_poll_owner(struct family *f, struct lock *l, struct suspi
     return load_acquire(&l->word) & LOCK_DEAD ? -EOWNERDEAD : 0; /* pairs with lock_abandon */
 }
 
-/* The wake-ups that a Condition left with the lock; clears them. */
+/* Takes the wake-ups that a Condition left with the lock. */
 static inline uint32_t lock_take_wakes(struct lock *l, uint32_t *slot)
 {
     uint32_t bits = load_relaxed(&l->wake_bits);
@@ -159,7 +159,7 @@ static inline uint32_t lock_take_wakes(struct lock *l, uint32_t *slot)
     return bits;
 }
 
-/* The bits lie in the lock until its release, as a wake-up before it would only make the woken wait again. */
+/* The bits stay in the lock until its release. After an earlier wake-up a waiter would only wait again for the lock. */
 static inline void lock_leave_wakes(struct family *f, struct lock *l, uint32_t slot, uint32_t bits)
 {
     uint32_t before = 0, old = lock_take_wakes(l, &before);
@@ -169,7 +169,7 @@ static inline void lock_leave_wakes(struct family *f, struct lock *l, uint32_t s
     store_relaxed(&l->wake_bits, before == slot ? old | bits : bits);
 }
 
-/* Frees the lock, wakes one waiter, makes the wake-ups that a Condition left. Returns the old word; 0: was not held. */
+/* Frees the lock, wakes one waiter, makes the wake-ups that a Condition left. Returns the old word, 0 if not held. */
 static inline uint32_t lock_release(struct family *f, struct lock *l)
 {
     uint32_t slot = 0, bits = lock_take_wakes(l, &slot);
@@ -186,7 +186,7 @@ static inline uint32_t lock_release(struct family *f, struct lock *l)
     return word;
 }
 
-/* Takes over the lock of a killed owner. True for one caller, who then owns it and may mend what it guards. */
+/* Takes over the lock of a killed owner. True for one caller. That one then owns it and may mend what it guards. */
 static inline bool lock_recover(struct family *f, struct lock *l, uint32_t me)
 {
     uint32_t word = load_relaxed(&l->word), slot = 0, bits;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* RLock: a lock (lock.h) that its owning thread may enter again. The depth is written by that thread alone. */
+/* RLock. A lock (lock.h) that its owning thread may enter again. Only that thread writes the depth. */
 #ifndef MPFAST_RLOCK_H
 #define MPFAST_RLOCK_H
 
@@ -16,7 +16,7 @@ static inline bool rlock_reenter(struct lock *l, uint32_t me)
     return true;
 }
 
-/* -EPERM: the calling thread does not own it. */
+/* -EPERM if the calling thread does not own it. */
 static inline int rlock_release(struct family *f, struct lock *l, uint32_t me)
 {
     if (!lock_mine(l, me))

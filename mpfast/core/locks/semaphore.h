@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Semaphore: a counter and a waiters' bit in one futex word. Permits have no owner: one process may acquire what
- * another releases, so nobody can say whose permit a killed process took with it (bounded.h can).
+/* Semaphore. A counter and a waiters' bit in one futex word. Permits have no owner. One process may acquire what
+ * another releases, so it is not known which permits a killed process took with it (bounded.h knows).
  *
  *   word:  permits:31 (from bit 1) | W:1
  *
- * A release clears W and wakes one; who has slept acquires with W set again and, if permits are left, wakes the next. */
+ * A release clears W and wakes one. A waiter that slept acquires with W set again. If permits are left, it wakes the
+ * next. */
 #ifndef MPFAST_SEMAPHORE_H
 #define MPFAST_SEMAPHORE_H
 
@@ -17,7 +18,7 @@
 
 struct semaphore {
     shared32 word;
-    uint32_t maximum; /* release beyond it fails */
+    uint32_t maximum; /* a release beyond it fails */
     struct spin spin;
 };
 
@@ -35,7 +36,7 @@ static inline bool semaphore_try(struct semaphore *s, uint32_t keep)
     while (word >> 1 > 0)
         if (cas_acquire(&s->word, &word, (word - 2) | keep)) { /* pairs with semaphore_release */
             STEP();
-            if (keep && word >> 1 > 1) /* a release in between cleared W: the next sleeper is mine to wake */
+            if (keep && word >> 1 > 1) /* a release in between cleared W, so this thread wakes the next sleeper */
                 futex_wake(&s->word, 1);
             return true;
         }

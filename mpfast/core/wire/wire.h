@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Reading and writing a pipe or a socket: at once or not at all, spinning, asleep; and who looks at its descriptor.
+/* Reading and writing a pipe or a socket, at once or not at all, spinning, or asleep. It also marks an end whose
+ * descriptor other code may read.
  *
- * All of it returns -errno. What reads and writes "now" never blocks, whatever O_NONBLOCK says, and costs one call. */
+ * All of it returns -errno. A read or write "now" never blocks, whatever O_NONBLOCK says, and costs one call. */
 #ifndef MPFAST_WIRE_H
 #define MPFAST_WIRE_H
 
@@ -29,7 +30,7 @@ enum wire_kind { WIRE_UNKNOWN, WIRE_PIPE, WIRE_SOCKET, WIRE_OTHER };
 #define WIRE_WRITABLE POLLOUT
 #define WIRE_ATOMIC PIPE_BUF /* a pipe that is writable has room for so much */
 
-/* One read or write moves at most this much: the kernel's own limit is a page below 2 GiB. */
+/* One read or write moves at most this much. The kernel's own limit is a page below 2 GiB. */
 #define WIRE_CHUNK ((size_t)1 << 30)
 #define WIRE_VECTORS 64
 
@@ -41,7 +42,7 @@ static inline enum wire_kind wire_kind_of(int fd)
     return S_ISSOCK(s.st_mode) ? WIRE_SOCKET : S_ISFIFO(s.st_mode) ? WIRE_PIPE : WIRE_OTHER;
 }
 
-/* 1: ready, or broken so that the next read or write says how; 0: not in time; -EINTR. */
+/* 1 if ready, or broken so that the next read or write says how. 0 if not in time. -EINTR. */
 static inline int wire_poll(int fd, short events, int64_t deadline)
 {
     struct pollfd p = {.fd = fd, .events = events};
@@ -68,7 +69,7 @@ static inline int wire_poll_all(struct pollfd *p, size_t count, int64_t deadline
     return rc < 0 ? -errno : rc;
 }
 
-/* The same for what knows no such flags, a terminal or an older kernel's pipe: ask, then read. */
+/* The same for a terminal or an older kernel's pipe, which know no such flags. Asks, then reads. */
 static inline ssize_t wire_read_asked(int fd, void *to, size_t size)
 {
     int rc = wire_poll(fd, POLLIN, 0);
@@ -78,7 +79,7 @@ static inline ssize_t wire_read_asked(int fd, void *to, size_t size)
     return n < 0 ? -errno : n;
 }
 
-/* Bytes read; 0: the end; -EAGAIN: nothing is there. */
+/* Bytes read, 0 at the end, -EAGAIN if nothing is there. */
 static inline ssize_t wire_read_now(int fd, enum wire_kind kind, void *to, size_t size)
 {
     if (size > WIRE_CHUNK)
@@ -109,7 +110,7 @@ static inline ssize_t wire_write(int fd, const struct iovec *parts, int count)
     return n < 0 ? -errno : n;
 }
 
-/* As wire_read_asked(): no more than what surely fits. */
+/* As wire_read_asked(), but writes no more than what surely fits. */
 static inline ssize_t wire_write_asked(int fd, const struct iovec *parts, int count)
 {
     int rc = wire_poll(fd, POLLOUT, 0);
@@ -126,7 +127,7 @@ static inline ssize_t wire_write_asked(int fd, const struct iovec *parts, int co
     return n < 0 ? -errno : n;
 }
 
-/* Bytes written, which may be fewer than there are; -EAGAIN: there is no room. */
+/* Bytes written, which may be fewer than there are. -EAGAIN if there is no room. */
 static inline ssize_t wire_write_now(int fd, enum wire_kind kind, const struct iovec *parts, int count)
 {
     ssize_t n = -1;
@@ -143,7 +144,7 @@ static inline ssize_t wire_write_now(int fd, enum wire_kind kind, const struct i
     return n < 0 ? -errno : n;
 }
 
-/* Takes `size` bytes off the front of the parts; returns the first that is left. */
+/* Takes `size` bytes off the front of the parts. Returns the first that is left. */
 static inline int wire_advance(struct iovec *parts, int first, int count, size_t size)
 {
     while (first < count && size >= parts[first].iov_len)
@@ -157,10 +158,11 @@ static inline int wire_advance(struct iovec *parts, int first, int count, size_t
 
 /* Spinning -----------------------------------------------------------------------------------------------------------
  *
- * A pipe has no place where its writer could say on which CPU it runs, so whether it pays to spin is learnt: if the peer
- * shares our CPU, every spin fails. Two failures in a row are followed by 32 waits without, twice as many after each
- * further failure, up to 1,024; so spins in vain cost 0.02 us a wait. Meanwhile the CPU is yielded: a peer on the same
- * one can act then, and nobody has to sleep and be woken. That, too, is given up where it does not help (spin.h). */
+ * A pipe has no place where its writer could say on which CPU it runs. So the waiter learns whether it pays to spin. If
+ * the peer shares our CPU, every spin fails. Two failures in a row are followed by 32 waits without a spin, twice as
+ * many after each further failure, up to 1,024. So spins in vain cost 0.02 us a wait. Waits without a spin yield the
+ * CPU instead. A peer on the same CPU can act then, without a sleep and a wake-up. That, too, is given up where it does
+ * not help (spin.h). */
 
 #define WIRE_SPIN (20 * MICROSECOND)
 #define WIRE_FAILURES 2u
@@ -209,7 +211,7 @@ static inline bool wire_spin(const struct wire_attempt *a, struct wire_history *
     return success;
 }
 
-/* Reads; if nothing is there, tries to get by without sleeping. -EAGAIN: sleep. tried: there was nothing just now. */
+/* Reads. If nothing is there, tries to get by without sleeping. -EAGAIN: sleep. tried: there was nothing just now. */
 static inline ssize_t wire_read_soon(int fd, enum wire_kind kind, uint8_t *to, size_t size, struct wire_history *h,
                                      bool tried)
 {
@@ -226,8 +228,8 @@ static inline ssize_t wire_read_soon(int fd, enum wire_kind kind, uint8_t *to, s
     return n;
 }
 
-/* Fills `to` from *done on without sleeping. 1: full; 0: the end, after *done bytes; WIRE_SLEEP: serve signals, which may
- * have come meanwhile, then call wire_fill_asleep(). tried: there was nothing just now. */
+/* Fills `to` from *done on without sleeping. 1 if full, 0 at the end, after *done bytes. WIRE_SLEEP: serve signals,
+ * which may have come meanwhile, then call wire_fill_asleep(). tried: there was nothing just now. */
 #define WIRE_SLEEP 2
 static inline int wire_fill(int fd, enum wire_kind kind, uint8_t *to, size_t size, size_t *done, struct wire_history *h,
                             bool tried)
@@ -244,7 +246,7 @@ static inline int wire_fill(int fd, enum wire_kind kind, uint8_t *to, size_t siz
     return 1;
 }
 
-/* The same with one read that sleeps. -EINTR: serve signals, then go on with wire_fill(); -EAGAIN: the descriptor has
+/* The same with one read that sleeps. -EINTR: serve signals, then go on with wire_fill(). -EAGAIN: the descriptor has
  * O_NONBLOCK. */
 static inline int wire_fill_asleep(int fd, uint8_t *to, size_t size, size_t *done)
 {
@@ -255,7 +257,7 @@ static inline int wire_fill_asleep(int fd, uint8_t *to, size_t size, size_t *don
     return *done == size ? 1 : -EINTR;
 }
 
-/* The same without ever waiting: -EAGAIN if it is not all there. */
+/* The same without ever waiting. -EAGAIN if it is not all there. */
 static inline int wire_fill_now(int fd, enum wire_kind kind, uint8_t *to, size_t size, size_t *done)
 {
     while (*done < size) {
@@ -269,12 +271,12 @@ static inline int wire_fill_now(int fd, enum wire_kind kind, uint8_t *to, size_t
 
 /* Being looked at ----------------------------------------------------------------------------------------------------
  *
- * Whoever takes the descriptor of a receiving end may read it without us. The writer, in whatever process, can see
- * that: a pipe's two ends are one inode, whose sticky bit says so, or, if a process under another uid must set it, which
- * it may not, a size that no new pipe has; a socket that has a name says so to its peer. */
+ * Code that takes the descriptor of a receiving end may read it without us. The writer, in whatever process, can see
+ * that. A pipe's two ends are one inode, and its sticky bit says so. A process under another uid may not set that bit,
+ * and gives the pipe a size that no new pipe has. A socket says so to its peer by having a name. */
 
 #define WIRE_PIPE_MARK 131072
-#define WIRE_PIPE_MARK_TOO 32768 /* where the user's pipes may not grow */
+#define WIRE_PIPE_MARK_TOO 32768 /* where pipes of this uid may not grow */
 
 static inline void wire_expose(int fd, enum wire_kind kind)
 {
@@ -287,7 +289,7 @@ static inline void wire_expose(int fd, enum wire_kind kind)
 
 static inline bool wire_pipe_marked(int size) { return size == WIRE_PIPE_MARK || size == WIRE_PIPE_MARK_TOO; }
 
-/* Has the end at the other side been looked at? When in doubt, yes. */
+/* Has other code taken the descriptor of the other end? When in doubt, yes. */
 static inline bool wire_exposed(int fd, enum wire_kind kind)
 {
     struct stat s;

@@ -8,11 +8,11 @@ of a slot. The token of a forgotten child changes nothing any more. A process th
 and no lock behind. Safe to use from any thread.
 
     server                          child                  client
-    t = take(); fork
+    t = take(), fork
     born(t, pid)                                           want(t): its end is to be kept
                                                            gives it a process to be
-                                    said(t, code); _exit
-    waitid(); reaped(t, code)                              result(t, ...)
+                                    said(t, code), _exit
+    waitid(), reaped(t, code)                              result(t, ...)
                                                            drop(t): the slot is free again
 """
 
@@ -78,7 +78,7 @@ cdef class Table:
         return token
 
     def born(self, uint64_t token, int pid):
-        """For the server. Notes the child's pid, for people who look. Nothing depends on it."""
+        """For the server. Notes the child's pid. Only tests and tools read it."""
         if not 0 < pid <= EXITS_MOST_PID:
             raise ValueError(f"pid {pid} is no process's")
         exits_born(&self.table, token, pid)
