@@ -40,7 +40,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-# Extensions of the room locks/, loaded when they are first needed: a child that needs none of them starts sooner.
+# Extensions of the room sync/, loaded when they are first needed: a child that needs none of them starts sooner.
 _mutex: Any = None
 _semaphores: Any = None
 _conditions: Any = None
@@ -49,7 +49,7 @@ _conditions: Any = None
 def _load(name: str) -> Any:
     from . import synchronize
 
-    extension = globals()[f"_{name}"] = synchronize.load(f"mpfast.locks.{name}")
+    extension = globals()[f"_{name}"] = synchronize.load(f"mpfast.sync.{name}")
     return extension
 
 

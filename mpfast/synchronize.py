@@ -9,9 +9,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .family.family import Handle as SemLock
-    from .locks.conditions import Barrier, Condition
-    from .locks.mutex import Lock, RLock
-    from .locks.semaphores import SEM_VALUE_MAX, BoundedSemaphore, Event, Semaphore
+    from .sync.conditions import Barrier, Condition
+    from .sync.mutex import Lock, RLock
+    from .sync.semaphores import SEM_VALUE_MAX, BoundedSemaphore, Event, Semaphore
 
 __all__ = [
     "SEM_VALUE_MAX", "Barrier", "BoundedSemaphore", "Condition", "Event", "Lock", "RLock", "SemLock", "Semaphore",
@@ -19,9 +19,9 @@ __all__ = [
 
 RECURSIVE_MUTEX, SEMAPHORE = 0, 1
 _HOMES = {
-    **dict.fromkeys(("Lock", "RLock"), "mpfast.locks.mutex"),
-    **dict.fromkeys(("BoundedSemaphore", "Event", "SEM_VALUE_MAX", "Semaphore"), "mpfast.locks.semaphores"),
-    **dict.fromkeys(("Barrier", "Condition"), "mpfast.locks.conditions"),
+    **dict.fromkeys(("Lock", "RLock"), "mpfast.sync.mutex"),
+    **dict.fromkeys(("BoundedSemaphore", "Event", "SEM_VALUE_MAX", "Semaphore"), "mpfast.sync.semaphores"),
+    **dict.fromkeys(("Barrier", "Condition"), "mpfast.sync.conditions"),
     "SemLock": "mpfast.family.family",
 }
 

@@ -39,7 +39,7 @@ HANGING = 0.25
 
 # mpfast/channel, core/store and core/queue follow when their comments are plain.
 ROOMS = (
-    *("family", "serialize", "locks", "wire", "launch", "standin", "cli", "former", "integrations"),
+    *("family", "serialize", "sync", "wire", "launch", "standin", "cli", "former", "integrations"),
     *(f"core/{room}" for room in ("base", "family", "locks", "life", "wire", "child")),
 )
 CODE_SETS = {

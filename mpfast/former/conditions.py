@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """mpfast.synchronize, for old pickles."""
 
-from mpfast.locks.conditions import Barrier, Condition
+from mpfast.sync.conditions import Barrier, Condition
 
 __all__ = ["Barrier", "Condition"]

@@ -363,6 +363,6 @@ def test_isolated_interpreters(tmp_path):
 
 def test_what_is_imported(tmp_path):
     """A program that uses nothing pays for nothing."""
-    names = {"mpfast.queues", "mpfast.locks.mutex", "mpfast.connection"}
+    names = {"mpfast.queues", "mpfast.sync.mutex", "mpfast.connection"}
     names |= {"multiprocessing.connection", "multiprocessing.util"}
     assert run("-c", f"import sys; print(*{names} & {{*sys.modules}})") == (0, "\n", "")

@@ -13,7 +13,7 @@ from mpfast.core.life.reap cimport reap_owner
 from mpfast.core.locks.lock cimport *
 from mpfast.core.family.slots cimport SLOT_LOCK, SLOT_RLOCK, SLOT_SMALL
 from mpfast.core.family.waiting cimport BACKSTOP_OWNED, waiting, waiting_begin, waiting_end
-from mpfast.locks.fastcall cimport *
+from mpfast.sync.fastcall cimport *
 from mpfast.family.family cimport Handle, me, reaped_here, serve_signals
 from mpfast.family.naming cimport name_type
 from mpfast.family.timeouts cimport deadline_of, policy_of

@@ -21,7 +21,7 @@ from mpfast.core.family.waiting cimport BACKSTOP_OWNED, waiting, waiting_begin, 
 from mpfast.family.family cimport Handle, me, serve_signals
 from mpfast.family.naming cimport name_type
 from mpfast.family.timeouts cimport deadline_of, policy_of
-from mpfast.locks.mutex cimport Mutex
+from mpfast.sync.mutex cimport Mutex
 
 import threading
 

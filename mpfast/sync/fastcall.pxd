@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 
-cdef extern from "locks/fastcall.h":
+cdef extern from "sync/fastcall.h":
     ctypedef object (*fast_function)(object self)
     struct fastcall_type:
         pass
