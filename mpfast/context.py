@@ -40,7 +40,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-# Extensions of the room sync/, loaded when they are first needed: a child that needs none of them starts sooner.
+# Extensions of the room sync/. They are loaded when they are first needed, so that a child without them starts sooner.
 _mutex: Any = None
 _semaphores: Any = None
 _conditions: Any = None

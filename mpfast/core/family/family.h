@@ -111,7 +111,7 @@ static inline int window_punch(const struct family *f, uint32_t slot, uint64_t o
     return fallocate(f->fd, mode, start, (off_t)size) < 0 ? -errno : 0;
 }
 
-/* Zeros over what exists of the window, where the kernel gives no memory back. It has to be able to say what exists. */
+/* Writes zeros over what exists of the window, for kernels that give no memory back but can say what exists. */
 static inline int window_zero(const struct family *f, uint32_t slot)
 {
     static const char zeros[1 << 16];
@@ -131,7 +131,7 @@ static inline int window_zero(const struct family *f, uint32_t slot)
     return at >= 0 || errno == ENXIO ? 0 : -errno; /* ENXIO: there is no more */
 }
 
-/* The whole window reads as zeros then; else -errno, and what is there must not be taken for anything. */
+/* Makes the whole window read as zeros. If that fails, returns -errno, and what is there must not be used. */
 static inline int window_clear(const struct family *f, uint32_t slot)
 {
     int rc = window_punch(f, slot, 0, WINDOW_SIZE);

@@ -56,7 +56,7 @@ static inline int byte_command(int fd, int command, short type, uint32_t byte, s
 }
 
 static inline int byte_lock(int fd, uint32_t byte) { return byte_command(fd, F_OFD_SETLK, F_WRLCK, byte, NULL); }
-/* An unlock cannot be refused where the lock was granted. If the descriptor is not ours any more, the lock went with it. */
+/* An unlock cannot be refused where the lock was granted. If the descriptor is not ours now, the lock went with it. */
 static inline void byte_unlock(int fd, uint32_t byte) { (void)byte_command(fd, F_OFD_SETLK, F_UNLCK, byte, NULL); }
 
 /* Held by a description other than fd's? When in doubt, yes, because it is safe to take a dead process for alive. */

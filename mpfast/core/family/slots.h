@@ -164,7 +164,7 @@ static inline bool slot_take(struct family *f, uint32_t me, uint32_t slot, enum 
     STEP();
     slot_clear(f, slot);
     int rc = kind == SLOT_QUEUE ? window_clear(f, slot) : 0; /* the process that freed it may have been unable to */
-    if (rc < 0 && rc != -EBADF) { /* without a descriptor nobody can use the slot as a queue */
+    if (rc < 0 && rc != -EBADF) { /* without a descriptor no process can use the slot as a queue */
         store_release(&f->states[slot], slot_state(SLOT_FREE, slot_generation(state))); /* pairs with slot_take */
         slot_drop(f, identity_index(me), slot);
         return false;
