@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: MIT
+"""Refuses system calls, as seccomp filters of containers and old kernels do: in this process and its children.
+
+As a program: python deny.py CALL[@ARGUMENT:VALUE][=ERROR] ... -- command. For example `deny.py socket=EPERM -- id`.
+"""
+
+import ctypes
+import errno
+import os
+import platform
+import struct
+import sys
+
+CALLS = {  # x86-64, aarch64
+    "bind": (49, 200),
+    "connect": (42, 203),
+    "epoll_create1": (291, 20),
+    "eventfd2": (290, 19),
+    "fallocate": (285, 47),
+    "fchmod": (91, 52),
+    "fcntl": (72, 25),
+    "ftruncate": (77, 46),
+    "futex": (202, 98),
+    "getrandom": (318, 278),
+    "ioctl": (16, 29),
+    "madvise": (28, 233),
+    "memfd_create": (319, 279),
+    "pidfd_getfd": (438, 438),
+    "pidfd_open": (434, 434),
+    "pidfd_send_signal": (424, 424),
+    "pipe2": (293, 59),
+    "prctl": (157, 167),
+    "preadv2": (327, 286),
+    "pwritev2": (328, 287),
+    "sendto": (44, 206),
+    "setsockopt": (54, 208),
+    "socket": (41, 198),
+    "socketpair": (53, 199),
+}
+PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 22, 38
+SECCOMP_MODE_FILTER = 2
+RETURN_ERROR, RETURN_ALLOW = 0x00050000, 0x7FFF0000
+LOAD, JUMP_EQUAL, RETURN = 0x20, 0x15, 0x06
+
+
+class _Program(ctypes.Structure):
+    _fields_ = [("length", ctypes.c_ushort), ("code", ctypes.c_char_p)]
+
+
+def _rule(text):
+    """The instructions for one CALL[@ARGUMENT:VALUE][=ERROR]."""
+    text, _, error = text.partition("=")
+    name, _, condition = text.partition("@")
+    number = CALLS[name][platform.machine() == "aarch64"]
+    answer = (RETURN, 0, 0, RETURN_ERROR | getattr(errno, error or "EPERM"))
+    code = [answer]
+    if condition:
+        index, value = (int(part, 0) for part in condition.split(":"))
+        code = [(LOAD, 0, 0, 16 + 8 * index), (JUMP_EQUAL, 0, 1, value & 0xFFFFFFFF), answer]
+    return [(LOAD, 0, 0, 0), (JUMP_EQUAL, 0, len(code), number), *code]
+
+
+def deny(*rules):
+    """From now on these calls fail. OSError where the kernel does not let this process say so."""
+    code = [instruction for rule in rules for instruction in _rule(rule)] + [(RETURN, 0, 0, RETURN_ALLOW)]
+    program = _Program(len(code), b"".join(struct.pack("=HBBI", *instruction) for instruction in code))
+    libc = ctypes.CDLL(None, use_errno=True)
+    for arguments in (
+        (PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0),
+        (PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.byref(program), 0, 0),
+    ):
+        if libc.prctl(*arguments) != 0:
+            raise OSError(ctypes.get_errno(), "no seccomp filter can be set here")
+
+
+def main():
+    here = sys.argv.index("--")
+    deny(*sys.argv[1:here])
+    os.execvp(sys.argv[here + 1], sys.argv[here + 1 :])
+
+
+if __name__ == "__main__":
+    main()
