@@ -299,8 +299,14 @@ cdef class Channel(Handle):
         if self.taking and not queue_empty(self.view):
             with nogil:
                 sched_yield()  # to the thread that waits for this very item
+        queue_relay(self.view)
         queue_settle(self.view)
         return bell
+
+    cdef bint look_again(self) except -1:
+        """Makes the descriptor readable if there is an item that nobody rang for. True: that may happen again soon."""
+        queue_settle(self.q())
+        return queue_unheard(self.view)
 
 
 cdef inline int put(queue *q, const store_item *item) noexcept:
@@ -345,6 +351,10 @@ cdef class Bell:
     def silence(self):
         """The descriptor is not readable until the next change."""
         queue_silence(self.channel.view)
+
+    def unheard(self):
+        """Was there a process that could not tell this one of a change?"""
+        return queue_unheard(self.channel.view)
 
     def arm(self, bint getting):
         """Asks to be told of the next item, or of room. True if there is some already."""

@@ -46,7 +46,9 @@ struct family {
     uint32_t cursor;       /* where the next look for dead participants begins. Guarded by mutex */
     uint32_t child;        /* the child's identity between fork's prepare and its end, 0 = none */
     int child_fd;
-    struct store *stores;       /* this process's views of stores. Guarded by mutex */
+    struct store *stores;       /* this process's views of stores. Guarded by mutex, */
+    struct queue *watching;     /* and those of queues that have a bell, */
+    uint32_t relay;             /* and the identity that has a thread of relay.h for them */
     uint32_t kept[FAMILY_KEPT]; /* slots without an object, on which this process kept its reference: handle_drop() */
     uint32_t kept_count;
     struct family *next;
