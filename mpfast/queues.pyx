@@ -164,6 +164,13 @@ cdef class Reader(_End):
         """A descriptor that is readable while there are items. It costs a descriptor from the first call on."""
         return self.queue.to_read().fileno()
 
+    def _look_again(self):
+        """For a wait that lasts. The process that should have made the descriptor readable may have been killed.
+
+        Returns whether to call this again soon.
+        """
+        return bool(self.queue.to_read().look_again())
+
     def poll(self, timeout=0.0):
         """Is there an item? Waits so many seconds for one (None: for ever)."""
         return bool(self.queue.to_read().poll(deadline_of(True, timeout)))

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-BACKSTOP = 1.0  # seconds after which a waiter tries again by itself: who was to wake it may have been killed
+BACKSTOP = 1.0  # seconds after which a waiter tries again by itself: its waker may have been killed
+POLL = 0.1  # the same if there is a process that cannot wake it
 
 
 class Hub:
@@ -57,7 +58,7 @@ class Hub:
         if not self.getters and not self.putters:
             loop.add_reader(self.bell.fileno(), self.rung)
         self.line(getting).append(future)
-        timer = loop.call_later(BACKSTOP, wake, future)
+        timer = loop.call_later(POLL if self.bell.unheard() else BACKSTOP, wake, future)
         try:
             if not self.bell.arm(getting):
                 await future

@@ -34,3 +34,4 @@ cdef class Channel(Handle):
     cdef int shutdown(self, bint immediate) except -1
     cdef stats(self)
     cdef int fileno(self) except -1
+    cdef bint look_again(self) except -1

@@ -21,7 +21,6 @@ from mpfast.channel.payload cimport *
 from mpfast.serialize.pickling cimport Pickling, done
 
 import errno
-from threading import get_ident, main_thread
 
 from ..errors import CorruptedQueueError
 
@@ -34,6 +33,22 @@ except ImportError:  # before 3.13
 
         __module__ = "mpfast"
 
+
+cdef extern from *:
+    """
+    #include <sys/syscall.h>
+    #include <unistd.h>
+
+    /* Does Python run signal handlers in this thread? What the threading module says may be another thread's: gevent
+     * replaces its functions, and before 3.13 the thread that imports it first is its main thread. */
+    extern int _PyOS_IsMainThread(void);
+    #pragma weak _PyOS_IsMainThread
+    static int serves_signals_here(void)
+    {
+        return _PyOS_IsMainThread ? _PyOS_IsMainThread() : syscall(SYS_gettid) == getpid();
+    }
+    """
+    bint serves_signals_here()
 
 cdef extern from "sched.h" nogil:
     int sched_yield()
@@ -207,7 +222,7 @@ cdef class Channel(Handle):
         waiting_begin(&w, deadline, BACKSTOP_IDLE)
         self.taking += 1
         try:
-            if get_ident() != main_thread().ident:
+            if not serves_signals_here():
                 return self.take_aside(item, &w)
             while (rc := queue_take(self.view, item)) == -EAGAIN and in_time:
                 in_time = self.pause(QUEUE_ITEMS, &w)
@@ -299,8 +314,14 @@ cdef class Channel(Handle):
         if self.taking and not queue_empty(self.view):
             with nogil:
                 sched_yield()  # to the thread that waits for this very item
+        queue_relay(self.view)
         queue_settle(self.view)
         return bell
+
+    cdef bint look_again(self) except -1:
+        """Makes the descriptor readable if there is an item that nobody rang for. True: that may happen again soon."""
+        queue_settle(self.q())
+        return queue_unheard(self.view)
 
 
 cdef inline int put(queue *q, const store_item *item) noexcept:
@@ -345,6 +366,10 @@ cdef class Bell:
     def silence(self):
         """The descriptor is not readable until the next change."""
         queue_silence(self.channel.view)
+
+    def unheard(self):
+        """Was there a process that could not tell this one of a change?"""
+        return queue_unheard(self.channel.view)
 
     def arm(self, bint getting):
         """Asks to be told of the next item, or of room. True if there is some already."""

@@ -51,6 +51,7 @@ cdef int fail(int rc, str doing) except -1:
 
 
 cdef family *_default = NULL
+cdef bint _lost = False  # the descriptor of _default was closed, as a hand-over has found
 cdef shared64 _live  # how many objects have a slot, in a debug build
 cdef shared32 _nobody  # always 0, the identity of objects without a slot
 _joining = threading.Lock()
@@ -69,11 +70,15 @@ cdef reaped *reaped_here() noexcept nogil:
 
 
 cdef int _join() except -1:
-    """Makes this process's own family."""
-    global _default
+    """Makes this process's own family, for new objects.
+
+    Another one if the first has lost its descriptor, as in a program that becomes a daemon and closes all it has.
+    """
+    global _default, _lost
     cdef family *f = NULL
     with _joining:
-        if _default != NULL:
+        _lost = False
+        if _default != NULL and family_fd_valid(_default):
             return 0
         rc = family_create(&f)
         if rc < 0:
@@ -102,7 +107,7 @@ cdef class Handle:
     cdef int claim(self, slot_class which, slot_kind_t kind) except -1:
         if self.family != NULL:
             raise RuntimeError(f"{type(self).__name__}.__init__() was called a second time")
-        if _default == NULL:
+        if _default == NULL or _lost or which == SLOT_LARGE and not family_fd_valid(_default):  # not for each lock: 1 us
             _join()
         cdef int64_t slot = handle_claim(_default, which, kind)
         if slot == -errno.EOWNERDEAD:
@@ -173,6 +178,7 @@ cdef class Reservation:
         self.family = handle.family
 
     def __init__(self, handle):
+        global _lost
         cdef int fd = -1
         pthread_mutex_lock(&self.family.mutex)
         rc = member_reserve(self.family, &self.identity, &fd, &families.reaped)
@@ -181,6 +187,7 @@ cdef class Reservation:
             rc = fd
         pthread_mutex_unlock(&self.family.mutex)
         if rc < 0:
+            _lost = rc == -errno.EBADF
             fail(rc, "cannot hand mpfast objects to a child")
         self.fd = fd
         _reservations.add(self)

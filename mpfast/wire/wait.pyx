@@ -6,7 +6,7 @@ from cpython.exc cimport PyErr_CheckSignals
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.errno cimport EINTR
 from libc.stdint cimport int64_t
-from mpfast.core.base.clock cimport NEVER, clock_deadline
+from mpfast.core.base.clock cimport NEVER, clock_deadline, clock_now
 from mpfast.core.wire.wire cimport WIRE_READABLE, pollfd, wire_poll_all
 from mpfast.errors cimport raise_errno
 from mpfast.wire.wire cimport Wire
@@ -14,6 +14,8 @@ from mpfast.wire.wire cimport Wire
 
 cdef enum:
     FEW = 64  # so many are looked at on the stack, and with the GIL held
+    SOON = 100_000_000  # ns
+    LATER = 1_000_000_000
 
 
 cdef int descriptor(thing) except -1:
@@ -34,11 +36,13 @@ cdef int descriptor(thing) except -1:
     return fd
 
 
-cdef int register(list things, pollfd *polled) except -1:
+cdef int register(list things, pollfd *polled, list queues) except -1:
     cdef int i, j, fd
     cdef set seen = set() if len(things) > FEW else None
     for i, thing in enumerate(things):
         fd = descriptor(thing)
+        if not isinstance(thing, (Wire, int)) and hasattr(thing, "_look_again"):
+            queues.append(thing)
         if seen is None:
             known = False
             for j in range(i):
@@ -67,6 +71,17 @@ cdef int look(pollfd *polled, size_t count, int64_t deadline) except -1:
         PyErr_CheckSignals()
 
 
+cdef int look_again(pollfd *polled, size_t count, int64_t deadline, list queues) except -1:
+    """Also at the queues themselves, every now and then: a process that should have rung for one may have been killed."""
+    cdef int64_t pause = SOON
+    while True:
+        until = min(deadline, clock_now() + pause)
+        rc = look(polled, count, until)
+        if rc > 0 or until == deadline:
+            return rc
+        pause = SOON if any([queue._look_again() for queue in queues]) else LATER
+
+
 def wait(object_list, timeout=None):
     """Waits until something in object_list can be read, or is at its end. Returns a list of what is, in order.
 
@@ -76,16 +91,16 @@ def wait(object_list, timeout=None):
     cdef pollfd few[FEW]
     cdef pollfd *polled = few
     cdef int64_t deadline
-    cdef list things = list(object_list)
+    cdef list things = list(object_list), queues = []
     cdef Py_ssize_t count = len(things), i
     if count > FEW:
         polled = <pollfd *>PyMem_Malloc(count * sizeof(pollfd))
         if polled == NULL:
             raise MemoryError
     try:
-        register(things, polled)
+        register(things, polled, queues)
         deadline = NEVER if timeout is None else clock_deadline(timeout)
-        if look(polled, count, deadline) == 0:
+        if (look_again(polled, count, deadline, queues) if queues else look(polled, count, deadline)) == 0:
             return []
         return [things[i] for i in range(count) if polled[i].revents != 0]
     finally:

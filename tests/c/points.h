@@ -19,6 +19,7 @@
 #undef add_relaxed
 #undef add_seq
 #undef sub_relaxed
+#undef sub_release
 #undef or_relaxed
 #undef or_seq
 #undef and_relaxed
@@ -46,6 +47,7 @@
 #define add_relaxed(p, v) (POINT(), atomic_fetch_add((p), (v)))
 #define add_seq(p, v) (POINT(), atomic_fetch_add((p), (v)))
 #define sub_relaxed(p, v) (POINT(), atomic_fetch_sub((p), (v)))
+#define sub_release(p, v) (POINT(), atomic_fetch_sub((p), (v)))
 #define or_relaxed(p, v) (POINT(), atomic_fetch_or((p), (v)))
 #define or_seq(p, v) (POINT(), atomic_fetch_or((p), (v)))
 #define and_relaxed(p, v) (POINT(), atomic_fetch_and((p), (v)))

@@ -5,6 +5,7 @@ import queue
 import signal
 import time
 
+import programs
 import pytest
 import queuers
 import workers
@@ -138,3 +139,40 @@ class TestOurs:
         assert len(numbers) + more >= 600
         assert alarms > 50
         assert more < alarms / 10
+
+
+ASIDE = """
+import _thread
+done = _thread.allocate_lock()
+done.acquire()
+def load():
+    import threading
+    done.release()
+_thread.start_new_thread(load, ())
+done.acquire()
+"""
+REPLACED = """
+import threading
+threading.get_ident = lambda: 1
+other = threading._DummyThread()
+threading.main_thread = lambda: other
+threading.get_ident = lambda: 2
+"""
+TERMINATED = """
+import importlib, os, signal, subprocess, sys
+mp = importlib.import_module(sys.argv[1])
+def handler(*_):
+    print("handler", flush=True)
+    os._exit(0)
+signal.signal(signal.SIGTERM, handler)
+signal.alarm(30)
+killer = subprocess.Popen(["sh", "-c", f"sleep 0.5; kill {os.getpid()}"])
+mp.SimpleQueue().get()
+"""
+
+
+@pytest.mark.parametrize("threads", [ASIDE, REPLACED], ids=["imported-aside", "replaced"])
+def test_the_main_thread_is_what_python_says(mp, threads, tmp_path):
+    """Not what the threading module says, which a thread may have imported first, or a library have patched."""
+    done = programs.run(programs.write(tmp_path / "program.py", threads + TERMINATED), mp.__name__)
+    assert (done.code, done.out, done.err) == (0, "handler\n", "")

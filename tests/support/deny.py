@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""A program whose kernel refuses some system calls, as containers' filters and other kernels do.
+"""Refuses system calls, as seccomp filters of containers and old kernels do: in this process and its children.
 
-    python deny.py fallocate=EOPNOTSUPP preadv2=EPERM -- program arguments
-
-Classic BPF for seccomp: the call's number is loaded, and each refused one is compared with it.
+As a program: python deny.py CALL[@ARGUMENT:VALUE][=ERROR] ... -- command. For example `deny.py socket=EPERM -- id`.
 """
 
 import ctypes
@@ -13,44 +11,79 @@ import platform
 import struct
 import sys
 
-NUMBERS = {
-    "x86_64": {"fallocate": 285, "lseek": 8, "madvise": 28, "memfd_create": 319, "preadv2": 327, "pwritev2": 328},
-    "aarch64": {"fallocate": 47, "lseek": 62, "madvise": 233, "memfd_create": 279, "preadv2": 286, "pwritev2": 287},
+CALLS = {  # x86-64, aarch64
+    "bind": (49, 200),
+    "connect": (42, 203),
+    "epoll_create1": (291, 20),
+    "eventfd2": (290, 19),
+    "fallocate": (285, 47),
+    "fchmod": (91, 52),
+    "fcntl": (72, 25),
+    "ftruncate": (77, 46),
+    "futex": (202, 98),
+    "getrandom": (318, 278),
+    "ioctl": (16, 29),
+    "lseek": (8, 62),
+    "madvise": (28, 233),
+    "memfd_create": (319, 279),
+    "pidfd_getfd": (438, 438),
+    "pidfd_open": (434, 434),
+    "pidfd_send_signal": (424, 424),
+    "pipe2": (293, 59),
+    "prctl": (157, 167),
+    "preadv2": (327, 286),
+    "pwritev2": (328, 287),
+    "sendto": (44, 206),
+    "setsockopt": (54, 208),
+    "socket": (41, 198),
+    "socketpair": (53, 199),
 }
-PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, FILTER = 38, 22, 2
-LOAD, EQUAL, ANSWER = 0x20, 0x15, 0x06  # BPF_LD | BPF_W | BPF_ABS, BPF_JMP | BPF_JEQ | BPF_K, BPF_RET | BPF_K
-ALLOW, ERRNO = 0x7FFF0000, 0x00050000
+PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 22, 38
+SECCOMP_MODE_FILTER = 2
+RETURN_ERROR, RETURN_ALLOW = 0x00050000, 0x7FFF0000
+LOAD, JUMP_EQUAL, RETURN = 0x20, 0x15, 0x06
 
 
-def instruction(code, k, if_true=0, if_false=0):
-    return struct.pack("HBBI", code, if_true, if_false, k)
+class _Program(ctypes.Structure):
+    _fields_ = [("length", ctypes.c_ushort), ("code", ctypes.c_char_p)]
 
 
-def filter_of(refused):
-    """refused: number of a system call -> errno."""
-    lines = [instruction(LOAD, 0)]
-    for number, error in refused.items():
-        lines += [instruction(EQUAL, number, 0, 1), instruction(ANSWER, ERRNO | error)]
-    return [*lines, instruction(ANSWER, ALLOW)]
+def _rule(text):
+    """The instructions for one CALL[@ARGUMENT:VALUE][=ERROR]."""
+    text, _, error = text.partition("=")
+    name, _, condition = text.partition("@")
+    number = CALLS[name][platform.machine() == "aarch64"]
+    answer = (RETURN, 0, 0, RETURN_ERROR | getattr(errno, error or "EPERM"))
+    code = [answer]
+    if condition:
+        index, value = (int(part, 0) for part in condition.split(":"))
+        code = [(LOAD, 0, 0, 16 + 8 * index), (JUMP_EQUAL, 0, 1, value & 0xFFFFFFFF), answer]
+    return [(LOAD, 0, 0, 0), (JUMP_EQUAL, 0, len(code), number), *code]
 
 
-def deny(**calls):
-    """This process and its children are refused these calls from now on: deny(fallocate="EOPNOTSUPP")."""
-    numbers = NUMBERS[platform.machine()]
-    lines = filter_of({numbers[name]: getattr(errno, error) for name, error in calls.items()})
-    code = ctypes.create_string_buffer(b"".join(lines))
-    program = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(lines), ctypes.addressof(code)))
+def deny(*rules, **calls):
+    """From now on these calls fail: deny("socket=EPERM", madvise="ENOMEM"). OSError where no filter can be set."""
+    rules = (*rules, *(f"{name}={error}" for name, error in calls.items()))
+    code = [instruction for rule in rules for instruction in _rule(rule)] + [(RETURN, 0, 0, RETURN_ALLOW)]
+    program = _Program(len(code), b"".join(struct.pack("=HBBI", *instruction) for instruction in code))
     libc = ctypes.CDLL(None, use_errno=True)
-    for arguments in ((PR_SET_NO_NEW_PRIVS, 1, 0), (PR_SET_SECCOMP, FILTER, ctypes.addressof(program))):
-        if libc.prctl(*map(ctypes.c_ulong, arguments), ctypes.c_ulong(0), ctypes.c_ulong(0)) != 0:
-            raise OSError(ctypes.get_errno(), f"prctl({arguments[0]})")
+    for arguments in (
+        (PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0),
+        (PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.byref(program), 0, 0),
+    ):
+        if libc.prctl(*arguments) != 0:
+            raise OSError(ctypes.get_errno(), "no seccomp filter can be set here")
 
 
 def possible():
-    return platform.machine() in NUMBERS
+    return platform.machine() in ("x86_64", "aarch64")
+
+
+def main():
+    here = sys.argv.index("--")
+    deny(*sys.argv[1:here])
+    os.execvp(sys.argv[here + 1], sys.argv[here + 1 :])
 
 
 if __name__ == "__main__":
-    end = sys.argv.index("--")
-    deny(**dict(argument.split("=") for argument in sys.argv[1:end]))
-    os.execvp(sys.argv[end + 1], sys.argv[end + 1 :])
+    main()

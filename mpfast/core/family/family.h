@@ -8,6 +8,7 @@
 
 #include "core/base/atomic.h"
 #include "core/base/check.h"
+#include "core/base/descriptor.h"
 #include "core/family/layout.h"
 
 #include <errno.h>
@@ -46,7 +47,9 @@ struct family {
     uint32_t cursor;       /* where the next look for dead participants begins. Guarded by mutex */
     uint32_t child;        /* the child's identity between fork's prepare and its end, 0 = none */
     int child_fd;
-    struct store *stores;       /* this process's views of stores. Guarded by mutex */
+    struct store *stores;       /* this process's views of stores. Guarded by mutex, */
+    struct queue *watching;     /* and those of queues that have a bell, */
+    uint32_t relay;             /* and the identity that has a thread of relay.h for them */
     uint32_t kept[FAMILY_KEPT]; /* slots without an object, on which this process kept its reference: handle_drop() */
     uint32_t kept_count;
     struct family *next;
@@ -77,8 +80,7 @@ static inline int fd_reopen(int fd)
 {
     char path[40];
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-    int fresh = open(path, O_RDWR | O_CLOEXEC);
-    return fresh < 0 ? -errno : fresh;
+    return descriptor_above(open(path, O_RDWR | O_CLOEXEC));
 }
 
 /* Is f->fd still ours? A program that closes "all" descriptors may have given the number to another file. */
@@ -210,10 +212,23 @@ static inline int family_sealed(int fd)
     return (seals & FAMILY_SEALS) == FAMILY_SEALS ? 0 : -EPERM;
 }
 
+/* From the kernel. Where a filter refuses the call that is made for it, from the device. */
+static inline bool random_bytes(uint8_t *bytes, size_t size)
+{
+    if (getrandom(bytes, size, 0) == (ssize_t)size)
+        return true;
+    int fd = open("/dev/urandom", O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    bool all = read(fd, bytes, size) == (ssize_t)size;
+    close(fd);
+    return all;
+}
+
 static inline int family_format(int fd, struct family_header *h)
 {
-    if (getrandom(h->id, sizeof h->id, 0) != sizeof h->id)
-        return -EIO;
+    if (!random_bytes(h->id, sizeof h->id))
+        return -ENOSYS;
     h->size = FAMILY_SIZE;
     h->layout = family_layout();
     h->abi = FAMILY_ABI;
@@ -225,9 +240,9 @@ static inline int family_format(int fd, struct family_header *h)
 /* A new segment without a name, mapped, without a participant. */
 static inline int family_create(struct family **out)
 {
-    int fd = memfd_create("mpfast", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    int fd = descriptor_above(memfd_create("mpfast", MFD_CLOEXEC | MFD_ALLOW_SEALING));
     if (fd < 0)
-        return -errno;
+        return fd == -EPERM || fd == -EACCES ? -ENOSYS : fd; /* refused by a filter: it is as if the kernel had none */
     int rc = ftruncate(fd, (off_t)FAMILY_FILE) < 0 ? -errno : family_map(fd, out);
     if (rc == 0 && (rc = family_format(fd, (*out)->header)) < 0)
         family_unmap(*out);

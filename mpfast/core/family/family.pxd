@@ -35,3 +35,4 @@ cdef extern from "core/family/family.h":
     int family_create(family **out) nogil
     int family_attach(int fd, family **out) nogil
     void family_unmap(family *f) nogil
+    bint family_fd_valid(const family *f)

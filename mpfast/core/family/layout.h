@@ -22,7 +22,7 @@
 #endif
 
 #define FAMILY_MAGIC UINT64_C(0x31796c696d61666d) /* "mfamily1" */
-#define FAMILY_ABI 2u
+#define FAMILY_ABI 3u
 #define FAMILY_SLOTS (FAMILY_SMALL_SLOTS + FAMILY_LARGE_SLOTS)
 #define FAMILY_PAGE 4096u
 #define SMALL_SLOT_SIZE 64u
@@ -40,6 +40,8 @@ struct family_header {
     shared32 slots_top[SLOT_CLASSES];   /* per class, slots at or above it were never used */
     shared32 slots_freed[SLOT_CLASSES]; /* about how many bits of the freed hints are set */
     shared32 vouched;                   /* advances when a participant has set reference bits for another */
+    shared32 unheard;                   /* 1 once a process could not ring for a queue's watcher: relay.h */
+    shared32 relayed;                   /* advances when a process cannot, and a relay has to */
 };
 
 /* A thread that sleeps on a slot says so here. This is for mpfast.locks(), never for correctness. */

@@ -112,13 +112,21 @@ static inline int member_become(struct family *f, uint32_t identity, int fd)
     return 0;
 }
 
+/* Byte 0 is no entry's. */
+static inline bool bytes_can_be_locked(const struct family *f)
+{
+    int rc = byte_lock(f->fd, 0);
+    byte_unlock(f->fd, 0);
+    return rc == 0 || rc == -EAGAIN;
+}
+
 /* For a process that got no entry from its parent. */
 static inline int member_join(struct family *f, struct reaped *r)
 {
     uint32_t identity;
     int fd, rc = member_reserve(f, &identity, &fd, r);
     if (rc < 0)
-        return rc;
+        return bytes_can_be_locked(f) ? rc : -ENOSYS;
     if (fd < 0)
         return -ENOTSUP; /* without /proc nothing here can be relied on */
     int old = f->fd;

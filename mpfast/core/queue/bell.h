@@ -2,8 +2,9 @@
 /* A descriptor that becomes readable when somebody puts an item, or makes room: for event loops, which cannot wait on a
  * futex.
  *
- * It is a pipe of the process that watches, made when it begins to; whoever changes the queue finds it (ring.h). So
- * a queue that nobody watches costs no descriptor anywhere.
+ * It is a pipe of the process that watches, made when it begins to. A process that changes the queue finds it (ring.h).
+ * So a queue that is not watched costs no descriptor anywhere. Where others may not be allowed to open the pipe there is
+ * a socket beside it, and an epoll descriptor that is readable if one of the two is.
  *
  * `armed` is odd while somebody wants to be told. A watcher arms, then looks once more at the queue; whoever changes the
  * queue looks at `armed` afterwards. The ringer disarms only what it has seen, so that who arms meanwhile is told, too.
@@ -18,8 +19,14 @@
 #include "core/queue/ring.h"
 #include "core/queue/take.h"
 
+#include <arpa/inet.h>
+#include <linux/filter.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+
 enum bell_end { BELL_ITEMS, BELL_SPACE };
 enum { BELL_PATIENCE = 100 * 1000 * 1000 }; /* ns; ringing takes some 20,000 */
+enum { SOCKET_MESSAGES = 1000 };            /* more than a socket holds */
 
 /* Rooms may be rung for although they are taken: who waits for one only tries. */
 static inline bool bell_wanted(const struct queue *q, enum bell_end end)
@@ -72,7 +79,8 @@ static inline void bell_calm(struct queue *q)
     q->bell_lost = n;
 }
 
-static inline int watcher_take(const struct queue *q, uint32_t fd, uint64_t inode)
+/* The entry of a watcher from now on; NULL: all are taken. */
+static inline struct watcher *watcher_take(const struct queue *q, uint32_t fd, uint64_t inode)
 {
     uint32_t me = family_me(q->store.family);
     for (int i = 0; i < QUEUE_WATCHERS; i++) {
@@ -82,47 +90,130 @@ static inline int watcher_take(const struct queue *q, uint32_t fd, uint64_t inod
             continue;
         store_relaxed(&w->fd, fd);
         store_relaxed(&w->space, 0);
+        store_relaxed(&w->by_socket, 0);
+        store_relaxed(&w->unheard, 0);
         store_release(&w->inode, inode); /* pairs with watcher_ring */
-        return 0;
-    }
-    return -EUSERS;
-}
-
-static inline struct watcher *watcher_find(const struct queue *q, uint32_t fd)
-{
-    for (int i = 0; i < QUEUE_WATCHERS; i++) {
-        struct watcher *w = &q->header->watchers[i];
-        if (load_relaxed(&w->identity) == family_me(q->store.family) && load_relaxed(&w->fd) == fd)
-            return w;
+        return w;
     }
     return NULL;
 }
 
-static inline void watcher_leave(const struct queue *q, uint32_t fd)
+static inline void watcher_leave(const struct queue *q, struct watcher *w)
 {
-    struct watcher *w = watcher_find(q, fd);
-    if (w == NULL)
-        return;
+    uint32_t me = family_me(q->store.family);
     store_relaxed(&w->inode, 0);
-    store_release(&w->identity, 0); /* pairs with watcher_take */
+    cas_release(&w->identity, &me, 0); /* pairs with watcher_take */
+}
+
+/* Lets only those through who know the word of the family: others could make the descriptor readable for nothing. */
+static inline int socket_guard(const struct family *f, int fd)
+{
+    uint32_t word[2];
+    memcpy(word, bell_word(f), sizeof word);
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_LEN, 0), BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, BELL_WORD, 0, 5),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0), BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ntohl(word[0]), 0, 3),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 4), BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ntohl(word[1]), 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, UINT32_MAX), BPF_STMT(BPF_RET | BPF_K, 0),
+    };
+    struct sock_fprog program = {.len = sizeof code / sizeof *code, .filter = code};
+    return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) < 0 ? -errno : 0;
+}
+
+/* The second way to a bell, a socket with a name; -errno: there is none. */
+static inline int socket_listen(const struct family *f, uint64_t inode, bool *open)
+{
+    struct sockaddr_un address;
+    socklen_t length = bell_address(f, inode, &address);
+    int fd = descriptor_above(socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    if (fd < 0)
+        return fd;
+    *open = socket_guard(f, fd) < 0;
+    if (bind(fd, (struct sockaddr *)&address, length) == 0)
+        return fd;
+    int rc = -errno;
+    close(fd);
+    return rc;
+}
+
+/* A descriptor that is readable if a or b is; -errno. */
+static inline int descriptor_of_both(int a, int b)
+{
+    struct epoll_event e = {.events = EPOLLIN};
+    int fd = descriptor_above(epoll_create1(EPOLL_CLOEXEC));
+    if (fd < 0)
+        return fd;
+    if (epoll_ctl(fd, EPOLL_CTL_ADD, a, &e) == 0 && epoll_ctl(fd, EPOLL_CTL_ADD, b, &e) == 0)
+        return fd;
+    int rc = -errno;
+    close(fd);
+    return rc;
+}
+
+static inline void bell_free(struct queue *q)
+{
+    if (q->bell_fd >= 0 && q->bell_fd != q->bell[0])
+        close(q->bell_fd);
+    for (int i = 0; i < 2; i++)
+        if (q->bell[i] >= 0)
+            close(q->bell[i]);
+    if (q->bell_socket >= 0)
+        close(q->bell_socket);
+    q->bell[0] = q->bell[1] = q->bell_socket = q->bell_fd = -1;
+}
+
+/* May others be refused this process's pipe in /proc? Its children may drop the rights that it has, too. */
+static inline bool pipe_is_hidden(void) { return geteuid() == 0 || prctl(PR_GET_DUMPABLE) != 1 || !proc_is_ours(); }
+
+/* The socket, and a descriptor for it and the pipe. What is refused is done without; not having a descriptor left is an
+ * error. */
+static inline int bell_make_socket(struct queue *q, uint64_t inode)
+{
+    q->bell_fd = q->bell[0];
+    if (!(q->bell_hidden = pipe_is_hidden()))
+        return 0;
+    int rc = q->bell_socket = socket_listen(q->store.family, inode, &q->bell_open);
+    if (rc >= 0 && (rc = descriptor_of_both(q->bell[0], q->bell_socket)) >= 0) {
+        q->bell_fd = rc;
+        q->bell_hidden = false;
+        return 0;
+    }
+    if (q->bell_socket >= 0)
+        close(q->bell_socket);
+    q->bell_socket = -1;
+    return lacks_descriptor(rc) ? rc : 0;
+}
+
+static inline int bell_make_pipe(struct queue *q)
+{
+    int ends[2];
+    if (pipe2(ends, O_NONBLOCK | O_CLOEXEC) < 0)
+        return -errno;
+    int rc = 0;
+    for (int i = 0; i < 2; i++) {
+        q->bell[i] = descriptor_above(ends[i]);
+        rc = q->bell[i] < 0 ? q->bell[i] : rc;
+    }
+    return rc;
 }
 
 static inline int bell_make(struct queue *q)
 {
     struct stat st;
-    if (pipe2(q->bell, O_NONBLOCK | O_CLOEXEC) < 0) {
-        q->bell[0] = q->bell[1] = -1;
-        return -errno;
-    }
     q->bell_armed = 0;
     q->bell_space = false;
-    int rc = fstat(q->bell[0], &st) < 0 ? -errno : watcher_take(q, (uint32_t)q->bell[0], (uint64_t)st.st_ino);
+    int rc = bell_make_pipe(q);
     if (rc == 0)
-        return 0;
-    close(q->bell[0]);
-    close(q->bell[1]);
-    q->bell[0] = q->bell[1] = -1;
-    return rc;
+        rc = fstat(q->bell[0], &st) < 0 ? -errno : bell_make_socket(q, (uint64_t)st.st_ino);
+    if (rc == 0 && (q->bell_watcher = watcher_take(q, (uint32_t)q->bell[0], (uint64_t)st.st_ino)) == NULL)
+        rc = -EUSERS;
+    if (rc < 0) {
+        bell_free(q);
+        return rc;
+    }
+    q->watching = q->store.family->watching;
+    q->store.family->watching = q;
+    return 0;
 }
 
 /* Closes the bell; one that was inherited by fork is still the parent's. The caller holds the family's mutex, or is the
@@ -131,31 +222,37 @@ static inline void bell_close(struct queue *q)
 {
     if (q->bell[0] < 0)
         return;
-    if (q->bell_owner == family_me(q->store.family))
-        watcher_leave(q, (uint32_t)q->bell[0]);
-    close(q->bell[0]);
-    close(q->bell[1]);
-    q->bell[0] = q->bell[1] = -1;
+    struct queue **link = &q->store.family->watching;
+    while (*link != q)
+        link = &(*link)->watching;
+    *link = q->watching;
+    if (load_relaxed(&q->bell_owner) == family_me(q->store.family))
+        watcher_leave(q, q->bell_watcher);
+    q->bell_watcher = NULL;
+    store_relaxed(&q->bell_owner, 0);
+    store_relaxed(&q->bell_asked, 0);
+    bell_free(q);
+    if (q->store.family->relay != 0 && q->store.family->relay == family_me(q->store.family))
+        relays_wake(q->store.family); /* it may have nothing to do any more */
 }
 
 /* For event loops. What waits for items only is not rung for room. */
 static inline void bell_wants_space(struct queue *q)
 {
-    struct watcher *w = watcher_find(q, (uint32_t)q->bell[0]);
     q->bell_space = true;
-    if (w != NULL)
-        store_relaxed(&w->space, 1);
+    store_relaxed(&q->bell_watcher->space, 1);
 }
 
 /* The descriptor of this process and view, made at the first call. -EUSERS: too many processes watch this queue. */
 static inline int queue_bell(struct queue *q, bool space)
 {
     pthread_mutex_lock(&q->store.family->mutex);
-    if (q->bell_owner != family_me(q->store.family))
+    if (load_relaxed(&q->bell_owner) != family_me(q->store.family))
         bell_close(q);
-    q->bell_owner = family_me(q->store.family);
     int rc = q->bell[0] >= 0 ? 0 : bell_make(q);
-    int fd = rc < 0 ? rc : q->bell[0];
+    int fd = rc < 0 ? rc : q->bell_fd;
+    if (rc == 0)
+        store_release(&q->bell_owner, family_me(q->store.family)); /* pairs with watcher_pipe */
     if (rc == 0 && space && !q->bell_space)
         bell_wants_space(q);
     pthread_mutex_unlock(&q->store.family->mutex);
@@ -194,12 +291,24 @@ static inline void queue_ring(struct queue *q)
         (void)!write(q->bell[1], "", 1); /* fails if it is full, and so readable already */
 }
 
+/* Only if somebody may have rung by it. Not for ever: where it takes messages from everybody, they may never end. */
+static inline void socket_silence(const struct queue *q)
+{
+    char bytes[BELL_WORD];
+    if (!q->bell_open && !load_acquire(&q->bell_watcher->by_socket)) /* pairs with ringer_write */
+        return;
+    for (int i = 0; i < SOCKET_MESSAGES && recv(q->bell_socket, bytes, sizeof bytes, MSG_DONTWAIT) >= 0; i++)
+        ;
+}
+
 /* Not readable any more, until the next ring. */
 static inline void queue_silence(struct queue *q)
 {
     char bytes[512];
     while (q->bell[0] >= 0 && read(q->bell[0], bytes, sizeof bytes) == sizeof bytes)
         ;
+    if (q->bell_socket >= 0 && q->bell_watcher != NULL)
+        socket_silence(q);
 }
 
 /* Armed, and nobody has rung since for an item that is gone: who is not counted any more has disarmed before, and who is

@@ -70,10 +70,12 @@ static inline uint32_t directory_segment(uint64_t entry) { return (uint32_t)entr
 
 /* A process that wants a descriptor to become readable: see bell.h. */
 struct watcher {
-    shared32 identity; /* 0: free */
-    shared32 fd;       /* of the pipe, in that process */
-    shared64 inode;    /* of the pipe; 0: not ready */
-    shared32 space;    /* wants to be told of room as well */
+    shared32 identity;  /* 0: free */
+    shared32 fd;        /* of the pipe, in that process */
+    shared64 inode;     /* of the pipe; 0: not ready */
+    shared16 space;     /* wants to be told of room as well */
+    shared16 by_socket; /* somebody has rung its socket: it may be readable */
+    shared32 unheard;   /* somebody could not ring for it: it has to look by itself */
 };
 
 #define OWN_LINES _Alignas(2 * CACHE_LINE) /* adjacent lines are fetched in pairs */

@@ -9,23 +9,33 @@
 /* What this process rings a watcher by, kept for the next time (ring.h). */
 struct ringer {
     shared32 busy;
-    int fd; /* -1: none. Only for who has set `busy`, as is the inode */
-    uint64_t inode;
+    int fd;         /* -1: none. Only for the thread that has set `busy`, as is the rest */
+    bool by_socket; /* it is connected to the watcher's socket, else it is of the pipe */
+    uint64_t kept;  /* the inode of fd */
+    uint64_t inode; /* the watcher's pipe's */
+    int64_t again;  /* when to look for a way again, as there was none; 0: at once */
 };
 
 struct queue {
     struct store store;
     struct queue_header *header;
     shared64 *directory;
-    shared64 *states;    /* of segments */
-    shared64 *segments;  /* cells */
-    shared32 putter;     /* the mark (peers.h) that this process has left at `putters`, */
-    shared32 taker;      /* and at `takers` */
-    int bell[2];         /* the ends of the pipe; -1: not made. Guarded by family->mutex */
-    uint32_t bell_owner; /* the identity that made it */
-    uint32_t bell_armed; /* `armed` when the bell was made silent; 0: it may be readable */
-    bool bell_space;     /* it is rung for room as well */
-    uint32_t bell_lost;  /* so many of those who ring were killed or stopped meanwhile */
+    shared64 *states;   /* of segments */
+    shared64 *segments; /* cells */
+    shared32 putter;    /* the mark (peers.h) that this process has left at `putters`, */
+    shared32 taker;     /* and at `takers` */
+    int bell[2];        /* the ends of the pipe; -1: not made. Guarded by family->mutex, as is the rest of it */
+    int bell_socket;    /* the second way to it; -1: there is none */
+    int bell_fd;        /* what is readable if one of them is: bell[0] if there is no second way */
+    struct watcher *bell_watcher; /* its entry in the header; NULL: not made */
+    shared32 bell_owner;          /* the identity that made it */
+    shared32 bell_asked;          /* for a relay (relay.h), once */
+    uint32_t bell_armed;          /* `armed` when the bell was made silent; 0: it may be readable */
+    uint32_t bell_lost;           /* so many of those who ring were killed or stopped meanwhile */
+    bool bell_space;              /* it is rung for room as well */
+    bool bell_open;               /* the socket takes messages from everybody */
+    bool bell_hidden;             /* others may not be able to open the pipe, and there is no socket */
+    struct queue *watching;       /* the next view with a bell, in family->watching */
     struct ringer ringers[QUEUE_WATCHERS];
 };
 
@@ -39,7 +49,7 @@ static inline int view_open(struct family *f, uint32_t slot, struct queue *q)
 {
     struct queue_header *header = slot_at(f, slot);
     memset(q, 0, sizeof *q);
-    q->bell[0] = q->bell[1] = -1;
+    q->bell[0] = q->bell[1] = q->bell_socket = q->bell_fd = -1;
     for (int i = 0; i < QUEUE_WATCHERS; i++)
         q->ringers[i].fd = -1;
     q->header = header;

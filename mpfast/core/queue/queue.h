@@ -12,7 +12,7 @@
 
 #include "core/family/peers.h"
 #include "core/store/memory.h"
-#include "core/queue/bell.h"
+#include "core/queue/relay.h"
 
 enum queue_end { QUEUE_ITEMS, QUEUE_SPACE, QUEUE_MEMORY, QUEUE_DONE };
 

@@ -35,6 +35,8 @@ cdef extern from "core/queue/queue.h" nogil:
     void queue_shutdown(queue *q)
     void queue_stats(queue *q, queue_stats_t *s)
     int queue_bell(queue *q, bint space)
+    bint queue_unheard(queue *q)
+    void queue_relay(queue *q)
     bint queue_arm(queue *q, bint space)
     void queue_settle(queue *q)
     void queue_settle_if_empty(queue *q)

@@ -1,96 +1,216 @@
 /* SPDX-License-Identifier: MIT */
-/* Ringing: a byte into the pipe of another process that watches this queue (bell.h).
+/* Ringing: making the descriptor of a watcher readable (bell.h), which is a pipe and a socket of its process.
  *
- * Nobody else has that pipe open: whoever rings finds it in /proc by the watcher's pid, and makes sure by the inode's
- * number that it is that pipe. That takes longer than all the rest of a put, so the descriptor is kept for the next
- * time, one for each watcher that this view has ever rung; and looked at each time, as the program may have closed it
- * and got the same number again for a file of its own. While it is kept, no other pipe gets its inode's number.
+ * There are three ways, and what works is found by trying, in this order. A process rings itself, and what it inherited,
+ * by the pipe's other end. It finds another process's pipe in /proc by the watcher's pid, and makes sure by the inode's
+ * number that it is that pipe: the fastest, but not allowed after the watcher has called setuid(), say, and impossible
+ * where /proc is another namespace's. For this there is the socket, which has a name and takes a message from anybody
+ * in its network namespace. Its filter lets nothing pass but what only the family knows.
  *
- * A view's ringers are tried, never waited for: who finds one busy (another thread's, or left so by fork) goes without. */
+ * Finding takes longer than all the rest of a put. So the descriptor is kept for the next time, one for each watcher
+ * that this view has ever rung, and looked at each time, as the program may have closed it and got the same number
+ * again for a file of its own. While it is kept, no other file gets its inode's number.
+ *
+ * If no way works, the watcher is told so by a word in shared memory: it looks again by itself (relay.h).
+ *
+ * A view's ringers are tried, never waited for: a call that finds one busy (another thread's, or left so by fork) does
+ * without. */
 #ifndef MPFAST_QUEUE_RING_H
 #define MPFAST_QUEUE_RING_H
 
+#include "core/base/descriptor.h"
+#include "core/base/futex.h"
 #include "core/family/participant.h"
 #include "core/queue/layout.h"
 #include "core/queue/map.h"
 
-static inline bool pipe_is(int fd, uint64_t inode)
+#include <stddef.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#define RINGER_AGAIN (100 * MILLISECOND) /* what no way leads to is not tried more often */
+
+/* What the header said of a watcher. */
+struct watched {
+    uint32_t identity, fd;
+    uint64_t inode;
+};
+
+static inline bool descriptor_is(int fd, mode_t kind, uint64_t inode)
 {
     struct stat st;
-    return fd >= 0 && fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode) && (uint64_t)st.st_ino == inode;
+    return fd >= 0 && fstat(fd, &st) == 0 && (st.st_mode & S_IFMT) == kind && (uint64_t)st.st_ino == inode;
 }
 
-/* A descriptor of another process's pipe, or -errno; -ESTALE: that process has it no more. */
-static inline int watcher_open(pid_t pid, uint32_t fd, uint64_t inode)
+static inline bool pipe_is(int fd, uint64_t inode) { return descriptor_is(fd, S_IFIFO, inode); }
+
+/* The name of a watcher's socket, and its length. No two living pipes have one inode, no two families one id. */
+static inline socklen_t bell_address(const struct family *f, uint64_t inode, struct sockaddr_un *a)
+{
+    uint64_t family;
+    memcpy(&family, f->header->id + 8, sizeof family);
+    *a = (struct sockaddr_un){.sun_family = AF_UNIX};
+    int n = snprintf(a->sun_path + 1, sizeof a->sun_path - 1, "mpfast-%016llx-%llx", (unsigned long long)family,
+                     (unsigned long long)inode);
+    return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n);
+}
+
+/* What rings a socket: the half of the family's id that is in no name. */
+enum { BELL_WORD = 8 };
+static inline const void *bell_word(const struct family *f) { return f->header->id; }
+
+/* A descriptor of a process's pipe, or -errno; -ESTALE: that process has it no more. */
+static inline int pipe_open(const char *process, uint32_t fd, uint64_t inode)
 {
     char path[48];
-    snprintf(path, sizeof path, "/proc/%d/fd/%u", (int)pid, fd);
-    int found = open(path, O_PATH | O_CLOEXEC);
+    snprintf(path, sizeof path, "/proc/%s/fd/%u", process, fd);
+    int found = descriptor_above(open(path, O_PATH | O_CLOEXEC));
     if (found < 0)
-        return -errno;
+        return found;
     int pipe = -ESTALE;
     if (pipe_is(found, inode)) {
         snprintf(path, sizeof path, "/proc/self/fd/%d", found);
-        pipe = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC); /* as a reader, too, it gets no SIGPIPE */
-        pipe = pipe < 0 ? -errno : pipe;
+        pipe = descriptor_above(open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC)); /* as a reader it gets no SIGPIPE */
     }
     close(found);
     return pipe;
 }
 
+static inline int watcher_pipe(const struct queue *q, const struct watched *w)
+{
+    char process[16] = "self";
+    if (load_acquire(&q->bell_owner) == w->identity && (uint32_t)q->bell[0] == w->fd) { /* pairs with queue_bell */
+        int inherited = descriptor_above(fcntl(q->bell[1], F_DUPFD_CLOEXEC, DESCRIPTOR_FIRST));
+        if (pipe_is(inherited, w->inode))
+            return inherited;
+        if (inherited >= 0)
+            close(inherited);
+    }
+    if (w->identity != family_me(q->store.family)) {
+        pid_t pid = participant_pid(q->store.family, w->identity);
+        if (pid <= 0)
+            return -ESRCH;
+        snprintf(process, sizeof process, "%d", (int)pid);
+    }
+    return pipe_open(process, w->fd, w->inode);
+}
+
+/* A socket that is connected to the watcher's. */
+static inline int watcher_socket(const struct queue *q, const struct watched *w)
+{
+    struct sockaddr_un address;
+    socklen_t length = bell_address(q->store.family, w->inode, &address);
+    int fd = descriptor_above(socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    if (fd < 0 || connect(fd, (struct sockaddr *)&address, length) == 0)
+        return fd;
+    int rc = -errno;
+    close(fd);
+    return rc;
+}
+
+static inline bool ringer_kept(const struct ringer *r)
+{
+    return descriptor_is(r->fd, r->by_socket ? S_IFSOCK : S_IFIFO, r->kept);
+}
+
 static inline void ringer_drop(struct ringer *r)
 {
-    if (pipe_is(r->fd, r->inode)) /* else it is not ours any more */
+    if (ringer_kept(r)) /* else it is not ours any more */
         close(r->fd);
     r->fd = -1;
 }
 
-/* The kept descriptor, or a new one; -errno. */
-static inline int ringer_find(struct ringer *r, pid_t pid, uint32_t fd, uint64_t inode)
+/* A byte for the pipe, or a message for the socket. What is full is readable already. */
+static inline int ringer_write(const struct queue *q, const struct ringer *r, struct watcher *w)
 {
-    if (r->inode == inode && pipe_is(r->fd, inode))
-        return r->fd;
+    if (r->by_socket)
+        store_release(&w->by_socket, 1); /* pairs with socket_silence */
+    ssize_t n = r->by_socket ? send(r->fd, bell_word(q->store.family), BELL_WORD, MSG_DONTWAIT | MSG_NOSIGNAL)
+                             : write(r->fd, "", 1);
+    return n >= 0 || errno == EAGAIN ? 0 : -errno;
+}
+
+static inline bool lacks_descriptor(int rc) { return rc == -EMFILE || rc == -ENFILE || rc == -ENOMEM; }
+
+/* The descriptor to ring by, kept in r; -errno. */
+static inline int ringer_find(const struct queue *q, struct ringer *r, const struct watched *w)
+{
+    struct stat st;
+    int fd = watcher_pipe(q, w);
+    r->by_socket = fd < 0 && !lacks_descriptor(fd);
+    if (r->by_socket)
+        fd = watcher_socket(q, w);
+    r->fd = fd < 0 ? -1 : fd;
+    r->kept = fd >= 0 && fstat(fd, &st) == 0 ? (uint64_t)st.st_ino : 0;
+    return fd;
+}
+
+/* -EAGAIN: no way has worked just before. */
+static inline int ringer_try(const struct queue *q, struct ringer *r, struct watcher *to, const struct watched *w)
+{
+    if (r->inode == w->inode && ringer_kept(r) && ringer_write(q, r, to) == 0)
+        return 0;
     ringer_drop(r);
-    int pipe = watcher_open(pid, fd, inode);
-    if (pipe < 0)
-        return pipe;
-    r->inode = inode;
-    return r->fd = pipe;
-}
-
-static inline int pipe_ring(int pipe)
-{
-    if (pipe >= 0)
-        (void)!write(pipe, "", 1); /* a full pipe is readable already */
-    return pipe < 0 ? pipe : 0;
-}
-
-static inline int ringer_ring(struct ringer *r, pid_t pid, uint32_t fd, uint64_t inode)
-{
-    uint32_t nobody = 0;
-    if (cas_acquire(&r->busy, &nobody, 1u)) { /* pairs with ringer_ring */
-        int rc = pipe_ring(ringer_find(r, pid, fd, inode));
-        store_release(&r->busy, 0u); /* pairs with ringer_ring */
-        return rc;
-    }
-    int pipe = watcher_open(pid, fd, inode);
-    int rc = pipe_ring(pipe);
-    if (pipe >= 0)
-        close(pipe);
+    if (r->inode == w->inode && r->again != 0 && clock_now() < r->again)
+        return -EAGAIN;
+    r->inode = w->inode;
+    int rc = ringer_find(q, r, w);
+    if (rc >= 0)
+        rc = ringer_write(q, r, to);
+    r->again = rc == 0 || lacks_descriptor(rc) ? 0 : clock_now() + RINGER_AGAIN;
     return rc;
 }
 
-/* Rings for one watcher. False: it wants to be told, but there is no descriptor left to tell it by. */
+static inline int ringer_ring(struct queue *q, int i, struct watcher *to, const struct watched *w)
+{
+    struct ringer *r = &q->ringers[i], other = {.fd = -1};
+    uint32_t nobody = 0;
+    if (cas_acquire(&r->busy, &nobody, 1u)) { /* pairs with ringer_ring */
+        int rc = ringer_try(q, r, to, w);
+        store_release(&r->busy, 0u); /* pairs with ringer_ring */
+        return rc;
+    }
+    int rc = ringer_try(q, &other, to, w);
+    ringer_drop(&other);
+    return rc;
+}
+
+/* Makes the threads of relay.h look whether to ring. */
+static inline void relays_wake(struct family *f)
+{
+    add_seq(&f->header->relayed, 1u); /* pairs with relay_run */
+    futex_wake(&f->header->relayed, INT_MAX);
+}
+
+/* No way leads to the watcher: it has to look by itself, and hears so from here. True: there is no such process. */
+static inline bool watcher_unheard(struct queue *q, struct watcher *to, const struct watched *w, int rc)
+{
+    struct family *f = q->store.family;
+    uint32_t index = identity_index(w->identity);
+    if (rc != -EAGAIN) {
+        uint64_t state = load_acquire(&f->participants[index].state); /* pairs with participant_announce */
+        if (state_generation(state) != identity_generation(w->identity) || participant_gone(f, index, state))
+            return true;
+    }
+    store_relaxed(&to->unheard, 1);
+    store_relaxed(&f->header->unheard, 1);
+    relays_wake(f);
+    return false;
+}
+
+/* Rings for one watcher. False: it wants to be told, and was not: armed stays odd. */
 static inline bool watcher_ring(struct queue *q, int i)
 {
-    const struct watcher *w = &q->header->watchers[i];
-    uint32_t identity = load_acquire(&w->identity); /* pairs with watcher_take */
-    uint64_t inode = load_acquire(&w->inode);       /* pairs with watcher_take */
-    if (identity == 0 || inode == 0 || identity_index(identity) >= FAMILY_PARTICIPANTS)
+    struct watcher *to = &q->header->watchers[i];
+    struct watched w = {.identity = load_acquire(&to->identity)}; /* pairs with watcher_take */
+    w.inode = load_acquire(&to->inode);                           /* pairs with watcher_take */
+    w.fd = load_relaxed(&to->fd);
+    if (w.identity == 0 || w.inode == 0 || identity_index(w.identity) >= FAMILY_PARTICIPANTS)
         return true;
-    pid_t pid = participant_pid(q->store.family, identity);
-    int rc = pid <= 0 ? 0 : ringer_ring(&q->ringers[i], pid, load_relaxed(&w->fd), inode);
-    return rc != -EMFILE && rc != -ENFILE && rc != -ENOMEM;
+    int rc = ringer_ring(q, i, to, &w);
+    if (rc == 0)
+        return true;
+    return !lacks_descriptor(rc) && watcher_unheard(q, to, &w, rc);
 }
 
 /* The caller is the only one who knows q. */

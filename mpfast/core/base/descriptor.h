@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/* Descriptors of this process that no standard stream ever is.
+ *
+ * A program may have been started with 0, 1 or 2 closed. The next descriptor gets that number, and whatever a C library
+ * prints then would be written into it. */
+#ifndef MPFAST_DESCRIPTOR_H
+#define MPFAST_DESCRIPTOR_H
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+enum { DESCRIPTOR_FIRST = 3 };
+
+/* The same file under a number that is no standard stream's, closed by exec. Takes fd over; a negative one (an error of
+ * the call that was to make it: errno says which) becomes -errno, as does a failure. */
+static inline int descriptor_above(int fd)
+{
+    if (fd < 0)
+        return -errno;
+    if (fd >= DESCRIPTOR_FIRST)
+        return fd;
+    int above = fcntl(fd, F_DUPFD_CLOEXEC, DESCRIPTOR_FIRST);
+    int rc = above < 0 ? -errno : above;
+    close(fd);
+    return rc;
+}
+
+#endif
