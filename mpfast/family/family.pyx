@@ -50,6 +50,13 @@ cdef int fail(int rc, str doing) except -1:
     raise_errno(rc, doing, _TEXTS)
 
 
+cdef int refused(int rc, str doing, str service) except -1:
+    """fail(), where another status than those of the core's own says that the system refuses the service."""
+    if -rc in (errno.EPERM, errno.EACCES, errno.EINVAL, errno.ENOLCK, errno.ENOSYS):
+        raise_errno(rc, doing, {-rc: f"this system refuses {service} (see python -m mpfast doctor)"})
+    fail(rc, doing)
+
+
 cdef family *_default = NULL
 cdef shared64 _live  # how many objects have a slot, in a debug build
 cdef shared32 _nobody  # always 0, the identity of objects without a slot
@@ -77,12 +84,12 @@ cdef int _join() except -1:
             return 0
         rc = family_create(&f)
         if rc < 0:
-            fail(rc, "mpfast cannot make its shared segment")
+            refused(rc, "mpfast cannot make its shared segment", "a memory file")
         rc = member_join(f, &families.reaped)
         if rc < 0:
             os.close(f.fd)
             family_unmap(f)
-            fail(rc, "mpfast cannot join its shared segment")
+            refused(rc, "mpfast cannot join its shared segment", "locks of open file descriptions")
         families_add(f)
         _default = f
     return 0
@@ -181,7 +188,7 @@ cdef class Reservation:
             rc = fd
         pthread_mutex_unlock(&self.family.mutex)
         if rc < 0:
-            fail(rc, "cannot hand mpfast objects to a child")
+            refused(rc, "cannot hand mpfast objects to a child", "locks of open file descriptions")
         self.fd = fd
         _reservations.add(self)
 
