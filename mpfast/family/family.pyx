@@ -50,6 +50,13 @@ cdef int fail(int rc, str doing) except -1:
     raise_errno(rc, doing, _TEXTS)
 
 
+cdef int refused(int rc, str doing, str service) except -1:
+    """fail(), where another status than those of the core's own says that the system refuses the service."""
+    if -rc in (errno.EPERM, errno.EACCES, errno.EINVAL, errno.ENOLCK, errno.ENOSYS):
+        raise_errno(rc, doing, {-rc: f"this system refuses {service} (see python -m mpfast doctor)"})
+    fail(rc, doing)
+
+
 cdef family *_default = NULL
 cdef bint _lost = False  # the descriptor of _default was closed, as a hand-over has found
 cdef shared64 _live  # how many objects have a slot, in a debug build
@@ -82,12 +89,12 @@ cdef int _join() except -1:
             return 0
         rc = family_create(&f)
         if rc < 0:
-            fail(rc, "mpfast cannot make its shared segment")
+            refused(rc, "mpfast cannot make its shared segment", "a memory file")
         rc = member_join(f, &families.reaped)
         if rc < 0:
             os.close(f.fd)
             family_unmap(f)
-            fail(rc, "mpfast cannot join its shared segment")
+            refused(rc, "mpfast cannot join its shared segment", "locks of open file descriptions")
         families_add(f)
         _default = f
     return 0
@@ -107,7 +114,7 @@ cdef class Handle:
     cdef int claim(self, slot_class which, slot_kind_t kind) except -1:
         if self.family != NULL:
             raise RuntimeError(f"{type(self).__name__}.__init__() was called a second time")
-        if _default == NULL or _lost or which == SLOT_LARGE and not family_fd_valid(_default):  # not for each lock: 1 us
+        if _default == NULL or _lost or kind == SLOT_QUEUE and not family_fd_valid(_default):  # others need none: 1 us
             _join()
         cdef int64_t slot = handle_claim(_default, which, kind)
         if slot == -errno.EOWNERDEAD:
@@ -188,7 +195,7 @@ cdef class Reservation:
         pthread_mutex_unlock(&self.family.mutex)
         if rc < 0:
             _lost = rc == -errno.EBADF
-            fail(rc, "cannot hand mpfast objects to a child")
+            refused(rc, "cannot hand mpfast objects to a child", "locks of open file descriptions")
         self.fd = fd
         _reservations.add(self)
 

@@ -2,6 +2,10 @@
 /* hugemem.h: memory of all sizes stays what it was, and large memory is in huge pages where the kernel has any. */
 #include "check.h"
 
+#include <unistd.h>
+
+static long pages_of = 4096;
+#define sysconf(name) ((name) == _SC_PAGESIZE ? pages_of : (sysconf)(name))
 #include "core/base/hugemem.h"
 
 static bool advised(const void *address)
@@ -62,11 +66,23 @@ static void mapped(void)
     EXPECT(hugemem_map((size_t)1 << 60) == NULL);
 }
 
+/* What is mapped and unmapped ends with a page where pages are larger, too. */
+static void larger_pages(void)
+{
+    for (pages_of = 4096; pages_of <= 65536; pages_of *= 4)
+        for (size_t size = 1; size < 8 * HUGE_PAGE; size = size * 3 + 1) {
+            EXPECT(hugemem_length(size) >= size && hugemem_length(size) < size + (size_t)pages_of);
+            EXPECT_EQ(hugemem_length(size) % (size_t)pages_of, 0);
+        }
+    pages_of = (sysconf)(_SC_PAGESIZE);
+}
+
 int main(void)
 {
     begin(60);
     RUN(sizes);
     RUN(large);
     RUN(mapped);
+    RUN(larger_pages);
     return GOOD;
 }

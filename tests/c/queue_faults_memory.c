@@ -6,8 +6,8 @@
 #define STORE_RUN 4u
 #define STORE_HOME 1u
 #define TRIM_PERIOD 1
-#define TRIM_REVIEW 1u
-#define TRIM_LEASES 1u
+#define TRIM_REVIEW 4u
+#define TRIM_LEASES 2u
 #define SEGMENTS_KEPT 1u
 #include "scenes.h"
 

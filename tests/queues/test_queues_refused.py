@@ -33,16 +33,36 @@ def run(calls, *arguments):
     return subprocess.run(program, capture_output=True, text=True, timeout=60, cwd=Path(__file__).parents[2])
 
 
-@pytest.mark.skipif(not deny.possible(), reason="the numbers of the system calls are not known")
-@pytest.mark.parametrize("error", ["EOPNOTSUPP", "EPERM"])
-@pytest.mark.parametrize("call", ["fallocate"])
-def test_it_is_refused(call, error):
-    done = run([f"{call}={error}"], "-c", PROGRAM)
+pytestmark = pytest.mark.skipif(not deny.possible(), reason="the numbers of the system calls are not known")
+
+
+@pytest.mark.parametrize("call", ["fallocate=EOPNOTSUPP", "fallocate=EPERM", "madvise=EPERM", "madvise=ENOSYS"])
+def test_it_is_refused(call):
+    done = run([call], "-c", PROGRAM)
     assert (done.returncode, done.stdout, done.stderr) == (0, "good\n", "")
 
 
-@pytest.mark.skipif(not deny.possible(), reason="the numbers of the system calls are not known")
 def test_doctor_says_so():
     done = run(["fallocate=EOPNOTSUPP"], "-m", "mpfast", "doctor")
     assert "without hole punching" in done.stdout
     assert done.returncode == 0
+
+
+def test_pipes_go_without_flags():
+    program = """
+import mpfast as mp
+reader, writer = mp.Pipe(duplex=False)
+for item in (1, "x" * 20_000):
+    writer.send(item)
+    assert reader.recv() == item
+print("good")
+"""
+    done = run(["preadv2=EPERM", "pwritev2=EPERM"], "-c", program)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "good\n", "")
+
+
+@pytest.mark.parametrize("error", ["EPERM", "ENOSYS"])
+def test_the_reason_is_named(error):
+    done = run([f"memfd_create={error}"], "-c", "import mpfast; mpfast.Lock()")
+    assert "this system refuses a memory file (see python -m mpfast doctor)" in done.stderr
+    assert "sealed" not in done.stderr

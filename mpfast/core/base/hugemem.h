@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #define HUGE_PAGE ((size_t)2 << 20)
 
@@ -18,10 +19,17 @@ static inline void hugemem_advise(void *start, size_t size)
     uintptr_t first = ((uintptr_t)start + HUGE_PAGE - 1) & ~(uintptr_t)(HUGE_PAGE - 1);
     uintptr_t end = ((uintptr_t)start + size) & ~(uintptr_t)(HUGE_PAGE - 1);
     if (end > first)
-        madvise((void *)first, end - first, MADV_HUGEPAGE);
+        madvise((void *)first, end - first, MADV_HUGEPAGE); /* advice: its result does not matter */
 }
 
-static inline size_t hugemem_length(size_t size) { return (size + 4095) & ~(size_t)4095; }
+/* Of this system: 4 KiB, or 16 or 64 on some. munmap() refuses what does not begin and end with pages. */
+static inline size_t page_size(void) { return (size_t)sysconf(_SC_PAGESIZE); }
+
+static inline size_t hugemem_length(size_t size)
+{
+    size_t page = page_size();
+    return (size + page - 1) & ~(page - 1);
+}
 
 /* NULL if there is no memory. Aligned so that huge pages fit. The end is not rounded up to them, so that a buffer a
  * little larger than one page does not cost two. */
@@ -36,7 +44,8 @@ static inline void *hugemem_map(size_t size)
     if (around == 0)
         return start;
     char *aligned = (char *)(((uintptr_t)start + HUGE_PAGE - 1) & ~(uintptr_t)(HUGE_PAGE - 1));
-    if (aligned > start)
+    if (aligned >
+        start) /* whole pages of ours: only where no more mappings may be made is it refused, and costs space */
         munmap(start, (size_t)(aligned - start));
     if (aligned < start + HUGE_PAGE)
         munmap(aligned + length, (size_t)(start + HUGE_PAGE - aligned));

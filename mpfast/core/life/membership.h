@@ -71,8 +71,19 @@ static inline void entry_look_after(struct family *f, struct reaped *r)
         reap_if_gone(f, f->cursor, r);
 }
 
+/* Why no byte can be locked here at all, as -errno; 0: others hold those that were tried. */
+static inline int bytes_refused(int fd)
+{
+    if (fd < 0)
+        return 0;
+    int rc = byte_lock(fd, FAMILY_PARTICIPANTS); /* no entry's */
+    byte_unlock(fd, FAMILY_PARTICIPANTS);
+    return rc == -EAGAIN || rc == -EACCES ? 0 : rc;
+}
+
 /* Reserves an entry. *fd becomes the description that holds its byte, or the -errno that says why there is none.
- * -EAGAIN if the table is full. The caller holds f->mutex, or is the only thread that knows f. */
+ * -EAGAIN if the table is full, another status if locks of open file descriptions are refused. The caller holds f->mutex,
+ * or is the only thread that knows f. */
 static inline int member_reserve(struct family *f, uint32_t *identity, int *fd, struct reaped *r)
 {
     uint32_t index;
@@ -80,15 +91,18 @@ static inline int member_reserve(struct family *f, uint32_t *identity, int *fd, 
     entry_look_after(f, r);
     if (entry_find(f, *fd, false, identity, r))
         return 0;
-    while ((index = entry_extend(f)) != 0)
+    int rc = 0;
+    while (rc == 0 && (index = entry_extend(f)) != 0)
         if (entry_take(f, index, *fd, identity, r))
             return 0;
-    if (entry_find(f, *fd, true, identity, r))
+        else
+            rc = bytes_refused(*fd);
+    if (rc == 0 && entry_find(f, *fd, true, identity, r))
         return 0;
     if (*fd >= 0)
         close(*fd);
     *fd = -1;
-    return -EAGAIN;
+    return rc < 0 ? rc : -EAGAIN;
 }
 
 /* Is the entry still the one that was reserved for this process? */

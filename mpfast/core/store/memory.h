@@ -6,6 +6,7 @@
 #ifndef MPFAST_STORE_MEMORY_H
 #define MPFAST_STORE_MEMORY_H
 
+#include "core/base/hugemem.h"
 #include "core/store/item.h"
 #include "core/store/trim.h"
 
@@ -61,13 +62,20 @@ static inline int memory_charge(const struct store *s, uint64_t bytes, uint64_t 
     return -EAGAIN;
 }
 
-/* Makes memory exist. Kernels before 5.14 cannot say that there is none. */
+/* As madvise(), for whole pages of this system, of which `data` may be in the middle. */
+static inline int memory_advise(char *data, uint64_t size, int advice)
+{
+    uint64_t within = (uintptr_t)data & (page_size() - 1);
+    return madvise(data - within, size + within, advice);
+}
+
+/* Makes memory exist. Kernels before 5.14, and filters that refuse the call, cannot say that there is none. */
 static inline int memory_populate(char *data, uint64_t size)
 {
     int rc;
-    while ((rc = madvise(data, size, MADV_POPULATE_WRITE)) < 0 && errno == EINTR)
+    while ((rc = memory_advise(data, size, MADV_POPULATE_WRITE)) < 0 && errno == EINTR)
         ;
-    return rc == 0 || errno == EINVAL ? 0 : -ENOMEM;
+    return rc == 0 || errno == EINVAL || errno == EPERM || errno == EACCES || errno == ENOSYS ? 0 : -ENOMEM;
 }
 
 /* What this view remembers of a large block's pages; NULL: nothing. */
@@ -104,7 +112,8 @@ static inline void large_touch(struct store *s, uint32_t class, uint32_t index, 
     mapped = (mapped ^ era) >> 48 == 0 ? mapped & TOUCHED_MASK : 0;
     if (size < mapped + STORE_TOUCH)
         return;
-    madvise(data + mapped, ROUND_UP(size - mapped, FAMILY_PAGE), MADV_POPULATE_READ); /* advice */
+    memory_advise(data + mapped, ROUND_UP(size - mapped, FAMILY_PAGE),
+                  MADV_POPULATE_READ); /* advice: else page by page */
     if (record != NULL)
         store_relaxed(record, era | ROUND_UP(size, FAMILY_PAGE));
 }

@@ -170,7 +170,8 @@ static inline void store_review(struct store *s)
     if (now - last < (uint64_t)TRIM_PERIOD || !cas_relaxed(&fields->reviewed, &last, now))
         return;
     for (uint32_t class = 0; class < STORE_CLASSES; class ++)
-        field_review(&fields->of[class], class);
+        if (block_top(s, class) > class_home(class))
+            field_review(&fields->of[class], class);
     if (load_relaxed(&s->trimming) == 0)
         store_relaxed(&s->trimming, 1);
 }

@@ -79,6 +79,9 @@ static inline ssize_t wire_read_asked(int fd, void *to, size_t size)
     return n < 0 ? -errno : n;
 }
 
+/* Is a flag of preadv2(), or the call itself, not to be had? Old filters of containers say EPERM. */
+static inline bool wire_flag_refused(int error) { return error == EOPNOTSUPP || error == ENOSYS || error == EPERM; }
+
 /* Bytes read, 0 at the end, -EAGAIN if nothing is there. */
 static inline ssize_t wire_read_now(int fd, enum wire_kind kind, void *to, size_t size)
 {
@@ -90,7 +93,7 @@ static inline ssize_t wire_read_now(int fd, enum wire_kind kind, void *to, size_
     } else if (kind == WIRE_PIPE) {
         struct iovec part = {to, size};
         n = preadv2(fd, &part, 1, -1, RWF_NOWAIT);
-        if (n < 0 && (errno == EOPNOTSUPP || errno == ENOSYS))
+        if (n < 0 && wire_flag_refused(errno))
             return wire_read_asked(fd, to, size);
     } else {
         return wire_read_asked(fd, to, size);
@@ -136,7 +139,7 @@ static inline ssize_t wire_write_now(int fd, enum wire_kind kind, const struct i
         n = sendmsg(fd, &message, MSG_DONTWAIT);
     } else if (kind == WIRE_PIPE) {
         n = pwritev2(fd, parts, count, -1, RWF_NOWAIT);
-        if (n < 0 && (errno == EOPNOTSUPP || errno == ENOSYS))
+        if (n < 0 && wire_flag_refused(errno))
             return wire_write_asked(fd, parts, count);
     } else {
         return wire_write_asked(fd, parts, count);
