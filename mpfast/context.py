@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from . import connection, queues
-    from .locks import conditions, mutex, semaphores
+    from .sync import conditions, mutex, semaphores
     from .managers import SyncManager
     from .pool import Pool
 
