@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from . import connection, queues
-    from .sync import conditions, mutex, semaphores
     from .managers import SyncManager
     from .pool import Pool
+    from .sync import conditions, mutex, semaphores
 
 __all__ = [
     "AuthenticationError", "BaseContext", "BufferTooShort", "DefaultContext", "ForkContext", "ForkProcess",
