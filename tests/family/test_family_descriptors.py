@@ -92,11 +92,17 @@ def test_none_is_a_standard_stream(closed, tmp_path):
     assert log.read_text() == "[True, True]"
 
 
-@pytest.mark.parametrize("refused", ["memfd_create=EPERM", "fcntl@1:37=EINVAL"])  # 37: F_OFD_SETLK
-def test_a_refused_call_is_named_truly(refused, tmp_path):
+@pytest.mark.parametrize(
+    ("refused", "service"),
+    [
+        ("memfd_create=EPERM", "a memory file"),
+        ("fcntl@1:37=EINVAL", "locks of open file descriptions"),
+    ],  # 37: F_OFD_SETLK
+)
+def test_a_refused_call_is_named_truly(refused, service, tmp_path):
     program = programs.write(tmp_path / "program.py", "import mpfast\nmpfast.Lock()\n")
     done = programs.run(program, before=[*DENY, refused, "--"])
-    assert done.err.endswith("this kernel lacks a service that mpfast needs (see python -m mpfast doctor)\n")
+    assert done.err.endswith(f"this system refuses {service} (see python -m mpfast doctor)\n")
 
 
 def test_without_getrandom(tmp_path):
