@@ -3,8 +3,9 @@
  * numbers, strings, bytes, and the tuples, lists and dicts of them.
  *
  * What is written is a pickle that every unpickler can load. The stdlib's pickletools describes the opcodes. Everything
- * else is left to pickle: objects of any other type, and objects that may be in the message twice, because pickle keeps
- * those one object. (No reducer is passed over. Pickle asks none for objects of exactly these types.) */
+ * else is left to pickle: objects of any other type, and values with a container that is in them twice, because it has to
+ * stay one object. So does a string that is there twice, but for that the value is written once more, with the strings
+ * numbered. (No reducer is passed over. Pickle asks none for objects of exactly these types.) No Python code runs here. */
 #ifndef MPFAST_SHORTDUMP_H
 #define MPFAST_SHORTDUMP_H
 
@@ -13,10 +14,10 @@
 #include <stdint.h>
 #include <string.h>
 
-#define SHORT_SIZE 512 /* of a pickle */
-#define SHORT_DEPTH 8  /* containers in containers */
-#define SHORT_ITEMS 64 /* on the stack when it is loaded */
-#define SHORT_NAMES 32 /* strings and bytes that are written */
+#define SHORT_SIZE 1000     /* of a pickle */
+#define SHORT_DEPTH 8       /* containers in containers */
+#define SHORT_NAMES 64      /* strings and bytes that are written */
+#define SHORT_CONTAINERS 24 /* those that may be in the message twice */
 #define SHORT_PROTOCOL 5
 #define SHORT_HEAD 7
 
@@ -25,10 +26,14 @@ struct short_writer {
     uint8_t *end;
     int depth;
     int names;
-    PyObject *seen[SHORT_NAMES];
+    int containers;
+    bool repeated; /* a name is there twice */
+    bool numbered; /* each name has its number in the pickle's memo */
+    PyObject *name[SHORT_NAMES];
+    PyObject *container[SHORT_CONTAINERS];
 };
 
-static bool short_write(struct short_writer *w, PyObject *obj, bool outermost);
+static bool short_write(struct short_writer *w, PyObject *obj);
 
 static inline bool short_room(struct short_writer *w, Py_ssize_t size) { return w->end - w->at >= size; }
 
@@ -50,8 +55,14 @@ static inline bool short_write_int(struct short_writer *w, PyObject *obj)
 {
     int overflow;
     long long number = PyLong_AsLongLongAndOverflow(obj, &overflow);
-    if (overflow || number != (int32_t)number || !short_room(w, 5))
+    if (overflow || !short_room(w, 10))
         return false;
+    if (number != (int32_t)number) {
+        *w->at++ = 0x8a; /* LONG1 */
+        *w->at++ = 8;
+        short_number(w, (uint64_t)number, 8);
+        return true;
+    }
     int size = number == (uint8_t)number ? 1 : number == (uint16_t)number ? 2 : 4;
     *w->at++ = size == 1 ? 'K' : size == 2 ? 'M' : 'J';
     short_number(w, (uint64_t)number, size);
@@ -71,35 +82,56 @@ static inline bool short_write_float(struct short_writer *w, PyObject *obj)
     return true;
 }
 
-/* Is it here for the first time? */
-static inline bool short_new_name(struct short_writer *w, PyObject *obj)
+/* Returns the number of a name that is here again, -1 for a new one, and -2 if there are too many. */
+static inline int short_find_name(struct short_writer *w, PyObject *obj)
 {
     for (int i = 0; i < w->names; i++)
-        if (w->seen[i] == obj)
-            return false;
+        if (w->name[i] == obj)
+            return i;
     if (w->names == SHORT_NAMES)
+        return -2;
+    w->name[w->names++] = obj;
+    return -1;
+}
+
+static inline bool short_write_again(struct short_writer *w, int number)
+{
+    w->repeated = true;
+    if (!w->numbered || !short_room(w, 2))
         return false;
-    w->seen[w->names++] = obj;
+    *w->at++ = 'h'; /* BINGET */
+    *w->at++ = (uint8_t)number;
     return true;
 }
 
-static inline bool short_write_sized(struct short_writer *w, PyObject *obj, int code, const char *data, Py_ssize_t size)
+/* `code` is for up to 255 bytes, `large` for more. */
+static inline bool short_write_sized(struct short_writer *w, PyObject *obj, int code, int large, const char *data,
+                                     Py_ssize_t size)
 {
-    if (size > 255 || !short_room(w, size + 2) ||
-        (size > 1 && !short_new_name(w, obj))) /* Python has each of the short once */
+    bool name = size > 1; /* Python has each of the shorter ones once */
+    int number = name ? short_find_name(w, obj) : -1;
+    if (number != -1)
+        return number >= 0 && short_write_again(w, number);
+    if (!short_room(w, size + 6))
         return false;
-    *w->at++ = (uint8_t)code;
-    *w->at++ = (uint8_t)size;
+    *w->at++ = (uint8_t)(size > 255 ? large : code);
+    short_number(w, (uint64_t)size, size > 255 ? 4 : 1);
     memcpy(w->at, data, (size_t)size);
     w->at += size;
+    if (name && w->numbered)
+        *w->at++ = 0x94; /* MEMOIZE */
     return true;
 }
 
 static inline bool short_write_str(struct short_writer *w, PyObject *obj)
 {
-    if (!PyUnicode_IS_COMPACT_ASCII(obj))
-        return false;
-    return short_write_sized(w, obj, 0x8c, (const char *)PyUnicode_DATA(obj), PyUnicode_GET_LENGTH(obj));
+    Py_ssize_t size = PyUnicode_GET_LENGTH(obj);
+    if (PyUnicode_IS_COMPACT_ASCII(obj))
+        return short_write_sized(w, obj, 0x8c, 'X', (const char *)PyUnicode_DATA(obj), size);
+    const char *data = size > SHORT_SIZE ? NULL : PyUnicode_AsUTF8AndSize(obj, &size);
+    if (data == NULL)
+        PyErr_Clear(); /* a lone surrogate */
+    return data != NULL && short_write_sized(w, obj, 0x8c, 'X', data, size);
 }
 
 static inline bool short_write_list(struct short_writer *w, PyObject *obj)
@@ -108,10 +140,10 @@ static inline bool short_write_list(struct short_writer *w, PyObject *obj)
         return false;
     if (PyList_GET_SIZE(obj) == 0)
         return true;
-    if (PyList_GET_SIZE(obj) > SHORT_ITEMS || !short_code(w, '('))
+    if (!short_code(w, '('))
         return false;
     for (Py_ssize_t i = 0; i < PyList_GET_SIZE(obj); i++)
-        if (!short_write(w, PyList_GET_ITEM(obj, i), false))
+        if (!short_write(w, PyList_GET_ITEM(obj, i)))
             return false;
     return short_code(w, 'e');
 }
@@ -121,10 +153,10 @@ static inline bool short_write_tuple(struct short_writer *w, PyObject *obj)
     Py_ssize_t size = PyTuple_GET_SIZE(obj);
     if (size == 0)
         return short_code(w, ')');
-    if (size > SHORT_ITEMS || (size > 3 && !short_code(w, '(')))
+    if (size > 3 && !short_code(w, '('))
         return false;
     for (Py_ssize_t i = 0; i < size; i++)
-        if (!short_write(w, PyTuple_GET_ITEM(obj, i), false))
+        if (!short_write(w, PyTuple_GET_ITEM(obj, i)))
             return false;
     return short_code(w, size > 3 ? 't' : 0x84 + (int)size);
 }
@@ -137,20 +169,32 @@ static inline bool short_write_dict(struct short_writer *w, PyObject *obj)
         return false;
     if (PyDict_GET_SIZE(obj) == 0)
         return true;
-    if (PyDict_GET_SIZE(obj) > SHORT_ITEMS / 2 || !short_code(w, '('))
+    if (!short_code(w, '('))
         return false;
     while (PyDict_Next(obj, &at, &key, &value))
-        if (!short_write(w, key, false) || !short_write(w, value, false))
+        if (!short_write(w, key) || !short_write(w, value))
             return false;
     return short_code(w, 'u');
 }
 
-/* A container with one reference is referred to by the container around it, and by nothing else in the message. The
- * outermost one has more references. It is not inside itself, because everything in it has one. */
-static inline bool short_write_container(struct short_writer *w, PyObject *obj, bool outermost)
+/* Is it here for the first time? A container with one reference is referred to by the one that it is in, and by nothing
+ * else in the message. */
+static inline bool short_new_container(struct short_writer *w, PyObject *obj)
 {
-    bool empty = PyTuple_CheckExact(obj) && PyTuple_GET_SIZE(obj) == 0; /* there is only one */
-    if ((!outermost && !empty && Py_REFCNT(obj) != 1) || w->depth == SHORT_DEPTH)
+    if (Py_REFCNT(obj) == 1 || (PyTuple_CheckExact(obj) && PyTuple_GET_SIZE(obj) == 0)) /* there is only one */
+        return true;
+    for (int i = 0; i < w->containers; i++)
+        if (w->container[i] == obj)
+            return false;
+    if (w->containers == SHORT_CONTAINERS)
+        return false;
+    w->container[w->containers++] = obj;
+    return true;
+}
+
+static inline bool short_write_container(struct short_writer *w, PyObject *obj)
+{
+    if (w->depth == SHORT_DEPTH || !short_new_container(w, obj))
         return false;
     w->depth++;
     bool written = PyTuple_CheckExact(obj)  ? short_write_tuple(w, obj)
@@ -161,7 +205,7 @@ static inline bool short_write_container(struct short_writer *w, PyObject *obj, 
     return written;
 }
 
-static bool short_write(struct short_writer *w, PyObject *obj, bool outermost)
+static bool short_write(struct short_writer *w, PyObject *obj)
 {
     if (PyLong_CheckExact(obj))
         return short_write_int(w, obj);
@@ -172,17 +216,28 @@ static bool short_write(struct short_writer *w, PyObject *obj, bool outermost)
     if (PyFloat_CheckExact(obj))
         return short_write_float(w, obj);
     if (PyBytes_CheckExact(obj))
-        return short_write_sized(w, obj, 'C', PyBytes_AS_STRING(obj), PyBytes_GET_SIZE(obj));
-    return short_write_container(w, obj, outermost);
+        return short_write_sized(w, obj, 'C', 'B', PyBytes_AS_STRING(obj), PyBytes_GET_SIZE(obj));
+    return short_write_container(w, obj);
+}
+
+static inline size_t short_write_all(struct short_writer *w, PyObject *obj, uint8_t *to, bool numbered)
+{
+    w->at = to;
+    w->end = to + SHORT_SIZE;
+    w->depth = w->names = w->containers = 0;
+    w->repeated = false;
+    w->numbered = numbered;
+    *w->at++ = 0x80;
+    *w->at++ = SHORT_PROTOCOL;
+    return short_write(w, obj) && short_code(w, '.') ? (size_t)(w->at - to) : 0;
 }
 
 /* Writes the pickle of obj to `to`, which has room for SHORT_SIZE. Returns its length, or 0 if obj is not plain. */
 static inline size_t short_dump(PyObject *obj, uint8_t *to)
 {
-    struct short_writer w = {.at = to, .end = to + SHORT_SIZE};
-    *w.at++ = 0x80;
-    *w.at++ = SHORT_PROTOCOL;
-    return short_write(&w, obj, true) && short_code(&w, '.') ? (size_t)(w.at - to) : 0;
+    struct short_writer w;
+    size_t size = short_write_all(&w, obj, to, false);
+    return size == 0 && w.repeated ? short_write_all(&w, obj, to, true) : size;
 }
 
 /* The pickle of bytes, or of an ASCII string, that is too long for short_dump(). Writes what comes before the data, at
@@ -197,7 +252,8 @@ static inline size_t short_head(PyObject *obj, uint8_t *to, const char **data, s
         return 0;
     *data = text ? (const char *)PyUnicode_DATA(obj) : PyBytes_AS_STRING(obj);
     *size = length;
-    struct short_writer w = {.at = to};
+    struct short_writer w;
+    w.at = to;
     *w.at++ = 0x80;
     *w.at++ = SHORT_PROTOCOL;
     *w.at++ = text ? 'X' : 'B';

@@ -2,14 +2,15 @@
 /* Loads pickles of small plain data, as shortdump.h and the stdlib's own pickler write them, without an unpickler.
  *
  * A stack of references, as pickle's. Anything unexpected, Python's errors included, means that the data is not plain.
- * Then pickle loads it, or says what is wrong. The only keys are strings and integers, so no Python code runs here. */
+ * Then pickle loads it, or says what is wrong. All objects are of exact types, keys too, so no Python code runs here. */
 #ifndef MPFAST_SHORTLOAD_H
 #define MPFAST_SHORTLOAD_H
 
 #include "serialize/shortdump.h"
 
 #define SHORT_LARGE 1024 /* bytes up to which it is tried */
-#define SHORT_STACK 64
+#define SHORT_STACK 1024 /* as no opcode adds more than one */
+#define SHORT_MEMO 64
 
 struct short_reader {
     const uint8_t *at;
@@ -18,6 +19,8 @@ struct short_reader {
     int marks;
     PyObject *stack[SHORT_STACK];
     int mark[SHORT_DEPTH];
+    int memos;
+    PyObject *memo[SHORT_MEMO]; /* names. NULL for anything else */
 };
 
 static inline bool short_push(struct short_reader *r, PyObject *obj)
@@ -61,14 +64,41 @@ static inline bool short_read_float(struct short_reader *r)
     return bytes != NULL && short_push(r, PyFloat_FromDouble(number));
 }
 
+static inline bool short_read_long(struct short_reader *r)
+{
+    const uint8_t *size = short_bytes(r, 1);
+    const uint8_t *bytes = size == NULL || *size == 0 || *size > 8 ? NULL : short_bytes(r, *size);
+    uint64_t number = 0;
+    if (bytes == NULL)
+        return false;
+    for (int i = *size; i > 0; i--)
+        number = number << 8 | bytes[i - 1];
+    int unused = 64 - 8 * *size;
+    return short_push(r, PyLong_FromLongLong((int64_t)(number << unused) >> unused));
+}
+
+static inline bool short_read_data(struct short_reader *r, bool text, size_t size)
+{
+    const char *data = (const char *)short_bytes(r, size);
+    if (data == NULL)
+        return false;
+    return short_push(r, text ? PyUnicode_DecodeUTF8(data, (Py_ssize_t)size, "surrogatepass")
+                              : PyBytes_FromStringAndSize(data, (Py_ssize_t)size));
+}
+
 static inline bool short_read_sized(struct short_reader *r, int code)
 {
     const uint8_t *size = short_bytes(r, 1);
-    const char *data = size == NULL ? NULL : (const char *)short_bytes(r, *size);
-    if (data == NULL)
-        return false;
-    return short_push(r, code == 'C' ? PyBytes_FromStringAndSize(data, *size)
-                                     : PyUnicode_DecodeUTF8(data, *size, "surrogatepass"));
+    return size != NULL && short_read_data(r, code == 0x8c, *size);
+}
+
+static inline bool short_read_large(struct short_reader *r, int code)
+{
+    const uint8_t *bytes = short_bytes(r, 4);
+    size_t size = 0;
+    for (int i = 0; bytes != NULL && i < 4; i++)
+        size |= (size_t)bytes[i] << 8 * i;
+    return bytes != NULL && short_read_data(r, code == 'X', size);
 }
 
 /* Takes what lies above the last mark, and the mark. */
@@ -111,15 +141,31 @@ static inline bool short_read_dict(struct short_reader *r)
     if (first <= short_floor(r) || !PyDict_CheckExact(r->stack[first - 1]) || (r->count - first) % 2 != 0)
         return false;
     for (int i = first; i < r->count; i += 2) {
-        PyObject *key = r->stack[i];
-        if (!PyUnicode_CheckExact(key) && !PyLong_CheckExact(key))
-            return false;
-        if (PyDict_SetItem(r->stack[first - 1], key, r->stack[i + 1]) < 0)
+        if (PyDict_SetItem(r->stack[first - 1], r->stack[i], r->stack[i + 1]) < 0)
             return false;
     }
     while (r->count > first)
         Py_DECREF(r->stack[--r->count]);
     return true;
+}
+
+/* Only names can be asked for again. Containers that are in a message twice are left to pickle. */
+static inline bool short_memoize(struct short_reader *r)
+{
+    if (r->count <= short_floor(r))
+        return false;
+    PyObject *top = r->stack[r->count - 1];
+    if (r->memos < SHORT_MEMO)
+        r->memo[r->memos++] = PyUnicode_CheckExact(top) || PyBytes_CheckExact(top) ? Py_NewRef(top) : NULL;
+    return true;
+}
+
+static inline bool short_read_again(struct short_reader *r)
+{
+    const uint8_t *number = short_bytes(r, 1);
+    if (number == NULL || *number >= r->memos || r->memo[*number] == NULL)
+        return false;
+    return short_push(r, Py_NewRef(r->memo[*number]));
 }
 
 static inline bool short_mark(struct short_reader *r)
@@ -171,7 +217,14 @@ static inline bool short_read(struct short_reader *r, int code)
     case 'u':
         return short_read_dict(r);
     case 0x94:
-        return r->count > short_floor(r); /* MEMOIZE: never asked for, or we stop there */
+        return short_memoize(r);
+    case 'h':
+        return short_read_again(r);
+    case 0x8a:
+        return short_read_long(r);
+    case 'X':
+    case 'B':
+        return short_read_large(r, code);
     default:
         return false;
     }
@@ -198,7 +251,7 @@ static inline PyObject *short_load_long(const uint8_t *data, size_t size)
 static inline PyObject *short_load(const uint8_t *data, size_t size)
 {
     struct short_reader r;
-    r.at = data + 2, r.end = data + size, r.count = 0, r.marks = 0;
+    r.at = data + 2, r.end = data + size, r.count = 0, r.marks = 0, r.memos = 0;
     if (size < 4 || data[0] != 0x80 || data[1] > SHORT_PROTOCOL || data[size - 1] != '.')
         return NULL;
     if (size > SHORT_HEAD && (data[2] == 'B' || data[2] == 'X'))
@@ -216,6 +269,8 @@ static inline PyObject *short_load(const uint8_t *data, size_t size)
     bool good = true;
     while (good && r.at < r.end - 1)
         good = short_read(&r, *r.at++);
+    while (r.memos > 0)
+        Py_XDECREF(r.memo[--r.memos]);
     if (good && r.count == 1 && r.marks == 0 && r.at == r.end - 1)
         return r.stack[0];
     while (r.count > 0)
