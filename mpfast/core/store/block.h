@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* Blocks: taking one that is free by one CAS, and giving it back by one store.
  *
- * A block is had by a CAS on its word from free to owned, wherever it was found: where to look is advice (sweep.h), and
- * what a dead process had is free as soon as its words are. */
+ * A process takes a block by a CAS on its word, from free to owned. Where to look is only advice (sweep.h). What a dead
+ * process had is free as soon as its words are. */
 #ifndef MPFAST_STORE_BLOCK_H
 #define MPFAST_STORE_BLOCK_H
 
 #include "core/family/eventcount.h"
 #include "core/store/map.h"
 
-/* 1: ours, with *out its header; 0: in use. */
+/* 1: ours, with *out its header. 0: in use. */
 static inline int block_try(const struct store *s, uint32_t class, uint32_t index, struct block **out)
 {
     struct block *b = block_at(s, class, index);
@@ -21,14 +21,14 @@ static inline int block_try(const struct store *s, uint32_t class, uint32_t inde
     return word == 0 && cas_acquire(&b->word, &word, block_owned(store_me(s), NO_TICKET));
 }
 
-/* Gives a block back whose owner is this process, and tells who waits for memory. */
+/* Gives back a block that this process owns, and wakes one waiter for memory. */
 static inline void block_free_told(const struct store *s, struct block *b)
 {
-    store_seq(&b->word, 0); /* pairs with block_try; and Dekker with eventcount_enter */
+    store_seq(&b->word, 0); /* pairs with block_try, and as Dekker with eventcount_enter */
     eventcount_notify(&s->header->freed, 1);
 }
 
-/* For small blocks nobody waits where memory is not limited. */
+/* Where memory is not limited, no process waits for small blocks. */
 static inline void block_free(const struct store *s, struct block *b)
 {
     if (likely(s->header->budget == 0))

@@ -2,11 +2,12 @@
 /* Pins: blocks that views keep after their items were taken, also the views that a forked child inherits.
  *
  * The owner of a pinned block is the process that took it. Before it forks, it names itself and the child among the
- * block's holders, as each holder does for its own children. Whoever has done with a block leaves the holders, and then
- * settles the block: as long as the owner is not a holder, it makes some holder the owner, or, if there is none, frees the
- * block. Whoever reaps a process settles all blocks that were shared, so that for each who left, somebody has settled
- * after that, and the last to do so met no holder. Who is slow may meet a block that is somebody else's by now, for the
- * item of another ticket, perhaps shared again: it acts only on words with the ticket that it knows to be shared. */
+ * block's holders. Each holder does so for its own children. A process that has done with a block leaves the holders,
+ * and then settles the block. If the owner is not a holder, settling makes some holder the owner, or frees the block if
+ * there is no holder. A process that reaps another settles all blocks that were shared. So the block is settled after
+ * each holder has left, and the last to settle it meets no holder. A slow process may meet a block that is used for the
+ * item of another ticket by now, and perhaps shared again. So it acts only on words with the ticket that it knows to be
+ * shared. */
 #ifndef MPFAST_STORE_HOLD_H
 #define MPFAST_STORE_HOLD_H
 
@@ -40,15 +41,16 @@ static inline uint32_t hold_any(const struct large_block *b)
     return 0;
 }
 
-/* Has the owner of the block shared it since it took it? Then it was a holder before that. Given are the block's `shared`
- * and, read after it, its word: the other way round, it may have been shared anew for another item meanwhile. */
+/* Has the owner of the block shared it since it took it? Then it was a holder before that. The word was read after the
+ * block's `shared`. The other way round, the block may have been shared anew for another item in between. */
 static inline bool hold_shared(uint32_t shared, uint64_t word)
 {
     return block_state(word) == BLOCK_OWNED && (word & TICKET_MASK) != NO_TICKET &&
            block_sharing(shared) != BLOCK_PRIVATE && shared == block_shared(block_sharing(shared), word);
 }
 
-/* The participant is this process, which uses the block, or a child to be; 0: one that we cannot name. First ourselves. */
+/* The participant is this process, which uses the block, or a child to be. 0 is a child that we cannot name. Add this
+ * process first. */
 static inline void hold_add(struct large_block *b, uint32_t participant)
 {
     uint64_t word = load_relaxed(&b->block.word);
@@ -61,8 +63,9 @@ static inline void hold_add(struct large_block *b, uint32_t participant)
         store_release(&b->shared, block_shared(added ? BLOCK_HELD : BLOCK_CROWDED, word));
 }
 
-/* The holder, this process, becomes the owner. After it has named its child, so that somebody who has looked through the
- * holders and met neither, one because it came too late, the other because it has left, finds another word. */
+/* The holder, this process, becomes the owner, after it has named its child. Another process may have looked through
+ * the holders and met neither, the child because it came too late, the holder because it has left. Its CAS finds
+ * another word then. */
 static inline void hold_claim(struct large_block *b, uint32_t holder)
 {
     uint64_t word = load_relaxed(&b->block.word);
@@ -71,14 +74,14 @@ static inline void hold_claim(struct large_block *b, uint32_t holder)
         ;
 }
 
-/* Has the block of this ticket an owner that is a holder, or is free, or one that is used for another item? */
+/* Has the block of this ticket an owner that is a holder? Also true if the block is free, or used for another item. */
 static inline bool hold_settled(const struct large_block *b, uint64_t word, uint64_t ticket)
 {
     uint32_t owner = block_participant(word);
     return word != block_owned(owner, ticket) || hold_has(b, owner);
 }
 
-/* Anybody may do this for a block that was shared, at any time and as often as he likes. */
+/* Any process may do this for a block that was shared, at any time and any number of times. */
 static inline void hold_settle(const struct store *s, struct large_block *b, uint64_t ticket)
 {
     uint64_t word = load_seq(&b->block.word); /* pairs with the CAS of others in hold_settle */
@@ -99,7 +102,7 @@ static inline void hold_settle(const struct store *s, struct large_block *b, uin
 /* The participant, which is alive, has done with the block. */
 static inline void hold_end(const struct store *s, struct large_block *b, uint32_t participant)
 {
-    uint64_t word = load_seq(&b->block.word); /* while the block cannot be free; pairs with block_try */
+    uint64_t word = load_seq(&b->block.word); /* pairs with block_try, while the block cannot be free */
     hold_leave(b, participant);
     hold_settle(s, b, word & TICKET_MASK);
 }
@@ -120,8 +123,8 @@ static inline struct large_block *pinned_block(const struct store *s, uint64_t n
     return large_block(block_at(s, name_class(name), name_index(name)));
 }
 
-/* The views of an item that was taken keep its block from now on: instead of item_release. -EINVAL: it is a small one,
- * copy it. */
+/* From now on, views of an item that was taken keep its block. Called instead of item_release. -EINVAL: the block is
+ * small, copy it. */
 static inline int item_pin(struct store *s, const struct store_item *item)
 {
     if (item->block == NO_BLOCK || name_class(item->block) < STORE_LARGE)
@@ -158,7 +161,7 @@ static inline void item_unpin(struct store *s, const struct store_item *item)
     pthread_mutex_unlock(&s->family->mutex);
 }
 
-/* This process is about to fork: the child keeps what our views keep. The caller holds the family's mutex. */
+/* This process is about to fork. The child keeps what our views keep. The caller holds the family's mutex. */
 static inline void stores_fork(const struct family *f, uint32_t child)
 {
     for (struct store *s = f->stores; s != NULL; s = s->next)

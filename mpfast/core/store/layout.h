@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* What lies where in a store of blocks, and the words that it is made of.
  *
- * A store is the memory of one large slot of the family: what queues keep their items in. It lies in the slot's window
- * of the family's file, behind a core that belongs to what uses the store:
+ * A store is the memory of one large slot of the family, in which a queue keeps its items. It lies in the slot's window
+ * of the family's file, behind a core that belongs to the user of the store:
  *
  *   the user's core | fields | headers of large blocks | blocks of 64 bytes | of 128 | ... | of 64 GiB
  *
  * Blocks never move and are never anything else, so that a stale reference to one always meets a block's word.
  *
- *   block:  0 = free, or OWNED or QUEUED | participant:12 (from bit 49) | ticket:49, which stays when the item is taken */
+ *   block:  0 = free, or OWNED or QUEUED | participant:12 (from bit 49) | ticket:49, which a take leaves as it is */
 #ifndef MPFAST_STORE_LAYOUT_H
 #define MPFAST_STORE_LAYOUT_H
 
@@ -52,8 +52,8 @@ static inline bool block_has_ticket(uint64_t word, uint64_t ticket)
     return block_state(word) == BLOCK_QUEUED && (word & TICKET_MASK) == (ticket & TICKET_MASK);
 }
 
-/* HELD: other processes inherited views of it by fork, or did once. CROWDED: more than can be named, so that it is never
- * free again. This is true for the ticket whose low bits are beside it. */
+/* HELD: other processes inherited views of it by fork, or did once. CROWDED: they were more than can be named, so it is
+ * never free again. Either is true for the ticket whose low bits are beside it. */
 enum block_sharing { BLOCK_PRIVATE, BLOCK_HELD, BLOCK_CROWDED };
 
 static inline enum block_sharing block_sharing(uint32_t shared) { return (enum block_sharing)(shared & 3); }
@@ -65,7 +65,7 @@ static inline uint32_t block_shared(enum block_sharing sharing, uint64_t word)
 /* In front of a small block's payload. */
 struct block {
     shared64 word;
-    shared64 about; /* kind:8 | size of the payload:56; written by the owner, published with the ticket */
+    shared64 about; /* kind:8 | size of the payload:56. Written by the owner, published with the ticket */
 };
 
 #define BLOCK_HOLDERS 16
@@ -73,15 +73,15 @@ struct block {
 /* A large block's, in a table. */
 struct large_block {
     struct block block;
-    shared64 backed;                 /* bytes of the payload that exist in memory; the owner's */
+    shared64 backed;                 /* bytes of the payload that exist in memory. The owner's */
     shared32 punched;                /* how often its memory was given back: what others mapped is gone then */
-    shared32 shared;                 /* block_shared(); the owner of a block that it prepares clears it */
-    shared16 holders[BLOCK_HOLDERS]; /* participants with views of it, once it is HELD; 0: none */
+    shared32 shared;                 /* block_shared(). A process that prepares a block clears it */
+    shared16 holders[BLOCK_HOLDERS]; /* participants with views of it, once it is HELD. 0: none */
 };
 
 _Static_assert(sizeof(struct block) == 16 && sizeof(struct large_block) == 64, "headers of blocks");
 
-/* Where free blocks of a class are looked for, and how much of it there is: see sweep.h. It is advice. */
+/* Where processes look for free blocks of a class, and how large that part is: see sweep.h. It is advice. */
 struct field {
     shared64 sweep;  /* next:22 | end:22 | used:20 */
     shared32 limit;  /* the block at which the field ends */
@@ -98,14 +98,14 @@ struct fields {
 _Static_assert(sizeof(struct field) == 64 && sizeof(struct fields) <= FAMILY_PAGE, "a line each, in one page");
 
 /* The part of a slot's header that is about the store. What changes with every large block comes first, and what every
- * call reads comes last: they are in different cache lines. */
+ * call reads comes last. So they are in different cache lines. */
 struct store_header {
     shared64 memory;             /* about how many bytes of blocks exist */
     shared64 idle;               /* about how many of them are in large blocks that are free */
-    shared32 top[STORE_CLASSES]; /* blocks at or above it are free or were never used, with luck */
-    shared32 freed;              /* the eventcount of those who wait for memory */
+    shared32 top[STORE_CLASSES]; /* blocks at or above it are most likely free, or were never used */
+    shared32 freed;              /* the eventcount of calls that wait for memory */
     shared32 broken;             /* something in the slot or its window was not what the algorithm says */
-    uint64_t budget;             /* bytes of memory for blocks; 0: as much as there is */
+    uint64_t budget;             /* bytes of memory for blocks. 0: as much as there is */
 };
 
 static inline uint64_t class_size(uint32_t class) { return UINT64_C(64) << class; }
@@ -150,7 +150,7 @@ static inline uint32_t piece_end(uint32_t class, uint32_t index)
     return end < class_blocks(class) ? end : class_blocks(class);
 }
 
-/* The class for a payload of `size` bytes; STORE_CLASSES: none. */
+/* The class for a payload of `size` bytes. STORE_CLASSES: there is none. */
 static inline uint32_t class_for(uint64_t size)
 {
     if (size <= class_capacity(STORE_LARGE - 1))

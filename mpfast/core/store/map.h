@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* A process's view of a store: what it has mapped of the window, piece by piece as it comes into use.
  *
- * The user's core is mapped at once, as address space costs nothing. Each class of blocks grows by extents, every one as
- * long as all before it together, so that no more than twice the address space in use is taken and a lookup is two
+ * The user's core is mapped at once, as address space costs nothing. Each class of blocks grows by extents. Each extent
+ * is as long as all before it together. So a view takes at most twice the address space in use, and a lookup is two
  * loads. */
 #ifndef MPFAST_STORE_MAP_H
 #define MPFAST_STORE_MAP_H
@@ -19,17 +19,17 @@ struct store_region {
 };
 
 struct store_map {
-    struct family *family; /* whose descriptor is mapped */
+    struct family *family; /* its descriptor is mapped */
     uint32_t slot;
     char *core; /* what belongs to the user of the store */
     uint64_t core_size;
     _Atomic(struct store_region *) regions[STORE_REGIONS];
 };
 
-/* Where this process looks for free blocks next, per class. Threads share it: it is advice. */
+/* Where this process looks for free blocks next in a class. Its threads share this, as it is only advice. */
 struct store_cursor {
     shared64 lease;  /* blocks that it looks at and that others leave alone, mostly: next:32 | end:32 */
-    shared32 spare;  /* the block that it gave back last, + 1; 0: none */
+    shared32 spare;  /* the block that it gave back last, + 1. 0: none */
     shared32 spared; /* how often that one was used */
     shared32 window; /* blocks of its own run at home that it uses */
     shared32 home;   /* the other run at home that comes next */
@@ -51,10 +51,10 @@ struct store {
     shared64 progress_seen; /* what `progress` was when a large block was wanted last */
     struct store_cursor cursors[STORE_CLASSES];
     shared32 renewals;    /* of leases, in all classes */
-    shared32 trimming;    /* the class whose memory above its field's limit is being given back, + 1; 0: none */
+    shared32 trimming;    /* the class whose memory above its field's limit is being given back, + 1. 0: none */
     shared32 trimming_at; /* and the block that comes next there */
     _Atomic(shared64 *) touched[STORE_CLASSES]; /* per large block: punched:16 (from bit 48) | bytes mapped:48 */
-    uint64_t *pins;                             /* names of blocks that views keep; guarded by family->mutex */
+    uint64_t *pins;                             /* names of blocks that views keep. Guarded by family->mutex */
     size_t pinned, pins_size;
     struct store *next; /* in family->stores */
 };
@@ -79,7 +79,7 @@ static inline uint64_t region_at(uint32_t region)
     return region < STORE_CLASSES ? class_data_at(region) : class_headers_at(region - STORE_CLASSES);
 }
 
-/* Which extent has this offset, and where in the region the extent begins and how long it is. */
+/* Which extent has this offset, where it begins in the region, and how long it is. */
 static inline uint32_t extent_of(uint64_t unit, uint64_t offset, uint64_t *start, uint64_t *size)
 {
     uint64_t n = offset / unit;
@@ -97,7 +97,7 @@ static inline struct store_region *region_make(struct store_map *m, uint32_t reg
     if (cas_acqrel(&m->regions[region], &found, fresh)) /* pairs with the load in region_address */
         return fresh;
     free(fresh);
-    return load_acquire(&m->regions[region]); /* pairs with the CAS of whoever was faster, in region_make */
+    return load_acquire(&m->regions[region]); /* pairs with the CAS of a faster thread, in region_make */
 }
 
 static inline char *extent_make(struct store_map *m, uint32_t region, _Atomic(char *) *extent, uint64_t start,
@@ -109,7 +109,7 @@ static inline char *extent_make(struct store_map *m, uint32_t region, _Atomic(ch
     if (cas_acqrel(extent, &found, fresh)) /* pairs with the load in region_address */
         return fresh;
     munmap(fresh, size);
-    return load_acquire(extent); /* pairs with the CAS of whoever was faster, in extent_make */
+    return load_acquire(extent); /* pairs with the CAS of a faster thread, in extent_make */
 }
 
 /* NULL: no memory, or no descriptor. */
@@ -126,7 +126,7 @@ static inline char *region_address(struct store_map *m, uint32_t region, uint64_
     return p + (offset - start);
 }
 
-/* The header of a block; NULL: it cannot be mapped. The name is valid. */
+/* The header of a block whose name is valid. NULL: it cannot be mapped. */
 static inline struct block *block_at(const struct store *s, uint32_t class, uint32_t index)
 {
     if (class < STORE_LARGE)
@@ -134,8 +134,8 @@ static inline struct block *block_at(const struct store *s, uint32_t class, uint
     return (struct block *)region_address(s->map, STORE_CLASSES + class, (uint64_t)index * sizeof(struct large_block));
 }
 
-/* NULL: they cannot be mapped. They lie where the headers of the first class would be if it had any apart. To look at them
- * makes a page of memory. */
+/* NULL: they cannot be mapped. They lie where the headers of the first class would be if it had any apart. Looking at
+ * them makes a page of memory. */
 static inline struct fields *fields_of(const struct store *s)
 {
     return (struct fields *)region_address(s->map, STORE_CLASSES, 0);
@@ -179,8 +179,8 @@ static inline struct store_map *map_new(struct family *f, uint32_t slot, uint64_
     return NULL;
 }
 
-/* A view that nobody else knows of. core_size: the bytes in front of the store that are its user's. store_close() is for
- * one that could not be opened as well. */
+/* Opens a view that no other thread knows of. core_size: the bytes in front of the store, which are its user's. After
+ * an error too, the view is to be closed with store_close(). */
 static inline int store_open(struct family *f, uint32_t slot, struct store_header *header, uint64_t core_size,
                              struct store *s)
 {
@@ -206,7 +206,7 @@ static inline void store_close(struct store *s)
 
 static inline uint32_t store_me(const struct store *s) { return identity_index(family_me(s->family)); }
 
-/* What somebody else's memory says cannot be: nobody is to rely on the rest of it either. */
+/* The shared memory says what cannot be. From now on no process relies on the rest of it either. */
 static inline int store_damaged(const struct store *s)
 {
     store_relaxed(&s->header->broken, 1);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* The memory behind blocks: making it exist, mapping it, counting it.
  *
- * Fresh memory costs ten times what writing to it costs, in a page fault each 4 KiB, and a fault that finds none kills
- * the process. So memory is made in bulk, by a call that can fail, before it is written to, and kept for the next. */
+ * Fresh memory costs ten times what writing to it costs, because of a page fault for each 4 KiB. A fault that finds no
+ * memory kills the process. So memory is made in bulk before it is written to, by a call that can fail, and kept for
+ * the next item. */
 #ifndef MPFAST_STORE_MEMORY_H
 #define MPFAST_STORE_MEMORY_H
 
@@ -15,7 +16,7 @@
 #define MADV_POPULATE_WRITE 23
 #endif
 
-#define STORE_KEEP ((uint64_t)256 << 20) /* bytes of free large blocks that nobody gives back before a pause */
+#define STORE_KEEP ((uint64_t)256 << 20) /* bytes of free large blocks that are not given back before a pause */
 #define STORE_TOUCH ((uint64_t)64 << 10) /* from here on pages are mapped in bulk */
 #define STORE_AWAIT ((uint64_t)1 << 20)  /* a block of this size is waited for rather than made, */
 #define STORE_AWAIT_BLOCKS 3u            /* once there are so many, */
@@ -24,7 +25,7 @@
 #define STORE_SLACK ((uint64_t)1 << 20) /* an item of any size is let into a store that has no more than this */
 #endif
 
-/* How much memory the blocks take: the kernel knows, whoever was killed. */
+/* How much memory the blocks take. The kernel knows it, whatever process was killed. */
 static inline uint64_t memory_measure(const struct store *s)
 {
     uint64_t sum = 0;
@@ -42,7 +43,7 @@ static inline uint64_t memory_measure(const struct store *s)
 }
 
 /* Asks for so many more bytes. -EAGAIN: they are more than the budget allows, even after all that is free was given
- * back. `own`: what the block has already that they are for. */
+ * back. `own`: what the block that they are for has already. */
 static inline int memory_charge(const struct store *s, uint64_t bytes, uint64_t own)
 {
     uint64_t budget = s->header->budget;
@@ -62,7 +63,7 @@ static inline int memory_charge(const struct store *s, uint64_t bytes, uint64_t 
     return -EAGAIN;
 }
 
-/* As madvise(), for whole pages of this system, of which `data` may be in the middle. */
+/* As madvise(), for whole pages of this system. `data` may be in the middle of one. */
 static inline int memory_advise(char *data, uint64_t size, int advice)
 {
     uint64_t within = (uintptr_t)data & (page_size() - 1);
@@ -78,7 +79,7 @@ static inline int memory_populate(char *data, uint64_t size)
     return rc == 0 || errno == EINVAL || errno == EPERM || errno == EACCES || errno == ENOSYS ? 0 : -ENOMEM;
 }
 
-/* What this view remembers of a large block's pages; NULL: nothing. */
+/* What this view remembers of a large block's pages. NULL: nothing. */
 static inline shared64 *touched_of(struct store *s, uint32_t class, uint32_t index)
 {
     uint32_t me = family_me(s->family);
@@ -113,12 +114,12 @@ static inline void large_touch(struct store *s, uint32_t class, uint32_t index, 
     if (size < mapped + STORE_TOUCH)
         return;
     memory_advise(data + mapped, ROUND_UP(size - mapped, FAMILY_PAGE),
-                  MADV_POPULATE_READ); /* advice: else page by page */
+                  MADV_POPULATE_READ); /* advice: else it happens page by page */
     if (record != NULL)
         store_relaxed(record, era | ROUND_UP(size, FAMILY_PAGE));
 }
 
-/* Sees to it that the first `size` bytes of a large block exist; it is ours. */
+/* Makes sure that the first `size` bytes of a large block, which is ours, exist. */
 static inline int large_back(struct store *s, uint32_t class, uint32_t index, struct large_block *b, char *data,
                              uint64_t size)
 {
@@ -135,7 +136,8 @@ static inline int large_back(struct store *s, uint32_t class, uint32_t index, st
     return 0;
 }
 
-/* Before blocks from `first` on are taken that may have no memory yet. *charged: so many bytes were asked for. */
+/* Makes memory for blocks from `first` on, before they are taken. They may have none yet. *charged: so many bytes were
+ * asked for. */
 static inline int piece_back(struct store *s, uint32_t class, uint32_t first, uint64_t *charged)
 {
     uint32_t piece = class_piece(class), count = class_blocks(class) - first;
@@ -162,8 +164,8 @@ static inline void top_raise(const struct store *s, uint32_t class, uint32_t end
         ;
 }
 
-/* The lowest blocks come into use: all small ones, whose pages are made one by one by whoever writes to them, or one
- * large one. */
+/* The lowest blocks come into use: all small ones, or one large one. The pages of small ones are made one by one, as
+ * processes write to them. */
 static inline int home_extend(struct store *s, uint32_t class)
 {
     shared32 *top = &s->header->top[class];
@@ -184,7 +186,7 @@ static inline int home_extend(struct store *s, uint32_t class)
     return 0;
 }
 
-/* A lease of blocks above the limit, which are not in use but by somebody who was slow. -EAGAIN: there are none, or they
+/* A lease of blocks above the limit, which no process uses but one that was slow. -EAGAIN: there are none, or they
  * would go over the budget. */
 static inline int field_extend(struct store *s, uint32_t class)
 {
@@ -239,8 +241,8 @@ static inline int memory_back(struct store *s, uint32_t class, uint32_t index, s
     return large_back(s, class, index, large_block(b), data, size);
 }
 
-/* An existing block that somebody is about to free is worth waiting for, as long as making a new one would take; if one
- * is, which the user's progress tells. */
+/* Waits for a block that another call is about to free, at most as long as making a new one would take. It waits only
+ * if the user's progress shows that blocks are being freed. */
 static inline int memory_await(struct store *s, uint32_t class, uint64_t size, uint32_t *index, struct block **out)
 {
     uint64_t progress = load_relaxed(s->progress);
@@ -283,8 +285,8 @@ static inline int block_take_more(struct store *s, uint32_t class, uint64_t size
     }
 }
 
-/* The block that this process gave back last is in its caches. It does not matter to a sweep if it lies in front of it: it
- * was in use when the sweep began, or has come there from behind it in this way. */
+/* The block that this process gave back last is in its caches. It may lie in front of a sweep, which does not matter.
+ * It was in use when the sweep began, or has come there from behind the sweep in this way. */
 static inline int block_find_spare(struct store *s, uint32_t class, uint32_t *index, struct block **out)
 {
     struct store_cursor *c = &s->cursors[class];
@@ -312,7 +314,7 @@ static inline int block_take(struct store *s, uint32_t class, uint64_t size, uin
     return likely(rc != 0) ? rc : block_take_more(s, class, size, index, out);
 }
 
-/* A private block for `size` bytes. -EAGAIN: over the budget; -ENOMEM; -EMSGSIZE. */
+/* A private block for `size` bytes. -EAGAIN: over the budget. Else -ENOMEM or -EMSGSIZE. */
 static inline int item_prepare(struct store *s, uint64_t size, uint32_t kind, struct store_item *item)
 {
     struct block *b;
@@ -337,7 +339,7 @@ static inline int item_prepare(struct store *s, uint64_t size, uint32_t kind, st
     return 0;
 }
 
-/* Before much of an item is read: maps its memory in bulk. */
+/* Maps the memory of an item in bulk, before much of it is read. */
 static inline void item_touch(struct store *s, const struct store_item *item)
 {
     if (item->block == NO_BLOCK || item->size < STORE_TOUCH)
@@ -347,7 +349,7 @@ static inline void item_touch(struct store *s, const struct store_item *item)
         large_touch(s, name_class(item->block), name_index(item->block), large_block(b), item->data, item->size);
 }
 
-/* Gives back the highest free block of the class: the lowest are used first. False: there is none. */
+/* Gives back the highest free block of the class, as the lowest are used first. False: there is none. */
 static inline bool large_give_back(const struct store *s, uint32_t class)
 {
     for (uint32_t i = block_top(s, class); i-- > 0;) {
@@ -360,10 +362,10 @@ static inline bool large_give_back(const struct store *s, uint32_t class)
     return false;
 }
 
-/* After a peak: no more memory is kept for what may come than is in use, nor than STORE_KEEP. */
+/* After a peak. Gives back free memory as long as it is more than what is in use, and more than STORE_KEEP. */
 static inline void memory_relieve(const struct store *s, uint32_t class)
 {
-    for (int turn = 0; turn < 2; turn++) { /* more than comes free, so that it ends; not all at once */
+    for (int turn = 0; turn < 2; turn++) { /* more than comes free, so that it ends, but not all at once */
         uint64_t idle = load_relaxed(&s->header->idle), memory = load_relaxed(&s->header->memory);
         if ((int64_t)idle <= (int64_t)STORE_KEEP || idle <= memory - idle || !large_give_back(s, class))
             return;

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* What a dead participant had in a store: blocks that it owned, items that it was about to hand over. Whoever reaps its
- * entry does this before the entry gets a new owner. Nobody waits for it: a store goes on without, it only has less
- * memory. Every step may be repeated. */
+/* What a dead participant had in a store: blocks that it owned, items that it was about to hand over. The process that
+ * reaps its entry does this before the entry gets a new owner. No process waits for it. Until then the store goes on,
+ * and only has less memory. Every step may be repeated. */
 #ifndef MPFAST_STORE_REAP_H
 #define MPFAST_STORE_REAP_H
 
 #include "core/store/hold.h"
 
-/* Who is dead, and the user's word on items: is the block of this name and word what its ticket names? If it was, and was
- * taken since, then its word has changed. */
+/* Which participant is dead, and how to ask the user about an item. Is the block of this name and word what its ticket
+ * names? If it was, and was taken since, its word has changed. */
 struct store_reaper {
     const struct store *store;
     uint32_t index;
@@ -16,7 +16,7 @@ struct store_reaper {
     const void *user;
 };
 
-/* A large block that was the dead one's alone: nobody knows how much of its memory exists. */
+/* A large block that only the dead participant had. How much of its memory exists is not known. */
 static inline void reap_large(const struct store *s, uint64_t name, struct large_block *b)
 {
     if (!large_punch(s, name_class(name), name_index(name), b))
@@ -24,7 +24,7 @@ static inline void reap_large(const struct store *s, uint64_t name, struct large
     store_release(&b->block.word, 0); /* pairs with block_try */
 }
 
-/* An item that was not handed over becomes a block that is the dead one's: only then may it be touched. */
+/* An item that was not handed over becomes a block of the dead participant. Only then may it be touched. */
 static inline bool reap_unpublished(const struct store_reaper *r, uint64_t name, struct block *b)
 {
     uint64_t word = load_acquire(&b->word); /* pairs with cell_fill */
@@ -49,7 +49,7 @@ static inline void reap_block(const struct store_reaper *r, uint64_t name, struc
         store_release(&b->word, 0); /* pairs with block_try */
 }
 
-/* All blocks of a class whose headers exist: to look at others would make them. */
+/* All blocks of a class whose headers exist. Looking at others would make them. */
 static inline void reap_class(const struct store_reaper *r, uint32_t class)
 {
     const struct store *s = r->store;
@@ -79,7 +79,7 @@ static inline void store_reap(const struct store_reaper *r)
         if (load_relaxed(&h->top[class]) != 0)
             reap_class(r, class);
     store_relaxed(&h->memory, memory_measure(r->store));
-    eventcount_wake(&h->freed, INT_MAX); /* it may have freed, and not have come to wake others */
+    eventcount_wake(&h->freed, INT_MAX); /* it may have freed, and died before it woke others */
 }
 
 #endif

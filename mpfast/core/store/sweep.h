@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /* Where a process looks for a free block, and when there have to be more.
  *
- * A process leases a run of blocks and looks at one after another. All that a lease says is that others look elsewhere:
- * each block is still had by a CAS on its word. So a process that is killed takes nothing with it but a few places that
- * nobody looks at until the next sweep. Where it finds the next run, in this order:
+ * A process leases a run of blocks and looks at one after another. A lease only says that others look elsewhere. Each
+ * block is still taken by a CAS on its word. So a process that is killed takes nothing with it but a few places that no
+ * process looks at until the next sweep. A process finds the next run in this order:
  *
- *   home     the lowest blocks of the class. Each process begins at a run of its own. They stay in its caches as long as
- *            few items wait, and nothing is shared with others for that.
- *   field    all blocks above, up to a limit. The processes sweep through it together, by one shared word. A sweep begins
- *            again at the front as soon as the front is free, so that it keeps to as few blocks as will do.
+ *   home     the lowest blocks of the class. Each process begins at a run of its own. They stay in its caches as long
+ *            as few items wait, and nothing is shared with others for that.
+ *   field    all blocks above, up to a limit. The processes sweep through it together, by one shared word. A sweep
+ *            begins again at the front as soon as the front is free. So it keeps to as few blocks as will do.
  *   new ones above the limit. There are only more of them when the sweep has met enough blocks in use.
  *
- * Why the memory is bounded. Nobody takes a block in front of the sweep but from the lease of an earlier one, and new
- * blocks above the limit are behind the end of this sweep. So blocks that a sweep finds in use were all in use when it
- * began, but for one run for each process. The field grows by a piece only if the sweep has found three quarters of its
- * blocks in use (large ones: eight ninths). Therefore it never has more than four thirds of the blocks that were in use at
- * one time, and a piece, and two runs for each process. A process that is killed between two words, or a thread that
- * loses a count to another, can only make `used` smaller: the field grows later then, and one call that has itself met
- * as many blocks in use as the field has makes it grow in any case.
+ * Why the memory is bounded. A block in front of the sweep is only taken from the lease of an earlier sweep. New blocks
+ * above the limit are behind the end of this sweep. So blocks that a sweep finds in use were all in use when it began,
+ * but for one run for each process. The field grows by a piece only if the sweep has found three quarters of its blocks
+ * in use (large ones: eight ninths). So it never has more than four thirds of the blocks that were in use at one time,
+ * and a piece, and two runs for each process. A process that is killed between two words, or a thread that loses a
+ * count to another, can only make `used` smaller. The field grows later then. One call that has itself met as many
+ * blocks in use as the field has makes it grow in any case.
  *
  * Why it is fast. A sweep that meets many blocks in use either comes to the free ones behind them, or has met three for
  * each new one. */
@@ -29,7 +29,7 @@
 #define SWEEP_MASK ((UINT64_C(1) << 22) - 1)
 #define SWEEP_USED ((UINT64_C(1) << 20) - 1)
 
-/* In runs of the field; `used` in pairs of them. */
+/* In runs of the field, but `used` in pairs of runs. */
 struct sweep {
     uint32_t next, end, used;
 };
@@ -60,8 +60,8 @@ static inline void lease_set(struct store_cursor *c, uint32_t next, uint32_t end
     store_relaxed(&c->lease, (uint64_t)next << 32 | end);
 }
 
-/* What is left of the lease: 1, a block; 0: nothing. *met gets the blocks more that were met in use. Threads that come here
- * at the same time try the same blocks. */
+/* Takes a block from what is left of the lease. 1: it has one. 0: there is none. *met grows by the blocks that were in
+ * use. Threads that come here at the same time try the same blocks. */
 static inline int lease_find(struct store *s, uint32_t class, uint32_t *met, uint32_t *index, struct block **out)
 {
     struct store_cursor *c = &s->cursors[class];
@@ -91,7 +91,8 @@ static inline bool run_idle(const struct store *s, uint32_t class, uint32_t firs
     return used <= (run >= 4);
 }
 
-/* The front of this process's own run: as much of it as a few items need, as blocks that were used lately are in caches. */
+/* Leases the front of this process's own run, only as much as a few items need. Blocks that were used lately are in
+ * caches. */
 static inline bool lease_own(struct store *s, uint32_t class, uint32_t first)
 {
     struct store_cursor *c = &s->cursors[class];
@@ -112,7 +113,7 @@ static inline bool lease_own(struct store *s, uint32_t class, uint32_t first)
     return true;
 }
 
-/* Blocks at home: of this process's run, or else of the one that it has not tried for longest. */
+/* Leases blocks at home, of this process's run, or else of the one that it has not tried for longest. */
 static inline bool lease_home(struct store *s, uint32_t class)
 {
     struct store_cursor *c = &s->cursors[class];
@@ -129,8 +130,8 @@ static inline bool lease_home(struct store *s, uint32_t class)
     return true;
 }
 
-/* Is the front of the field free again, of which the sweep is through with so many runs? As blocks come free in the order
- * in which they were taken, nearly always, it is enough to look at a few. */
+/* Is the front of the field, of which the sweep has passed so many runs, free again? Blocks nearly always come free in
+ * the order in which they were taken. So it is enough to look at a few. */
 static inline bool front_idle(const struct store *s, uint32_t class, uint32_t next)
 {
     uint32_t run = class_run(class), home = class_home(class);
@@ -171,12 +172,12 @@ static inline uint32_t met_take(struct store_cursor *c, uint32_t run)
     return met / (2 * run);
 }
 
-/* The next run of the sweep: 1. 0: there should be more blocks. */
+/* Leases the next run of the sweep: 1. 0: there should be more blocks. */
 static inline int lease_field(struct store *s, uint32_t class, uint32_t met)
 {
     struct store_cursor *c = &s->cursors[class];
     uint32_t run = class_run(class), home = class_home(class);
-    if (block_top(s, class) <= home) /* there is no field; do not make its page */
+    if (block_top(s, class) <= home) /* there is no field, and its page is not to be made */
         return 0;
     struct fields *fields = fields_of(s);
     if (fields == NULL)
@@ -234,7 +235,7 @@ static inline int block_reuse(struct store *s, uint32_t class, uint32_t *index, 
     return rc;
 }
 
-/* As block_reuse, but nothing is left out: before memory is refused. */
+/* As block_reuse, but no block is left out. Called before memory is refused. */
 static inline int block_reuse_any(struct store *s, uint32_t class, uint32_t *index, struct block **out)
 {
     for (uint32_t i = 0; i < block_top(s, class); i++) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Giving memory of free blocks back to the system, while others go on.
  *
- * Who owns all blocks of a piece may punch it: their words read as zero then, which is "free". Killed half-way, it
- * leaves words that say so, and recovery frees them. */
+ * A process that owns all blocks of a piece may punch it. Their words read as zero then, which is "free". If it is
+ * killed half-way, the words still say that it owns the blocks, and recovery frees them. */
 #ifndef MPFAST_STORE_TRIM_H
 #define MPFAST_STORE_TRIM_H
 
@@ -33,7 +33,7 @@ static inline bool large_punch(const struct store *s, uint32_t class, uint32_t i
     return true;
 }
 
-/* Is the large block free, and was it punched now? */
+/* Punches a large block if it is free. True: it was punched. */
 static inline bool large_trim(const struct store *s, uint32_t class, uint32_t index, struct block *b)
 {
     uint64_t backed = load_relaxed(&large_block(b)->backed);
@@ -47,7 +47,7 @@ static inline bool large_trim(const struct store *s, uint32_t class, uint32_t in
     return punched;
 }
 
-/* All that are free. Those above the last that is in use are as if they had never been. */
+/* Punches all large blocks that are free. Those above the last that is in use are as if they had never been. */
 static inline void trim_large(const struct store *s, uint32_t class)
 {
     struct block *b;
@@ -98,7 +98,7 @@ static inline bool piece_trim(const struct store *s, uint32_t class, uint32_t fi
     return true;
 }
 
-/* The first piece from `at` on that has memory, which the kernel knows: to look at the others would give them some. */
+/* The first piece from `at` on that has memory. The kernel knows it, and looking at the others would give them some. */
 static inline uint32_t piece_next(const struct store *s, uint32_t class, uint32_t at, uint32_t end)
 {
     off_t start = (off_t)(window_offset(s->slot) + class_data_at(class));
@@ -110,7 +110,7 @@ static inline uint32_t piece_next(const struct store *s, uint32_t class, uint32_
     return index + class_piece(class) <= end ? index : end;
 }
 
-/* A step of giving back what is above the field's limit; `at` begins there. False: that was all. */
+/* A step of giving back what is above the field's limit. `at` begins there. False: that was all. */
 static inline bool trim_step_small(const struct store *s, uint32_t class, uint32_t *at)
 {
     uint32_t top = block_top(s, class);
@@ -160,7 +160,8 @@ static inline bool store_has_fields(const struct store *s)
     return false;
 }
 
-/* Once in a period, by one of those who want blocks. It then gives back, step by step, what is above the limits. */
+/* Done once in a period, by one of the processes that want blocks. It then gives back, step by step, what is above the
+ * limits. */
 static inline void store_review(struct store *s)
 {
     struct fields *fields = store_has_fields(s) ? fields_of(s) : NULL;
@@ -176,7 +177,7 @@ static inline void store_review(struct store *s)
         store_relaxed(&s->trimming, 1);
 }
 
-/* What one renewal of a lease in some class does for the memory of all of them. */
+/* What one renewal of a lease in some class does for the memory of all classes. */
 static inline void store_tend(struct store *s)
 {
     uint32_t renewals = load_relaxed(&s->renewals), class = load_relaxed(&s->trimming) - 1;
@@ -193,7 +194,7 @@ static inline void store_tend(struct store *s)
     store_relaxed(&s->trimming, on ? class + 1 : (class + 2) % (STORE_CLASSES + 1));
 }
 
-/* All pieces that are free, also at home. The field begins anew. */
+/* Punches all pieces that are free, also at home. The field begins anew. */
 static inline void trim_small(const struct store *s, uint32_t class)
 {
     uint32_t at = 0, last = 0, home = class_home(class), top = block_top(s, class);
@@ -210,7 +211,7 @@ static inline void trim_small(const struct store *s, uint32_t class)
         cas_relaxed(&s->header->top[class], &top, last < home ? home : last);
 }
 
-/* Gives back what can be had without waiting for anybody. */
+/* Gives back what it can without waiting for another process. */
 static inline void store_trim(const struct store *s)
 {
     for (uint32_t class = 0; class < STORE_CLASSES; class ++)
