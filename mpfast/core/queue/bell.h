@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: MIT */
-/* A descriptor that becomes readable when somebody puts an item, or makes room: for event loops, which cannot wait on a
- * futex.
+/* A descriptor that becomes readable when a process puts an item or makes room. It is for event loops, which cannot
+ * wait on a futex.
  *
  * It is a pipe of the process that watches, made when it begins to. A process that changes the queue finds it (ring.h).
- * So a queue that is not watched costs no descriptor anywhere. Where others may not be allowed to open the pipe there is
- * a socket beside it, and an epoll descriptor that is readable if one of the two is.
+ * So a queue that is not watched costs no descriptor anywhere. Where others may not be allowed to open the pipe there
+ * is a socket beside it, and an epoll descriptor that is readable if one of the two is.
  *
- * `armed` is odd while somebody wants to be told. A watcher arms, then looks once more at the queue; whoever changes the
- * queue looks at `armed` afterwards. The ringer disarms only what it has seen, so that who arms meanwhile is told, too.
+ * `armed` is odd while a watcher wants to be told. A watcher arms, then looks once more at the queue. A process that
+ * changes the queue looks at `armed` afterwards. A ringer disarms only what it has seen, so a watcher that arms
+ * meanwhile is told, too.
  *
- * Whoever finds the descriptor readable may count on an item, as with a pipe that items go through. So nobody rings for
- * an item that is gone: the ringer is counted, then looks whether there is one, and the watcher that has found the
- * queue empty waits until nobody rings before it makes the descriptor silent. Either the ringer sees the queue empty,
- * or the watcher sees the ringer. (One that was stopped there for longer than BELL_PATIENCE may ring for nothing.) */
+ * A process that finds the descriptor readable may count on an item, as with a pipe that items go through. So no
+ * process rings for an item that is gone. The ringer is counted, then looks whether there is an item. A watcher that
+ * has found the queue empty waits until no process rings, then makes the descriptor silent. Either the ringer sees the
+ * queue empty, or the watcher sees the ringer. (A ringer that was stopped there for longer than BELL_PATIENCE may ring
+ * for nothing.) */
 #ifndef MPFAST_QUEUE_BELL_H
 #define MPFAST_QUEUE_BELL_H
 
@@ -25,16 +27,16 @@
 #include <sys/prctl.h>
 
 enum bell_end { BELL_ITEMS, BELL_SPACE };
-enum { BELL_PATIENCE = 100 * 1000 * 1000 }; /* ns; ringing takes some 20,000 */
+enum { BELL_PATIENCE = 100 * 1000 * 1000 }; /* ns. Ringing takes some 20,000 */
 enum { SOCKET_MESSAGES = 1000 };            /* more than a socket holds */
 
-/* Rooms may be rung for although they are taken: who waits for one only tries. */
+/* A bell may ring for room that is taken again, because a process that waits for room only tries. */
 static inline bool bell_wanted(const struct queue *q, enum bell_end end)
 {
     return end == BELL_SPACE || load_seq(&q->header->shutdown) || !queue_empty(q); /* pairs with queue_shutdown */
 }
 
-/* False: not everybody could be told. */
+/* False: not every watcher could be told. */
 static inline bool watchers_ring(struct queue *q, enum bell_end end)
 {
     bool told = true;
@@ -44,7 +46,8 @@ static inline bool watchers_ring(struct queue *q, enum bell_end end)
     return told;
 }
 
-/* Whoever is killed before it has disarmed leaves it to the next one to ring, as does whoever has no descriptor left. */
+/* A process that is killed before it has disarmed leaves it to the next one to ring. So does a process that has no
+ * descriptor left. */
 static inline void bell_ring(struct queue *q, enum bell_end end)
 {
     shared32 *armed = &q->header->armed[end];
@@ -64,7 +67,8 @@ static inline void bell_answer(struct queue *q, enum bell_end end)
         bell_ring(q, end);
 }
 
-/* Waits for those who ring, who may have seen an item that is taken now. Those who never end are not waited for twice. */
+/* Waits for ringers, as they may have seen an item that is taken now. It does not wait twice for ringers that never
+ * end. */
 static inline void bell_calm(struct queue *q)
 {
     int64_t begin = 0;
@@ -79,7 +83,7 @@ static inline void bell_calm(struct queue *q)
     q->bell_lost = n;
 }
 
-/* The entry of a watcher from now on; NULL: all are taken. */
+/* Takes the entry of a watcher. NULL: all are taken. */
 static inline struct watcher *watcher_take(const struct queue *q, uint32_t fd, uint64_t inode)
 {
     uint32_t me = family_me(q->store.family);
@@ -105,7 +109,7 @@ static inline void watcher_leave(const struct queue *q, struct watcher *w)
     cas_release(&w->identity, &me, 0); /* pairs with watcher_take */
 }
 
-/* Lets only those through who know the word of the family: others could make the descriptor readable for nothing. */
+/* Lets only messages with the word of the family through. Others could make the descriptor readable for nothing. */
 static inline int socket_guard(const struct family *f, int fd)
 {
     uint32_t word[2];
@@ -120,7 +124,7 @@ static inline int socket_guard(const struct family *f, int fd)
     return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) < 0 ? -errno : 0;
 }
 
-/* The second way to a bell, a socket with a name; -errno: there is none. */
+/* The second way to a bell, a socket with a name. -errno: there is none. */
 static inline int socket_listen(const struct family *f, uint64_t inode, bool *open)
 {
     struct sockaddr_un address;
@@ -136,7 +140,7 @@ static inline int socket_listen(const struct family *f, uint64_t inode, bool *op
     return rc;
 }
 
-/* A descriptor that is readable if a or b is; -errno. */
+/* A descriptor that is readable if a or b is, or -errno. */
 static inline int descriptor_of_both(int a, int b)
 {
     struct epoll_event e = {.events = EPOLLIN};
@@ -165,8 +169,8 @@ static inline void bell_free(struct queue *q)
 /* May others be refused this process's pipe in /proc? Its children may drop the rights that it has, too. */
 static inline bool pipe_is_hidden(void) { return geteuid() == 0 || prctl(PR_GET_DUMPABLE) != 1 || !proc_is_ours(); }
 
-/* The socket, and a descriptor for it and the pipe. What is refused is done without; not having a descriptor left is an
- * error. */
+/* Makes the socket, and a descriptor for it and the pipe. If one is refused, the bell does without. Not having a
+ * descriptor left is an error. */
 static inline int bell_make_socket(struct queue *q, uint64_t inode)
 {
     q->bell_fd = q->bell[0];
@@ -216,8 +220,8 @@ static inline int bell_make(struct queue *q)
     return 0;
 }
 
-/* Closes the bell; one that was inherited by fork is still the parent's. The caller holds the family's mutex, or is the
- * only one who knows q. */
+/* Closes the bell. One that was inherited by fork is still the parent's. The caller holds the family's mutex, or no
+ * other thread knows q. */
 static inline void bell_close(struct queue *q)
 {
     if (q->bell[0] < 0)
@@ -236,7 +240,7 @@ static inline void bell_close(struct queue *q)
         relays_wake(q->store.family); /* it may have nothing to do any more */
 }
 
-/* For event loops. What waits for items only is not rung for room. */
+/* For event loops. A watcher that waits only for items is not rung for room. */
 static inline void bell_wants_space(struct queue *q)
 {
     q->bell_space = true;
@@ -275,7 +279,7 @@ static inline bool bell_due(const struct queue *q, enum bell_end end)
     return end == BELL_SPACE ? !queue_full(q) : !queue_empty(q);
 }
 
-/* Wants the bell to be rung. True: there is an item (or room) already. */
+/* Asks for the bell to be rung. True: there is an item (or room) already. */
 static inline bool queue_arm(const struct queue *q, bool space)
 {
     enum bell_end end = space ? BELL_SPACE : BELL_ITEMS;
@@ -283,7 +287,7 @@ static inline bool queue_arm(const struct queue *q, bool space)
     return bell_due(q, end);
 }
 
-/* Makes the own descriptor readable. */
+/* Makes this process's descriptor readable. */
 static inline void queue_ring(struct queue *q)
 {
     q->bell_armed = 0;
@@ -291,7 +295,8 @@ static inline void queue_ring(struct queue *q)
         (void)!write(q->bell[1], "", 1); /* fails if it is full, and so readable already */
 }
 
-/* Only if somebody may have rung by it. Not for ever: where it takes messages from everybody, they may never end. */
+/* Empties the socket if a process may have rung by it. Not for ever: if it takes messages from any process, they may
+ * never end. */
 static inline void socket_silence(const struct queue *q)
 {
     char bytes[BELL_WORD];
@@ -311,15 +316,15 @@ static inline void queue_silence(struct queue *q)
         socket_silence(q);
 }
 
-/* Armed, and nobody has rung since for an item that is gone: who is not counted any more has disarmed before, and who is
- * not counted yet will find the queue empty, or another item. */
+/* Armed, and no process has rung since for an item that is gone. A ringer that is not counted any more has disarmed
+ * before. A ringer that is not counted yet will find the queue empty, or another item. */
 static inline bool bell_is_silent(const struct queue *q)
 {
     return q->bell_armed != 0 && !q->bell_space && load_seq(&q->header->ringing) == 0 && /* pairs with bell_ring */
            load_seq(&q->header->armed[BELL_ITEMS]) == q->bell_armed;                     /* pairs with bell_ring */
 }
 
-/* The queue is empty: silent, until the next item. */
+/* The queue is empty. Makes the descriptor silent until the next item. */
 static inline void bell_rest(struct queue *q)
 {
     if (bell_is_silent(q))
@@ -331,8 +336,8 @@ static inline void bell_rest(struct queue *q)
         queue_ring(q);
 }
 
-/* Makes the own descriptor readable if there is an item, and else silent until the next one. One thread at a time: what
- * one has found must still be so when it rings. */
+/* Makes this process's descriptor readable if there is an item, and else silent until the next one. One thread at a
+ * time, because what it has found must still be so when it rings. */
 static inline void queue_settle(struct queue *q)
 {
     pthread_mutex_lock(&q->store.family->mutex);

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* What lies where in a queue, and the words that it is made of.
  *
- * The header is a large slot of the family; everything else lies in the slot's window of the family's file. The core is
- * the tickets', and behind it lie the blocks of the store (store/layout.h), which hold what is put:
+ * The header is a large slot of the family. Everything else lies in the slot's window of the family's file. The core is
+ * for the tickets. Behind it lie the blocks of the store (store/layout.h), which hold what is put:
  *
  *   directory | segment states | segments || the store
  *
  * Items have tickets, 0, 1, 2, ... A page is the cells of 512 tickets in a row. It lives in a segment, which the
- * directory names, from the first put to its tickets until the last of them is taken; then the segment serves another
+ * directory names, from the first put to its tickets until the last of them is taken. Then the segment serves another
  * page.
  *
  *   cell:   kind:2 = EMPTY or TAKEN | page + 1:62,  or  kind:2 = BLOCK or VALUE | what:34 | tag of the page:28
@@ -72,10 +72,10 @@ static inline uint32_t directory_segment(uint64_t entry) { return (uint32_t)entr
 struct watcher {
     shared32 identity;  /* 0: free */
     shared32 fd;        /* of the pipe, in that process */
-    shared64 inode;     /* of the pipe; 0: not ready */
+    shared64 inode;     /* of the pipe. 0: not ready */
     shared16 space;     /* wants to be told of room as well */
-    shared16 by_socket; /* somebody has rung its socket: it may be readable */
-    shared32 unheard;   /* somebody could not ring for it: it has to look by itself */
+    shared16 by_socket; /* a process has rung its socket, which may be readable */
+    shared32 unheard;   /* a process could not ring for it: it has to look by itself */
 };
 
 #define OWN_LINES _Alignas(2 * CACHE_LINE) /* adjacent lines are fetched in pairs */
@@ -83,14 +83,14 @@ struct watcher {
 struct queue_header {
     uint64_t maxsize;              /* 0: as many items as fit */
     shared32 shutdown;             /* 1: no more puts */
-    shared32 items;                /* eventcounts of those who wait for an item, */
+    shared32 items;                /* eventcounts of calls that wait for an item, */
     shared32 space;                /* for room, */
     shared32 joined;               /* for all items to be done with */
     shared32 armed[2];             /* odd: a watcher wants to be told of an item, of room */
-    shared32 ringing;              /* how many are about to tell them */
-    OWN_LINES shared64 tail;       /* all tickets below it are filled; perhaps others */
-    OWN_LINES shared64 head;       /* all tickets below it are taken; perhaps others */
-    OWN_LINES struct spin putters; /* where those who put run: for those who wait for items */
+    shared32 ringing;              /* how many processes are about to tell them */
+    OWN_LINES shared64 tail;       /* all tickets below it are filled, perhaps others too */
+    OWN_LINES shared64 head;       /* all tickets below it are taken, perhaps others too */
+    OWN_LINES struct spin putters; /* where putters run: for calls that wait for items */
     struct spin takers;
     OWN_LINES shared64 done; /* items that task_done() was called for */
     shared64 looked_after;   /* CLOCK_MONOTONIC, nanoseconds */

@@ -13,7 +13,7 @@ struct ringer {
     bool by_socket; /* it is connected to the watcher's socket, else it is of the pipe */
     uint64_t kept;  /* the inode of fd */
     uint64_t inode; /* the watcher's pipe's */
-    int64_t again;  /* when to look for a way again, as there was none; 0: at once */
+    int64_t again;  /* when to look for a way again, as there was none. 0: at once */
 };
 
 struct queue {
@@ -24,16 +24,16 @@ struct queue {
     shared64 *segments; /* cells */
     shared32 putter;    /* the mark (peers.h) that this process has left at `putters`, */
     shared32 taker;     /* and at `takers` */
-    int bell[2];        /* the ends of the pipe; -1: not made. Guarded by family->mutex, as is the rest of it */
-    int bell_socket;    /* the second way to it; -1: there is none */
+    int bell[2];        /* the ends of the pipe. -1: not made. Guarded by family->mutex, as is the rest of it */
+    int bell_socket;    /* the second way to it. -1: there is none */
     int bell_fd;        /* what is readable if one of them is: bell[0] if there is no second way */
-    struct watcher *bell_watcher; /* its entry in the header; NULL: not made */
+    struct watcher *bell_watcher; /* its entry in the header. NULL: not made */
     shared32 bell_owner;          /* the identity that made it */
     shared32 bell_asked;          /* for a relay (relay.h), once */
-    uint32_t bell_armed;          /* `armed` when the bell was made silent; 0: it may be readable */
-    uint32_t bell_lost;           /* so many of those who ring were killed or stopped meanwhile */
+    uint32_t bell_armed;          /* `armed` when the bell was made silent. 0: it may be readable */
+    uint32_t bell_lost;           /* so many ringers were killed or stopped meanwhile */
     bool bell_space;              /* it is rung for room as well */
-    bool bell_open;               /* the socket takes messages from everybody */
+    bool bell_open;               /* the socket takes messages from any process */
     bool bell_hidden;             /* others may not be able to open the pipe, and there is no socket */
     struct queue *watching;       /* the next view with a bell, in family->watching */
     struct ringer ringers[QUEUE_WATCHERS];
@@ -44,7 +44,7 @@ static inline shared64 *segment_cells(const struct queue *q, uint32_t segment)
     return q->segments + (size_t)segment * QUEUE_PAGE_TICKETS;
 }
 
-/* A view that nobody else knows of. */
+/* Opens a view that no other thread knows of. */
 static inline int view_open(struct family *f, uint32_t slot, struct queue *q)
 {
     struct queue_header *header = slot_at(f, slot);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Tickets and their pages: where the cell of a ticket is, and how head and tail move.
  *
- * A page is installed by whoever first wants to put one of its tickets: claim a segment, write the page's empty cells,
- * CAS the directory. A segment is free again when its page is below the head's. Who was slow then meets cells of another
- * page, and no CAS that expects a cell of its own page succeeds, as the cells name their page. */
+ * A page is installed by the first process that wants to put one of its tickets. It claims a segment, writes the page's
+ * empty cells, and changes the directory by a CAS. A segment is free again when its page is below the head's. A process
+ * that was slow meets cells of another page then. Cells name their page, so no CAS succeeds that expects a cell of the
+ * old page. */
 #ifndef MPFAST_QUEUE_PAGE_H
 #define MPFAST_QUEUE_PAGE_H
 
@@ -13,7 +14,8 @@
 #define SEGMENTS_KEPT 8u /* of those that no page needs, when memory is given back */
 #endif
 
-/* A loop that helps others goes round only because somebody got on. One that goes round without that has met damage. */
+/* A loop that helps others goes round only because another process got on. One that goes round without that has met
+ * damage. */
 #ifndef PATIENCE
 #define PATIENCE (1u << 20)
 #endif
@@ -30,7 +32,7 @@ static inline bool patience_lost(struct patience *p, uint64_t position)
     return false;
 }
 
-/* The cell of a ticket; NULL: its page is not installed, or is past. */
+/* The cell of a ticket. NULL: its page is not installed, or is past. */
 static inline shared64 *cell_find(const struct queue *q, uint64_t ticket)
 {
     uint64_t page = ticket_page(ticket);
@@ -40,19 +42,19 @@ static inline shared64 *cell_find(const struct queue *q, uint64_t ticket)
     return segment_cells(q, directory_segment(entry)) + ticket % QUEUE_PAGE_TICKETS;
 }
 
-/* All below the ticket are filled, and so is it. */
+/* The ticket and all below it are filled. */
 static inline void tail_advance(const struct queue *q, uint64_t ticket)
 {
     cas_release(&q->header->tail, &ticket, ticket + 1); /* pairs with the load in ticket_put */
 }
 
-/* All below the ticket are taken, and so is it. */
+/* The ticket and all below it are taken. */
 static inline void head_advance(const struct queue *q, uint64_t ticket)
 {
-    cas_seq(&q->header->head, &ticket, ticket + 1); /* pairs with queue_full: Dekker with those who wait for room */
+    cas_seq(&q->header->head, &ticket, ticket + 1); /* pairs with queue_full: Dekker with calls that wait for room */
 }
 
-/* Was the item of the ticket taken, whose filled cell is given? -EBADMSG if the cell names no block. */
+/* Was the item of the ticket taken? The cell is the ticket's, and filled. -EBADMSG if it names no block. */
 static inline int cell_was_taken(const struct queue *q, uint64_t cell, uint64_t ticket)
 {
     if (cell_kind(cell) != CELL_BLOCK)
@@ -66,8 +68,8 @@ static inline int cell_was_taken(const struct queue *q, uint64_t cell, uint64_t 
     return block_word_sound(word) ? !block_has_ticket(word, ticket) : queue_damaged(q);
 }
 
-/* The head's cell was not there, or empty. -EAGAIN: so it is, and may be; 0: look again. Else there is damage, as all below
- * the tail are filled, and who filled one has seen the tail there. */
+/* The head's cell was not there, or empty. -EAGAIN: so it is, and may be. 0: look again. Else there is damage, as all
+ * below the tail are filled, and a process that filled one has seen the tail there. */
 static inline int head_empty(const struct queue *q, uint64_t head)
 {
     uint64_t tail = load_acquire(&q->header->tail); /* pairs with tail_advance */
@@ -79,7 +81,7 @@ static inline int head_empty(const struct queue *q, uint64_t head)
     return tail <= head && head <= tail + 1 ? -EAGAIN : queue_damaged(q);
 }
 
-/* Moves the head over what was taken. Returns it in *head; what it names is not taken, or not filled. */
+/* Moves the head over what was taken, and returns it in *head. The ticket that it names is not taken, or not filled. */
 static inline int head_help(const struct queue *q, uint64_t *head)
 {
     struct patience p = {.turns = 0};
@@ -105,7 +107,7 @@ static inline int head_help(const struct queue *q, uint64_t *head)
     }
 }
 
-/* Makes a segment that no page needs ours. -ENOBUFS: there is none. */
+/* Claims a segment that no page needs. -ENOBUFS: there is none. */
 static inline int64_t segment_claim(const struct queue *q, uint32_t me, uint64_t page, uint64_t past)
 {
     struct queue_header *h = q->header;
@@ -122,14 +124,14 @@ static inline int64_t segment_claim(const struct queue *q, uint32_t me, uint64_t
     return -ENOBUFS;
 }
 
-/* 0: look again; -ENOBUFS: as many pages are in use as there can be. */
+/* 0: look again. -ENOBUFS: as many pages are in use as there can be. */
 static inline int page_install(const struct queue *q, uint64_t page)
 {
     shared64 *entry = &q->directory[page % QUEUE_DIRECTORY];
     uint64_t seen = load_acquire(entry);                         /* pairs with the CAS below, in page_install */
     uint64_t past = ticket_page(load_acquire(&q->header->head)); /* pairs with head_advance: its readers are done */
     if (page < past || (seen != 0 && directory_page(seen) >= page))
-        return 0; /* it is installed, or was and is past: then a second time would lose what is put into it */
+        return 0; /* it is installed, or was and is past. A second time would lose what is put into it */
     if (page >= past + QUEUE_DIRECTORY)
         return -ENOBUFS;
     int64_t segment = segment_claim(q, queue_me(q), page, past);
@@ -138,7 +140,7 @@ static inline int page_install(const struct queue *q, uint64_t page)
     for (uint32_t i = 0; i < QUEUE_PAGE_TICKETS; i++)
         store_relaxed(segment_cells(q, (uint32_t)segment) + i, cell_empty(page));
     bool installed = cas_seq(entry, &seen, directory_entry(page, (uint32_t)segment)); /* pairs with cell_find */
-    /* pairs with segment_claim: the next who has the segment writes after us */
+    /* pairs with segment_claim: the next owner of the segment writes after us */
     store_release(&q->states[segment], installed ? segment_live(page) : 0);
     return 0;
 }
@@ -154,7 +156,7 @@ static inline void trim_segments(const struct queue *q)
             continue;
         if (!cas_acqrel(&q->states[i], &state, segment_init(queue_me(q), PAGE_MASK))) /* pairs with segment_claim */
             continue;
-        /* Where it is refused the memory stays. What is there is of a past page: page_install writes all cells anew. */
+        /* If that is refused, the memory stays. It is of a past page, and page_install writes all cells anew. */
         (void)window_punch(q->store.family, q->store.slot, QUEUE_SEGMENTS_AT + i * QUEUE_SEGMENT_SIZE,
                            QUEUE_SEGMENT_SIZE);
         store_release(&q->states[i], 0); /* pairs with segment_claim */

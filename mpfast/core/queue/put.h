@@ -11,8 +11,8 @@
 #define prefetch_write(p) ((void)(p))
 #endif
 
-/* Is there no room for the ticket, whose cell was seen empty? 0: there is; -EAGAIN: full at the moment when the cell was
- * looked at last; 1: the cell has changed since. */
+/* Is there no room for the ticket, whose cell was seen empty? 0: there is room. -EAGAIN: it was full at the moment when
+ * the cell was looked at last. 1: the cell has changed since. */
 static inline int ticket_refused(const struct queue *q, uint64_t ticket, shared64 *cell, uint64_t seen)
 {
     int64_t most = (int64_t)q->header->maxsize;
@@ -46,8 +46,8 @@ static inline bool cell_fill(const struct queue *q, uint64_t ticket, shared64 *c
 {
     if (b != NULL)
         store_relaxed(&b->word, block_queued(queue_me(q), ticket)); /* published by the next line */
-    /* pairs with the load in ticket_take, which reads the payload after it; and, before a look at the eventcount, with
-     * the last look of those who go to sleep, in queue_empty */
+    /* pairs with the load in ticket_take, which reads the payload after it. Before a look at the eventcount it also
+     * pairs with the last look of a call that goes to sleep, in queue_empty */
     return cas_seq(cell, &seen, full);
 }
 
@@ -69,7 +69,7 @@ static inline int ticket_put(const struct queue *q, struct block *b, uint64_t wh
         uint64_t page = ticket_page(t), seen = load_acquire(cell); /* pairs with page_install */
         if (seen != cell_empty(page)) {
             if (cell_of_page(seen, page))
-                tail_advance(q, t); /* for somebody who has not come to it */
+                tail_advance(q, t); /* for a process that has not come to it */
             continue;
         }
         rc = q->header->maxsize == 0 ? 0 : ticket_refused(q, t, cell, seen);

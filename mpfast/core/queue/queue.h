@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* The queue: any number of putters and takers, in any processes of a family, killed or stopped at any instruction.
  *
- * There is no state in which a ticket, a cell or an item is somebody's who has not finished with it: an item is prepared
- * privately and put by one CAS; taking it is one CAS; head and tail are moved by anybody. So nobody waits for anybody,
- * the order is one global order, and empty and full are exact. After Michael and Scott's queue, which helps its tail
- * forward and never gives its nodes another type, and Fober, Letz and Orlarey's and Morrison and Afek's, which have the
- * nodes in arrays. A call that needs to wait says -EAGAIN; queue_wait() of tend.h
- * waits, and holds nothing meanwhile. */
+ * At no time does a ticket, a cell or an item belong to a process that has not finished with it. An item is prepared
+ * privately, put by one CAS, and taken by one CAS. Any process may move head and tail. So no process waits for another,
+ * the order is one global order, and empty and full are exact. It follows Michael and Scott's queue, which helps its
+ * tail forward and never gives its nodes another type. Fober, Letz and Orlarey's queue and Morrison and Afek's, which
+ * it follows too, have the nodes in arrays. A call that needs to wait returns -EAGAIN. queue_wait() of tend.h waits,
+ * and holds nothing meanwhile. */
 #ifndef MPFAST_QUEUE_H
 #define MPFAST_QUEUE_H
 
@@ -16,7 +16,7 @@
 
 enum queue_end { QUEUE_ITEMS, QUEUE_SPACE, QUEUE_MEMORY, QUEUE_DONE };
 
-/* For a slot that was just claimed. maxsize: items, budget: bytes of memory; 0: unlimited. */
+/* For a slot that was just claimed. maxsize is in items, budget in bytes of memory. 0: unlimited. */
 static inline void queue_init(struct queue_header *h, uint64_t maxsize, uint64_t budget)
 {
     h->maxsize = maxsize;
@@ -46,7 +46,7 @@ static inline int queue_open(struct family *f, uint32_t slot, struct queue **out
     return 0;
 }
 
-/* Nobody uses the view any more, nor anything that it has pinned. */
+/* No thread uses the view any more, nor anything that it has pinned. */
 static inline void queue_close(struct queue *q)
 {
     struct family *f = q->store.family;
@@ -62,7 +62,7 @@ static inline void queue_close(struct queue *q)
     free(q);
 }
 
-/* Lets those who wait know where their peers run. */
+/* Lets calls that wait know where their peers run. */
 static inline void queue_note(const struct queue *q, struct spin *s, shared32 *left)
 {
     uint32_t me = family_me(q->store.family), mark = spin_mark(me);
@@ -72,7 +72,7 @@ static inline void queue_note(const struct queue *q, struct spin *s, shared32 *l
     spin_here(s, me);
 }
 
-/* Why a call cannot go on at all; 0: it can. */
+/* Why a call cannot go on at all. 0: it can. */
 static inline int queue_refuses(const struct queue *q, bool putting)
 {
     if (unlikely(load_relaxed(&q->header->store.broken)))
@@ -80,8 +80,8 @@ static inline int queue_refuses(const struct queue *q, bool putting)
     return unlikely(putting && load_relaxed(&q->header->shutdown)) ? -ESHUTDOWN : 0;
 }
 
-/* Puts what item_prepare gave. -EAGAIN: full, -ESHUTDOWN, -EBADMSG: the queue is damaged; then the item is still the
- * caller's. */
+/* Puts what item_prepare gave. -EAGAIN: full. -ESHUTDOWN: no more puts. -EBADMSG: the queue is damaged. The item is
+ * still the caller's after an error. */
 static inline int queue_put(struct queue *q, const struct store_item *item)
 {
     int rc = queue_refuses(q, true);
@@ -106,7 +106,7 @@ static inline int queue_put_value(struct queue *q, uint64_t value)
     return queue_put(q, &item);
 }
 
-/* Takes the first item; a block is the caller's then, for item_release or item_pin. -EAGAIN: empty; -ESHUTDOWN: empty
+/* Takes the first item. A block is the caller's then, for item_release or item_pin. -EAGAIN: empty. -ESHUTDOWN: empty
  * for ever. */
 static inline int queue_take(struct queue *q, struct store_item *item)
 {
@@ -125,7 +125,7 @@ static inline int queue_take(struct queue *q, struct store_item *item)
     return 0;
 }
 
-/* No more puts; who waits hears of it. */
+/* No more puts. Calls that wait are woken. */
 static inline void queue_shutdown(struct queue *q)
 {
     struct queue_header *h = q->header;
@@ -176,7 +176,7 @@ static inline bool queue_ready(const void *what)
     return want->end == QUEUE_ITEMS ? !queue_empty(want->q) : !queue_full(want->q);
 }
 
-/* Gives back what memory can be had without waiting for anybody. */
+/* Gives back what memory it can without waiting for another process. */
 static inline void queue_trim(const struct queue *q)
 {
     store_trim(&q->store);
@@ -198,7 +198,7 @@ static inline shared32 *queue_word(const struct queue *q, enum queue_end end)
     }
 }
 
-/* For whoever leaves a wait without having tried again: it may have been woken for what another has to take now. */
+/* For a call that leaves a wait without having tried again. It may have been woken for what another has to take now. */
 static inline void queue_pass_on(struct queue *q, enum queue_end end)
 {
     struct queue_want want = {q, end};
@@ -208,7 +208,7 @@ static inline void queue_pass_on(struct queue *q, enum queue_end end)
 
 struct queue_stats {
     uint64_t size, put, unfinished; /* items */
-    uint64_t memory, idle;          /* bytes: of blocks; about how many of them in large blocks that are free */
+    uint64_t memory, idle;          /* bytes of blocks, and about how many of them in large blocks that are free */
 };
 
 static inline void queue_stats(struct queue *q, struct queue_stats *s)

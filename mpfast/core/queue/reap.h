@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* What a dead participant had in a queue: pages that it was installing, blocks that it owned, items that it was about to
- * put. Whoever reaps its entry does this for every queue that it had, before the entry gets a new owner. Nobody waits
- * for it: a queue goes on without, it only has less memory. Every step may be repeated. */
+/* What a dead participant had in a queue: pages that it was installing, blocks that it owned, items that it was about
+ * to put. The process that reaps its entry does this for every queue that it had, before the entry gets a new owner. No
+ * process waits for it. Until then the queue goes on, and only has less memory. Every step may be repeated. */
 #ifndef MPFAST_QUEUE_REAP_H
 #define MPFAST_QUEUE_REAP_H
 
@@ -22,7 +22,7 @@ static inline void reap_segments(const struct queue *q, uint32_t index)
     }
 }
 
-/* Is the block the item of its ticket? If it was, and was taken since, then its word has changed. */
+/* Is the block the item of its ticket? If it was, and was taken since, its word has changed. */
 static inline bool block_published(const void *user, uint64_t name, uint64_t word)
 {
     const struct queue *q = user;
@@ -51,7 +51,7 @@ static inline void queue_reap(struct family *f, uint32_t slot, uint32_t index)
         struct store_reaper reaper = {&q.store, index, block_published, &q};
         store_reap(&reaper);
         reap_watchers(&q, index);
-        eventcount_wake(&q.header->items, INT_MAX); /* it may have put or taken, and not have come to wake others */
+        eventcount_wake(&q.header->items, INT_MAX); /* it may have put or taken, and died before it woke others */
         eventcount_wake(&q.header->space, INT_MAX);
         eventcount_wake(&q.header->joined, INT_MAX);
     }

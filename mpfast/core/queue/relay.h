@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* For watchers that others cannot ring for (ring.h): a thread of their process that rings for them.
  *
- * It sleeps on a word of the family, which needs no right but the memory, and is woken by a process that could not ring.
- * It is started when a watcher asks for its descriptor and others have failed before, or there is no second way to it.
- * Also if this process is root's, whose children may drop all their rights, and has threads already. So programs in which
- * everybody reaches everybody have no such thread, and none gets its second thread by it. It ends with the last bell. */
+ * It sleeps on a word of the family, which needs no right but the memory, and is woken by a process that could not
+ * ring. It is started when a watcher asks for its descriptor and others have failed before, or there is no second way
+ * to it. It is also started if this process is root's and has threads already, because its children may drop all their
+ * rights. So a program in which every process reaches every other has no such thread, and no program gets its second
+ * thread by it. It ends with the last bell. */
 #ifndef MPFAST_QUEUE_RELAY_H
 #define MPFAST_QUEUE_RELAY_H
 
@@ -13,14 +14,14 @@
 enum { RELAY_STACK = 256 * 1024 };
 #define RELAY_POLL (100 * MILLISECOND) /* where the kernel does not let it sleep on a word */
 
-/* Does this view watch for this process? Not with what a fork has left it. */
+/* Does this view watch for this process? What a fork has left it does not count. */
 static inline bool bell_is_own(const struct queue *q)
 {
     return q->bell_watcher != NULL && load_relaxed(&q->bell_owner) == family_me(q->store.family);
 }
 
-/* For this process only. The caller holds the family's mutex, as in queue_settle: a call that takes the item meanwhile
- * makes the descriptor silent afterwards. */
+/* Rings for this process only. The caller holds the family's mutex, as in queue_settle. So a call that takes the item
+ * meanwhile makes the descriptor silent afterwards. */
 static inline void relay_ring(struct queue *q)
 {
     if (!load_relaxed(&q->bell_watcher->unheard))
@@ -76,8 +77,8 @@ static inline int relay_start(struct family *f)
     return rc;
 }
 
-/* After queue_bell, in the same process. Has this watcher to look by itself every now and then, as others may not be
- * able to ring? */
+/* Has this watcher to look by itself now and then, as others may not be able to ring? Called after queue_bell, in the
+ * same process. */
 static inline bool queue_unheard(const struct queue *q)
 {
     return q->bell_watcher == NULL || q->bell_hidden || load_relaxed(&q->bell_watcher->unheard);
@@ -99,7 +100,7 @@ static inline bool relay_wanted(struct queue *q)
     return geteuid() == 0 && has_threads();
 }
 
-/* Sees to it that a selector that sleeps on the descriptor wakes, whatever process puts. */
+/* Makes sure that a selector that sleeps on the descriptor wakes, whatever process puts. */
 static inline void queue_relay(struct queue *q)
 {
     struct family *f = q->store.family;

@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /* Ringing: making the descriptor of a watcher readable (bell.h), which is a pipe and a socket of its process.
  *
- * There are three ways, and what works is found by trying, in this order. A process rings itself, and what it inherited,
- * by the pipe's other end. It finds another process's pipe in /proc by the watcher's pid, and makes sure by the inode's
- * number that it is that pipe: the fastest, but not allowed after the watcher has called setuid(), say, and impossible
- * where /proc is another namespace's. For this there is the socket, which has a name and takes a message from anybody
- * in its network namespace. Its filter lets nothing pass but what only the family knows.
+ * There are three ways, tried in this order until one works. A process rings itself, and what it inherited, by the
+ * pipe's other end. It finds another process's pipe in /proc by the watcher's pid, and makes sure by the inode's number
+ * that it is that pipe. This is the fastest way, but it is not allowed after the watcher has called setuid(), for
+ * example, and impossible where /proc is another namespace's. For such cases there is the socket, which has a name and
+ * takes a message from any process in its network namespace. Its filter lets nothing pass but what only the family
+ * knows.
  *
  * Finding takes longer than all the rest of a put. So the descriptor is kept for the next time, one for each watcher
- * that this view has ever rung, and looked at each time, as the program may have closed it and got the same number
+ * that this view has ever rung. It is looked at each time, as the program may have closed it and got the same number
  * again for a file of its own. While it is kept, no other file gets its inode's number.
  *
- * If no way works, the watcher is told so by a word in shared memory: it looks again by itself (relay.h).
+ * If no way works, a word in shared memory tells the watcher so. The watcher looks again by itself (relay.h).
  *
- * A view's ringers are tried, never waited for: a call that finds one busy (another thread's, or left so by fork) does
+ * No call waits for one of a view's ringers. A call that finds one busy (another thread's, or left so by fork) does
  * without. */
 #ifndef MPFAST_QUEUE_RING_H
 #define MPFAST_QUEUE_RING_H
@@ -59,7 +60,7 @@ static inline socklen_t bell_address(const struct family *f, uint64_t inode, str
 enum { BELL_WORD = 8 };
 static inline const void *bell_word(const struct family *f) { return f->header->id; }
 
-/* A descriptor of a process's pipe, or -errno; -ESTALE: that process has it no more. */
+/* A descriptor of a process's pipe, or -errno. -ESTALE: that process has it no more. */
 static inline int pipe_open(const char *process, uint32_t fd, uint64_t inode)
 {
     char path[48];
@@ -132,7 +133,7 @@ static inline int ringer_write(const struct queue *q, const struct ringer *r, st
 
 static inline bool lacks_descriptor(int rc) { return rc == -EMFILE || rc == -ENFILE || rc == -ENOMEM; }
 
-/* The descriptor to ring by, kept in r; -errno. */
+/* The descriptor to ring by, kept in r, or -errno. */
 static inline int ringer_find(const struct queue *q, struct ringer *r, const struct watched *w)
 {
     struct stat st;
@@ -182,7 +183,7 @@ static inline void relays_wake(struct family *f)
     futex_wake(&f->header->relayed, INT_MAX);
 }
 
-/* No way leads to the watcher: it has to look by itself, and hears so from here. True: there is no such process. */
+/* No way leads to the watcher. Tells it to look by itself. True: there is no such process. */
 static inline bool watcher_unheard(struct queue *q, struct watcher *to, const struct watched *w, int rc)
 {
     struct family *f = q->store.family;
@@ -198,7 +199,7 @@ static inline bool watcher_unheard(struct queue *q, struct watcher *to, const st
     return false;
 }
 
-/* Rings for one watcher. False: it wants to be told, and was not: armed stays odd. */
+/* Rings for one watcher. False: it wants to be told, and was not, so `armed` stays odd. */
 static inline bool watcher_ring(struct queue *q, int i)
 {
     struct watcher *to = &q->header->watchers[i];
@@ -213,7 +214,7 @@ static inline bool watcher_ring(struct queue *q, int i)
     return !lacks_descriptor(rc) && watcher_unheard(q, to, &w, rc);
 }
 
-/* The caller is the only one who knows q. */
+/* No other thread knows q. */
 static inline void ringers_close(struct queue *q)
 {
     for (int i = 0; i < QUEUE_WATCHERS; i++)

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* Taking: one CAS on the item's own word, which the ticket names: from "queued with this ticket" to "owned by me". */
+/* Taking: one CAS on the item's own word, which the ticket names. The word goes from "queued with this ticket" to
+ * "owned by me". */
 #ifndef MPFAST_QUEUE_TAKE_H
 #define MPFAST_QUEUE_TAKE_H
 
 #include "core/store/item.h"
 #include "core/queue/put.h"
 
-/* 1: ours now; 0: somebody was faster. */
+/* 1: ours now. 0: another call was faster. */
 static inline int item_take_block(const struct queue *q, uint64_t name, uint64_t ticket, struct store_item *item)
 {
     if (unlikely(!name_valid(name)))
@@ -72,7 +73,7 @@ static inline bool queue_empty(const struct queue *q)
 {
     uint64_t head;
     if (head_help(q, &head) < 0)
-        return false; /* whoever tries will hear of it */
+        return false; /* a call that tries will report it */
     shared64 *cell = cell_find(q, head);
     if (cell == NULL)
         return load_seq(&q->header->head) == head;          /* pairs with head_advance */
@@ -97,8 +98,8 @@ static inline uint64_t queue_put_count(const struct queue *q)
     }
 }
 
-/* How many items there are, at one moment: the head was the same before and after the other end was looked at. 0 if
- * the queue is damaged. */
+/* How many items there are at one moment. The head was the same before and after the look at the other end. 0 if the
+ * queue is damaged. */
 static inline uint64_t queue_size(const struct queue *q)
 {
     uint64_t head, again, count;
