@@ -346,7 +346,7 @@ cdef class Queue(_Shared):
         return queue_size(self.channel.q())
 
     def empty(self):
-        """Is there nothing to get? Does not block. OSError if this process has put something and then closed the queue."""
+        """Is there nothing to get? Does not block. OSError if this process has put something and closed the queue."""
         if self.state & CLOSED and self.closed_by == os.getpid() and self.putter == _process:
             raise OSError("handle is closed")
         return bool(queue_empty(self.channel.q()))

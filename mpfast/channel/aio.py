@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-BACKSTOP = 1.0  # seconds after which a waiter tries again by itself: its waker may have been killed
+BACKSTOP = 1.0  # seconds after which a waiter tries again by itself, as its waker may have been killed
 POLL = 0.1  # the same if there is a process that cannot wake it
 
 
@@ -35,7 +35,7 @@ class Hub:
         return self.getters if getting else self.putters
 
     def rung(self) -> None:
-        """The loop's callback. Other loops of this process hear of it from here: they share the descriptor."""
+        """The loop's callback. It wakes the other loops of this process too, as they share the descriptor."""
         self.bell.silence()
         self.wake_up()
         for loop, hub in list(self.hubs.items()):
@@ -47,12 +47,12 @@ class Hub:
         wake_first(self.putters)
 
     def pass_on(self, getting: bool) -> None:
-        """One has been served or gives up: is there something for the next one?"""
+        """One has been served or gives up. Is there something for the next one?"""
         if self.line(getting) and self.bell.arm(getting):
             wake_first(self.line(getting))
 
     async def wait(self, getting: bool) -> None:
-        """Until an attempt may succeed."""
+        """Waits until an attempt may succeed."""
         loop = asyncio.get_running_loop()
         future = loop.create_future()
         if not self.getters and not self.putters:
@@ -115,5 +115,5 @@ async def until(queue: Any, attempt: Callable[..., Any], args: tuple[Any, ...], 
 
 
 def new_hubs() -> WeakKeyDictionary[asyncio.AbstractEventLoop, Hub]:
-    """By loop: a loop that is gone takes its descriptor with it."""
+    """The hubs of a queue, by loop. A loop that is gone takes its descriptor with it."""
     return WeakKeyDictionary()

@@ -13,7 +13,7 @@ cdef object NOTHING
 cdef class Channel(Handle):
     cdef queue *view     # NULL until the first use
     cdef bint zero_copy
-    cdef bint watched    # somebody has asked for the descriptor of _reader
+    cdef bint watched    # the descriptor of _reader was asked for
     cdef int taking      # threads that wait for an item
 
     cdef queue *q(self) except NULL

@@ -23,7 +23,7 @@ class Pin:
 
 @disjoint_base
 class Bell:
-    """For event loops: how they are told of changes to a queue."""
+    """How event loops are told of changes to a queue."""
 
     def __init__(self, channel: Channel) -> None: ...
     def fileno(self) -> int: ...

@@ -2,8 +2,8 @@
 # cython: language_level=3
 """Channel: this process's hold of one queue in shared memory, under the objects of queues.pyx.
 
-It moves objects and waits; what is allowed, and what exceptions are called, is decided above it. May be used by any
-thread. Nothing is held while waiting but a block of this process's own, so a wait that is interrupted loses nothing.
+It moves objects and waits. What is allowed, and what exceptions are called, is decided above it. Any thread may use
+it. A call that waits holds nothing but a block of this process's own. So an interrupted wait loses nothing.
 """
 
 cimport cython
@@ -39,8 +39,8 @@ cdef extern from *:
     #include <sys/syscall.h>
     #include <unistd.h>
 
-    /* Does Python run signal handlers in this thread? What the threading module says may be another thread's: gevent
-     * replaces its functions, and before 3.13 the thread that imports it first is its main thread. */
+    /* Does Python run signal handlers in this thread? The threading module may name another thread. gevent replaces
+     * its functions, and before 3.13 the thread that imports it first is its main thread. */
     extern int _PyOS_IsMainThread(void);
     #pragma weak _PyOS_IsMainThread
     static int serves_signals_here(void)
@@ -62,7 +62,7 @@ NOTHING = object()
 
 
 cdef class Channel(Handle):
-    """Channel(maxsize, budget): a new queue, of so many items and so many bytes at most; 0 stands for no limit."""
+    """Channel(maxsize, budget): a new queue, of so many items and so many bytes at most. 0 stands for no limit."""
 
     def __init__(self, uint64_t maxsize, uint64_t budget):
         self.claim(SLOT_LARGE, SLOT_QUEUE)
@@ -81,9 +81,9 @@ cdef class Channel(Handle):
         return self.view
 
     cdef int pause(self, queue_end what, waiting *w) except -1:
-        """Waits for a change; 0: the time is up, try a last time.
+        """Waits for a change. 0: the time is up, try a last time.
 
-        Signals are served now, however the wait ended: what is taken afterwards would be lost with an exception.
+        Signals are served now, however the wait ended, because an exception after a take would lose the item.
         """
         cdef int rc
         cdef uint32_t identity = me(self)
@@ -100,7 +100,7 @@ cdef class Channel(Handle):
 
     @property
     def name(self):
-        """What messages call the queue: the same in each process that has it."""
+        """What messages call the queue. It is the same in each process that has the queue."""
         return f"Queue-{self.slot}"
 
     cdef int fails(self, int rc, str doing) except -1:
@@ -134,7 +134,7 @@ cdef class Channel(Handle):
         return rc
 
     cdef int store_and_commit(self, payload *p, Pickling pickling, int64_t deadline) except -1:
-        """Also FORKED: in a child that a signal handler forked meanwhile. The block is the parent's, who puts it."""
+        """Also FORKED, in a child that a signal handler forked meanwhile. The parent has the block, and puts it."""
         cdef store_item item
         cdef int put = 0
         cdef uint32_t identity = 0
@@ -151,7 +151,7 @@ cdef class Channel(Handle):
         return put
 
     cdef int prepare(self, payload *p, int64_t deadline, store_item *item) except -1:
-        """A block to write to; 0: there was no memory for it in time."""
+        """Gets a block to write to. 0: there was no memory for it in time."""
         cdef queue *q = self.q()
         cdef waiting w
         cdef int rc
@@ -232,10 +232,11 @@ cdef class Channel(Handle):
         return rc
 
     cdef int take_aside(self, store_item *item, waiting *w) except? -1:
-        """In a thread that no signal can make raise: takes before it has the interpreter's lock again.
+        """In a thread that no signal can make raise. Takes before it has the interpreter's lock again.
 
-        So the descriptor is silent as soon as the item is taken, whoever has that lock: as a pipe is, of which a read()
-        that is waiting takes. Another thread that waits for the descriptor would find it readable again and again.
+        So the descriptor is silent as soon as the item is taken, whatever thread has that lock. A pipe behaves so too,
+        if a read() is waiting. Otherwise another thread that waits for the descriptor would find it readable again and
+        again.
         """
         cdef int rc = -EAGAIN, waited = 0
         while rc == -EAGAIN and waited != -ETIMEDOUT:
@@ -260,7 +261,7 @@ cdef class Channel(Handle):
                     item_touch(queue_store(self.view), item)
             return payload_load(item.kind, item.data, item.size, None, self)
         finally:
-            if load32(self.identity) == identity:  # unpickling may fork: the block is not the child's
+            if load32(self.identity) == identity:  # unpickling may fork, and the block is not the child's
                 item_release(queue_store(self.view), item)
 
     cdef bint poll(self, int64_t deadline) except -1:
@@ -276,11 +277,11 @@ cdef class Channel(Handle):
                 in_time = self.pause(QUEUE_ITEMS, &w)
         finally:
             waiting_end(&w)
-        queue_pass_on(q, QUEUE_ITEMS)  # the wake-up was for somebody who takes
+        queue_pass_on(q, QUEUE_ITEMS)  # the wake-up was for a call that takes
         return not queue_empty(q)
 
     cdef int join(self) except -1:
-        """Waits until all is worked off."""
+        """Waits until all items are worked off."""
         cdef waiting w
         cdef queue *q = self.q()
         waiting_begin(&w, NEVER, BACKSTOP_IDLE)
@@ -319,7 +320,7 @@ cdef class Channel(Handle):
         return bell
 
     cdef bint look_again(self) except -1:
-        """Makes the descriptor readable if there is an item that nobody rang for. True: that may happen again soon."""
+        """Makes the descriptor readable if there is an item that no process rang for. True: that may happen again."""
         queue_settle(self.q())
         return queue_unheard(self.view)
 
@@ -350,7 +351,7 @@ cdef Pin pinned(Channel channel, store_item *item):
 
 
 cdef class Bell:
-    """For event loops: how they are told of changes to a queue."""
+    """How event loops are told of changes to a queue."""
     cdef Channel channel
 
     def __init__(self, Channel channel):

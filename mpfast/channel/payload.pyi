@@ -3,7 +3,7 @@ from typing_extensions import disjoint_base
 
 @disjoint_base
 class Mapping:
-    """Memory from the system, to be used for one buffer after the other."""
+    """Memory from the system, which is used for one buffer after the other."""
 
 @disjoint_base
 class Memory:

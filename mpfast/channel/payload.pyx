@@ -2,13 +2,13 @@
 # cython: language_level=3
 """What a value becomes in shared memory, and back.
 
-None, bools and small ints are a number; bytes, ASCII strings, ints, floats and small containers of plain values are
-stored as they are (tree.h); everything else is a pickle, beside which large buffers lie at multiples of 64 bytes:
+None, bools and small ints are a number. Bytes, ASCII strings, ints, floats and small containers of plain values are
+stored as they are (tree.h). Everything else is a pickle, beside which large buffers lie at multiples of 64 bytes:
 
     count, length of each buffer, length of the pickle (8 bytes each); pickle; buffer; buffer; ...
 
-What is received is the receiver's own: large buffers are copied into fresh memory, or, if the queue was made with
-zero_copy, seen through views that keep the message's memory until they are collected.
+What is received belongs to the receiver. Large buffers are copied into fresh memory. If the queue was made with
+zero_copy, they are seen through views instead, which keep the message's memory until they are collected.
 """
 
 cimport cython
@@ -173,7 +173,7 @@ cdef char *store_lengths(Pickling pickling, char *where) except NULL:
 
 
 cdef class Mapping:
-    """Memory from the system, to be used for one buffer after the other."""
+    """Memory from the system, which is used for one buffer after the other."""
     cdef char *start
     cdef size_t size
 
@@ -183,7 +183,7 @@ cdef class Mapping:
 
 
 cdef size_t MAPPED = 256 << 10   # bytes from which a buffer that is received has memory from the system,
-cdef size_t KEPT = 8 << 20       # and up to which that is kept for another: new memory costs more than the copy
+cdef size_t KEPT = 8 << 20       # and up to which it is kept for another, as new memory costs more than the copy
 cdef Py_ssize_t SPARE = 4
 cdef list _spare = []
 
@@ -252,9 +252,9 @@ cdef object seen_through(object pin, const char *data, size_t size):
 
 
 cdef object payload_load(int kind, const char *data, size_t size, object pin, object queue):
-    """The object of a message. `pin`: what the views of its buffers keep; None: they are copied. `queue`: whence it came.
+    """The object of a message from `queue`. The views of its buffers keep `pin`. If that is None, buffers are copied.
 
-    Raises CorruptedQueueError if the message is damaged, and whatever unpickling raises.
+    Raises CorruptedQueueError if the message is damaged, and what unpickling raises.
     """
     if kind == PAYLOAD_PICKLE:
         return load_pickle(data, size, None)

@@ -9,10 +9,11 @@ __all__ = ["QueueStats"]
 
 
 class QueueStats(NamedTuple):
-    """What a queue's stats() says: a snapshot, each number true at some instant during the call.
+    """What a queue's stats() says. It is a snapshot, and each number is true at some instant during the call.
 
-    size: items that are there; put: that ever were; unfinished: for which task_done() was not called.
-    bytes: memory that the queue has for items; idle: about how much of it is free, kept because new memory is slow.
+    size is the number of items that are there, put of those that ever were, and unfinished of those for which
+    task_done() was not called. bytes is the memory that the queue has for items. idle is about how much of it is free,
+    and is kept because new memory is slow.
     """
 
     size: int
