@@ -37,10 +37,9 @@ SETS = {
 README_LINES = 130
 HANGING = 0.25
 
-# mpfast/channel, core/store and core/queue follow when their comments are plain.
 ROOMS = (
-    *("family", "serialize", "sync", "wire", "launch", "standin", "cli", "former", "integrations"),
-    *(f"core/{room}" for room in ("base", "family", "locks", "life", "wire", "child")),
+    *("family", "serialize", "channel", "sync", "wire", "launch", "standin", "cli", "former", "integrations"),
+    *(f"core/{room}" for room in ("base", "family", "locks", "store", "queue", "life", "wire", "child")),
 )
 CODE_SETS = {
     "faces": ("mpfast/*.*",),
