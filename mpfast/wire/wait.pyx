@@ -36,13 +36,15 @@ cdef int descriptor(thing) except -1:
     return fd
 
 
-cdef int register(list things, pollfd *polled, list queues) except -1:
+cdef inline bint register(list things, pollfd *polled) except -1:
+    """Fills in what poll() looks at. True: there are things other than connections and numbers, queues perhaps."""
     cdef int i, j, fd
+    cdef bint others = False
     cdef set seen = set() if len(things) > FEW else None
     for i, thing in enumerate(things):
         fd = descriptor(thing)
-        if not isinstance(thing, (Wire, int)) and hasattr(thing, "_look_again"):
-            queues.append(thing)
+        if not isinstance(thing, Wire) and not isinstance(thing, int):
+            others = True
         if seen is None:
             known = False
             for j in range(i):
@@ -53,10 +55,10 @@ cdef int register(list things, pollfd *polled, list queues) except -1:
         if known:
             raise KeyError(f"{thing!r} (FD {fd}) is already registered")
         polled[i].fd, polled[i].events, polled[i].revents = fd, WIRE_READABLE, 0
-    return 0
+    return others
 
 
-cdef int look(pollfd *polled, size_t count, int64_t deadline) except -1:
+cdef inline int look(pollfd *polled, size_t count, int64_t deadline) except -1:
     cdef int rc
     if deadline == 0 and count <= FEW:
         rc = wire_poll_all(polled, count, 0)
@@ -91,14 +93,15 @@ def wait(object_list, timeout=None):
     cdef pollfd few[FEW]
     cdef pollfd *polled = few
     cdef int64_t deadline
-    cdef list things = list(object_list), queues = []
+    cdef list things = list(object_list), queues = None
     cdef Py_ssize_t count = len(things), i
     if count > FEW:
         polled = <pollfd *>PyMem_Malloc(count * sizeof(pollfd))
         if polled == NULL:
             raise MemoryError
     try:
-        register(things, polled, queues)
+        if register(things, polled):
+            queues = [thing for thing in things if hasattr(thing, "_look_again")]
         deadline = NEVER if timeout is None else clock_deadline(timeout)
         if (look_again(polled, count, deadline, queues) if queues else look(polled, count, deadline)) == 0:
             return []
