@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
+from multiprocessing import context as _stdlib
 from multiprocessing import process, reduction
 from multiprocessing.context import (
     AuthenticationError,
@@ -224,7 +225,7 @@ class _Starts(process.BaseProcess):
         return _launch().bootstrap(self, parent_sentinel)  # type: ignore[no-any-return]
 
 
-class Process(_Starts):
+class Process(_Starts, _stdlib.Process):
     """A process of the default context's start method."""
 
     @staticmethod
@@ -236,7 +237,7 @@ class Process(_Starts):
         _default_context.get_context().Process._after_fork()  # type: ignore[attr-defined]
 
 
-class ForkProcess(_Starts):
+class ForkProcess(_Starts, _stdlib.ForkProcess):
     """A process that starts as a copy of its parent."""
 
     _start_method = "fork"
@@ -251,7 +252,7 @@ class ForkProcess(_Starts):
         return Popen(process_obj)
 
 
-class SpawnProcess(_Starts):
+class SpawnProcess(_Starts, _stdlib.SpawnProcess):
     """A process in a fresh interpreter."""
 
     _start_method = "spawn"
@@ -272,7 +273,7 @@ class SpawnProcess(_Starts):
         pass
 
 
-class ForkServerProcess(_Starts):
+class ForkServerProcess(_Starts, _stdlib.ForkServerProcess):
     """A process that the fork server forks."""
 
     _start_method = "forkserver"

@@ -115,6 +115,15 @@ cdef class _Shared:
     def _wlock(self):
         return self._rlock
 
+    @property
+    def __class__(self):
+        """For isinstance(). See claims.py."""
+        from .family.claims import claimed
+        return claimed(type(self))
+
+    def __reduce__(self):
+        return _new, (type(self),), self.__getstate__()  # not by __class__, which need not be the type
+
     def __getstate__(self):
         _context.assert_spawning(self)
         return (self.channel,)
@@ -123,6 +132,9 @@ cdef class _Shared:
         self.channel, = state
         self.state = 0
 
+
+def _new(cls):
+    return cls.__new__(cls)
 
 
 cdef class _End:
