@@ -23,6 +23,8 @@ from multiprocessing.context import (
     set_spawning_popen,
 )
 
+from .errors import explained
+
 TYPE_CHECKING = False  # typing costs each spawned child 2 ms
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -54,14 +56,20 @@ def _load(name: str) -> Any:
     return extension
 
 
+def _module(name: str) -> Any:
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise explained(error) from None
+
+
 _launching: ModuleType | None = None
 
 
 def _launch() -> ModuleType:
     global _launching
     if _launching is None:
-        from .launch import child
-
+        child = _module("mpfast.launch.child")
         child.process_class = ForkServerProcess
         _launching = child
     return _launching
@@ -130,13 +138,11 @@ class Context(BaseContext):
         return self._queues().SimpleQueue(ctx=self.get_context())  # type: ignore[no-any-return]
 
     def _queues(self) -> ModuleType:
-        return import_module(self._queues_module)
+        return _module(self._queues_module)  # type: ignore[no-any-return]
 
     def Pipe(self, duplex: bool = True) -> tuple[connection.Connection, connection.Connection]:
         """Returns two connected ends. If duplex, both send and receive. Else the first receives, the second sends."""
-        from .wire.endpoint import Pipe
-
-        return Pipe(duplex)
+        return _module("mpfast.wire.endpoint").Pipe(duplex)  # type: ignore[no-any-return]
 
     def Pool(
         self,
