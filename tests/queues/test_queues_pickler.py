@@ -86,3 +86,24 @@ print("SpawnProcess" in Reducer.dumped, p.exitcode)
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     expected = "('marked', 'hi') ('marked', 'there')" if lazily else "hi there"
     assert (done.stdout, done.stderr) == (f"{expected}\nTrue 0\n", "")
+
+
+@pytest.mark.parametrize("name", ["Queue", "SimpleQueue"])
+def test_a_worker_that_puts_what_cannot_be_pickled(name):
+    """It does not die without a word. What it prints names the object, and items before it are there."""
+    program = f"""
+import mpfast as mp
+def work(queue):
+    queue.put("before")
+    queue.put(["batch 7", lambda: None])
+ctx = mp.get_context("fork")
+queue = ctx.{name}()
+process = ctx.Process(target=work, args=(queue,))
+process.start()
+process.join()
+print(queue.get(), process.exitcode)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "before 1\n"
+    assert "when ['batch 7', <function wor" in done.stderr
+    assert f"was put into <mpfast.queues.{name} object" in done.stderr
