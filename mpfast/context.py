@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
+from multiprocessing import context as _stdlib
 from multiprocessing import process, reduction
 from multiprocessing.context import (
     AuthenticationError,
@@ -21,6 +22,8 @@ from multiprocessing.context import (
     get_spawning_popen,
     set_spawning_popen,
 )
+
+from .errors import explained
 
 TYPE_CHECKING = False  # typing costs each spawned child 2 ms
 if TYPE_CHECKING:
@@ -53,14 +56,20 @@ def _load(name: str) -> Any:
     return extension
 
 
+def _module(name: str) -> Any:
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise explained(error) from None
+
+
 _launching: ModuleType | None = None
 
 
 def _launch() -> ModuleType:
     global _launching
     if _launching is None:
-        from .launch import child
-
+        child = _module("mpfast.launch.child")
         child.process_class = ForkServerProcess
         _launching = child
     return _launching
@@ -129,13 +138,11 @@ class Context(BaseContext):
         return self._queues().SimpleQueue(ctx=self.get_context())  # type: ignore[no-any-return]
 
     def _queues(self) -> ModuleType:
-        return import_module(self._queues_module)
+        return _module(self._queues_module)  # type: ignore[no-any-return]
 
     def Pipe(self, duplex: bool = True) -> tuple[connection.Connection, connection.Connection]:
         """Returns two connected ends. If duplex, both send and receive. Else the first receives, the second sends."""
-        from .wire.endpoint import Pipe
-
-        return Pipe(duplex)
+        return _module("mpfast.wire.endpoint").Pipe(duplex)  # type: ignore[no-any-return]
 
     def Pool(
         self,
@@ -224,7 +231,7 @@ class _Starts(process.BaseProcess):
         return _launch().bootstrap(self, parent_sentinel)  # type: ignore[no-any-return]
 
 
-class Process(_Starts):
+class Process(_Starts, _stdlib.Process):
     """A process of the default context's start method."""
 
     @staticmethod
@@ -236,7 +243,7 @@ class Process(_Starts):
         _default_context.get_context().Process._after_fork()  # type: ignore[attr-defined]
 
 
-class ForkProcess(_Starts):
+class ForkProcess(_Starts, _stdlib.ForkProcess):
     """A process that starts as a copy of its parent."""
 
     _start_method = "fork"
@@ -251,7 +258,7 @@ class ForkProcess(_Starts):
         return Popen(process_obj)
 
 
-class SpawnProcess(_Starts):
+class SpawnProcess(_Starts, _stdlib.SpawnProcess):
     """A process in a fresh interpreter."""
 
     _start_method = "spawn"
@@ -272,7 +279,7 @@ class SpawnProcess(_Starts):
         pass
 
 
-class ForkServerProcess(_Starts):
+class ForkServerProcess(_Starts, _stdlib.ForkServerProcess):
     """A process that the fork server forks."""
 
     _start_method = "forkserver"

@@ -9,6 +9,13 @@ from multiprocessing import ProcessError
 __all__ = ["CorruptedQueueError", "LockOwnerDied"]
 
 
+def explained(error: ImportError) -> ImportError:
+    """The error of importing an extension. If it is about sub-interpreters, it says that they are not supported."""
+    if "interpreter" not in str(error):
+        return error
+    return ImportError(f"mpfast works in one interpreter of a process only, and in no sub-interpreter: {error}")
+
+
 class LockOwnerDied(ProcessError, OSError):
     """The process that held a lock was killed. What the lock guards may be half done.
 

@@ -7,6 +7,7 @@ one of the stdlib's where it arrives, because the process there may not have mpf
 
 from __future__ import annotations
 
+import os
 from multiprocessing import connection as _wire
 from multiprocessing import managers as _stdlib
 from multiprocessing.managers import *  # noqa: F403
@@ -22,6 +23,7 @@ _LISTENERS: dict[type, type[connection.Listener]] = {
     vars(_wire)["XmlListener"]: connection.XmlListener,
 }
 _CLIENTS = {"pickle": connection.Client, "xmlrpclib": connection.XmlClient}
+_ENDING = 0.5  # seconds that a server whose connections broke has to be seen as ended
 
 
 def __getattr__(name: str) -> Any:
@@ -48,6 +50,64 @@ class SharedMemoryServer(Server, _stdlib.SharedMemoryServer):
     """multiprocessing's, behind a Listener of mpfast's."""
 
 
+class _ToServer(connection.Connection):
+    """A connection to a server. Once the server has ended, its errors say so."""
+
+    _door: _Door
+
+    def send(self, obj: Any) -> None:
+        try:
+            super().send(obj)
+        except OSError as error:
+            self._door.explain(error)
+            raise
+
+    def recv(self) -> Any:
+        try:
+            return super().recv()
+        except (OSError, EOFError) as error:
+            self._door.explain(error)
+            raise
+
+
+class _Door:
+    """Connects to a server. A manager has it in place of a Client, and so have its proxies."""
+
+    def __init__(self, serializer: str) -> None:
+        self.client = _CLIENTS[serializer]
+        self.server: Any = None  # the process, if the manager has started it
+
+    def __call__(self, *args: Any, **keywords: Any) -> Any:
+        try:
+            found: Any = self.client(*args, **keywords)
+        except (OSError, EOFError) as error:
+            self.explain(error)
+            raise
+        if type(found) is connection.Connection:
+            found.__class__ = _ToServer
+            found._door = self
+        return found
+
+    def explain(self, error: OSError | EOFError) -> None:
+        """Puts into an error that the server has ended, if it has. The type of the error stays the stdlib's."""
+        if self.server is None or not connection.wait([self.server.sentinel], _ENDING):
+            return
+        text = f"the manager's server, process {self.server.pid}, has ended with exit code {self.server.exitcode}"
+        error.args = (error.errno, text) if isinstance(error, OSError) else (text,)
+        if isinstance(error, OSError):
+            error.strerror = text
+
+
+def _forget_connections() -> None:
+    """A forked child connects anew. On its parent's connections each would get the other's answers."""
+    for local, _ in _stdlib.BaseProxy._address_to_local.values():
+        if isinstance(getattr(local, "connection", None), _ToServer):
+            del local.connection
+
+
+os.register_at_fork(after_in_child=_forget_connections)
+
+
 class _ProxyType:
     """Makes proxies that call through a Client of mpfast's. In all else it looks like the type of the proxies."""
 
@@ -62,7 +122,8 @@ class _ProxyType:
 
     def __call__(self, token: Any, serializer: str, *args: Any, **keywords: Any) -> Any:
         proxy = self.proxytype(token, serializer, *args, **keywords)
-        proxy._Client = _CLIENTS[serializer]
+        door = getattr(keywords.get("manager"), "_Client", None)
+        proxy._Client = door if isinstance(door, _Door) else _Door(serializer)
         return proxy
 
 
@@ -77,7 +138,12 @@ class BaseManager(_stdlib.BaseManager):  # type: ignore[no-redef]
     ) -> None:
         ctx = ctx or _default_context.get_context()
         super().__init__(address, authkey, serializer, ctx, **rest)
-        self._Client = _CLIENTS[serializer]
+        self._Client = _Door(serializer)
+
+    def start(self, *args: Any, **keywords: Any) -> None:
+        """Starts the server's process."""
+        super().start(*args, **keywords)
+        self._Client.server = self._process  # type: ignore[attr-defined]
 
     def get_server(self) -> Any:
         """Returns the server, for serve_forever() in this process."""

@@ -13,23 +13,26 @@ from mpfast.core.base.clock cimport NEVER
 from mpfast.core.locks.semaphore cimport SEMAPHORE_MAX
 from mpfast.core.queue.queue cimport queue_empty, queue_full, queue_size, queue_task_done
 from mpfast.family.timeouts cimport deadline_of
-from mpfast.channel.payload cimport payload, payload_immediate, payload_measure
-from mpfast.serialize.pickling cimport Pickling
+from mpfast.channel.payload cimport payload, payload_immediate, payload_measure, payload_measure_by, place
+from mpfast.serialize.pickling cimport Pickling, replaced
 
 import operator
 import os
 import reprlib
+import sys
 import threading
 import traceback
 import types
 from collections import deque
 from multiprocessing import context as _context
-from multiprocessing.reduction import ForkingPickler as _ForkingPickler
 from queue import Empty, Full
 
 from .channel.channel import Bell, ShutDown
+from .channel.payload import pickler_names
 
 __all__ = ["JoinableQueue", "Queue", "SimpleQueue"]
+
+_ForkingPickler = _context.reduction.ForkingPickler  # a program may replace it, here or there
 
 cdef enum:
     CLOSED = 1         # close() was called
@@ -71,14 +74,18 @@ cdef class _Shared:
         cdef Pickling pickling
         cdef payload p
         cdef int64_t value
-        if payload_immediate(obj, &value):
+        cdef object pickler = replaced(place)
+        if pickler is None and payload_immediate(obj, &value):
             if not channel.put_value(value, deadline):
                 raise Full
             return 0
         if deadline == 0 and queue_full(channel.q()):
             raise Full
         try:
-            pickling = payload_measure(obj, &p)
+            if pickler is None:
+                pickling = payload_measure(obj, &p)
+            else:
+                pickling = payload_measure_by(pickler, obj, &p)
         except Exception as error:
             return self.refused(obj, error)
         if not channel.put_payload(&p, pickling, deadline):
@@ -115,6 +122,15 @@ cdef class _Shared:
     def _wlock(self):
         return self._rlock
 
+    @property
+    def __class__(self):
+        """For isinstance(). See claims.py."""
+        from .family.claims import claimed
+        return claimed(type(self))
+
+    def __reduce__(self):
+        return _new, (type(self),), self.__getstate__()  # not by __class__, which need not be the type
+
     def __getstate__(self):
         _context.assert_spawning(self)
         return (self.channel,)
@@ -123,6 +139,9 @@ cdef class _Shared:
         self.channel, = state
         self.state = 0
 
+
+def _new(cls):
+    return cls.__new__(cls)
 
 
 cdef class _End:
@@ -446,6 +465,10 @@ cdef class JoinableQueue(Queue):
     def join(self):
         """Waits until task_done() was called for all items that were put."""
         self.channel.join()
+
+
+pickler_names(globals())
+pickler_names(vars(sys.modules.get("multiprocessing.queues", sys.modules[__name__])))
 
 
 def _forked():

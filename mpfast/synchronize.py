@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from .errors import explained
+
 TYPE_CHECKING = False  # typing costs each spawned child 2 ms
 if TYPE_CHECKING:
     from types import ModuleType
@@ -38,6 +40,8 @@ def load(name: str) -> ModuleType:
         raise ImportError(
             f"mpfast's extensions are not built ({error.name} is missing): run `make build` in its source"
         ) from None
+    except ImportError as error:
+        raise explained(error) from None
 
 
 def __getattr__(name: str) -> Any:

@@ -274,3 +274,30 @@ print(len(outputs[0]) > 1000, outputs[0] == outputs[1])
             process.close()
             assert list(seen) == [expected] * 4
             lock.acquire(False)
+
+    def test_a_sub_interpreter(self, program):
+        """It is told why it cannot have mpfast's objects. The main one goes on."""
+        lines = program("""
+try:
+    import _interpreters as interpreters
+except ImportError:
+    import _xxsubinterpreters as interpreters
+objects = mp.Lock(), mp.Queue(), mp.Pipe(), mp.active_children()
+mp.get_context("fork").Process(target=int).start()
+code = '''
+import mpfast as mp
+for make in (mp.Lock, mp.Event, mp.Condition, mp.Queue, mp.Pipe, mp.get_context("fork").Process(target=int).start):
+    try:
+        made = make()
+    except ImportError as error:
+        assert str(error).startswith("mpfast works in one interpreter of a process only"), error
+        print("told", flush=True)
+'''
+other = interpreters.create()
+assert interpreters.run_string(other, code) is None
+interpreters.destroy(other)
+[process.join() for process in mp.active_children()]
+with objects[0]:
+    print("main")
+""")
+        assert lines == ["told"] * 6 + ["main"]

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 from libc.stdint cimport int64_t
-from mpfast.serialize.pickling cimport Pickling
+from mpfast.serialize.pickling cimport Pickling, Place
 from mpfast.serialize.tree cimport TREE_SIZE
 
 cdef enum:
@@ -20,9 +20,11 @@ cdef struct payload:
     int64_t integer     # of an int
     char tree[TREE_SIZE]  # of a small container
 
+cdef Place place  # where a program may replace the pickler of queues
 
 cdef bint payload_immediate(object obj, int64_t *value)
 cdef object payload_from_immediate(int64_t value)
 cdef Pickling payload_measure(object obj, payload *p)
+cdef Pickling payload_measure_by(object pickler, object obj, payload *p)
 cdef int payload_store(const payload *p, Pickling pickling, char *where) except -1
 cdef object payload_load(int kind, const char *data, size_t size, object pin, object queue)

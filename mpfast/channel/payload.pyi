@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: MIT
+from typing import Any
+
 from typing_extensions import disjoint_base
 
 @disjoint_base
@@ -12,3 +14,5 @@ class Memory:
 @disjoint_base
 class View:
     """A buffer inside a message that stays in shared memory."""
+
+def pickler_names(names: dict[str, Any]) -> None: ...

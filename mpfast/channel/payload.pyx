@@ -24,7 +24,7 @@ from cpython.ref cimport Py_DECREF
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcpy
 from mpfast.core.base.hugemem cimport hugemem_advise, hugemem_map, hugemem_unmap
-from mpfast.serialize.pickling cimport Pickling, done, loads, pickled
+from mpfast.serialize.pickling cimport Pickling, Place, done, loads, pickled, pickled_by, replaced
 from mpfast.serialize.tree cimport tree_dump, tree_load
 
 from ..errors import CorruptedQueueError
@@ -42,6 +42,8 @@ cdef size_t ALIGNMENT = 64
 cdef int64_t LIMIT = 1 << 31
 cdef int64_t NONE, FALSE, TRUE
 NONE, FALSE, TRUE = LIMIT, LIMIT + 1, LIMIT + 2
+cdef Place place = Place()
+pickler_names = place.add  # of the modules that have a `_ForkingPickler` for queues
 
 
 cdef inline size_t aligned(size_t size) noexcept:
@@ -85,7 +87,6 @@ cdef object payload_from_immediate(int64_t value):
 cdef Pickling payload_measure(object obj, payload *p):
     """What storing the object takes. The pickling, if it takes one, is for payload_store() and done()."""
     cdef int overflow = 0
-    cdef Pickling pickling
     if type(obj) is bytes:
         p.kind, p.data, p.size = PAYLOAD_BYTES, PyBytes_AS_STRING(obj), PyBytes_GET_SIZE(obj)
         return None
@@ -106,7 +107,15 @@ cdef Pickling payload_measure(object obj, payload *p):
         if p.size > 0:
             p.kind, p.data = PAYLOAD_TREE, p.tree
             return None
-    pickling = pickled(obj)
+    return measured(pickled(obj), p)
+
+
+cdef Pickling payload_measure_by(object pickler, object obj, payload *p):
+    """As payload_measure(), if a program has replaced multiprocessing's pickler. That one sees every object."""
+    return measured(pickled_by(pickler, obj), p)
+
+
+cdef Pickling measured(Pickling pickling, payload *p):
     p.kind = PAYLOAD_BUFFERS if pickling.buffers else PAYLOAD_PICKLE
     p.data = NULL
     p.size = extent(pickling)
@@ -290,6 +299,9 @@ cdef object load_tree(const char *data, size_t size, object queue):
 
 
 cdef object load_pickle(const char *data, size_t size, list buffers):
+    pickler = replaced(place) if buffers is None else None
+    if pickler is not None:
+        return pickler.loads(PyBytes_FromStringAndSize(data, size))
     if size <= INLINE:
         view = PyBytes_FromStringAndSize(data, size)
     else:

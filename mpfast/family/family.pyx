@@ -148,6 +148,12 @@ cdef class Handle:
         """The object's name in messages. Unlike multiprocessing's, it names nothing in the file system."""
         return f"{type(self).__name__}-{self.slot}"
 
+    @property
+    def __class__(self):
+        """For isinstance(). See claims.py."""
+        from .claims import claimed
+        return claimed(type(self))
+
     def __reduce__(self):
         _context.assert_spawning(self)
         me(self)

@@ -27,6 +27,8 @@ from multiprocessing import process as _process
 from .life import bootstrap, hooked, rehearse  # noqa: F401
 
 cdef extern from "Python.h":
+    void *PyInterpreterState_Get()
+    void *PyInterpreterState_Main()
     void PyOS_BeforeFork()
     void PyOS_AfterFork_Parent()
     void PyOS_AfterFork_Child()
@@ -124,6 +126,8 @@ cdef class Child:
         """
         cdef sigset_t before
         cdef int pid, error, parent = getpid()
+        if PyInterpreterState_Get() != PyInterpreterState_Main():
+            raise RuntimeError("fork not supported for subinterpreters")
         cdef int room = eventfd(1, EFD_CLOEXEC)  # so that there is a descriptor for the pidfd
         if room < 0:
             raise_errno(-c_errno)

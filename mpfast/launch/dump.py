@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import sys
 import types
-from multiprocessing import reduction
-from multiprocessing.context import get_spawning_popen
+from multiprocessing.context import get_spawning_popen, reduction  # type: ignore[attr-defined]
 from multiprocessing.reduction import ForkingPickler
 from pickle import PicklingError
 
@@ -86,7 +85,8 @@ class _Restart:
 def dump(process_obj: BaseProcess, file: IO[bytes]) -> None:
     """Pickles a process to a file that can seek. Raises as multiprocessing, with a note that names what is refused."""
     strict = getattr(sys.modules["mpfast"], "strict_pickling", False)
-    reference = _by_reference if strict or _has_name(sys.modules["__main__"]) else _no_main
+    theirs = reduction is not sys.modules["multiprocessing.reduction"]  # a program has set ctx.reducer
+    reference = _by_reference if strict or theirs or _has_name(sys.modules["__main__"]) else _no_main
     restart = _Restart(file)
     try:
         reference(process_obj, file)

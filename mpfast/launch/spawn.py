@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 import sys
-from multiprocessing import reduction, spawn, util
-from multiprocessing.context import get_spawning_popen, set_spawning_popen
+from multiprocessing import spawn, util
+from multiprocessing.context import get_spawning_popen, reduction, set_spawning_popen  # type: ignore[attr-defined]
 from multiprocessing.popen_spawn_posix import _DupFd
 from multiprocessing.process import BaseProcess
 

@@ -21,9 +21,13 @@ static int dictwatch_event(PyDict_WatchEvent event, PyObject *dict, PyObject *ke
     return 0;
 }
 
+/* May be called for further dicts. All of them have one watcher, because an interpreter has no more than eight. */
 static inline void dictwatch_begin(PyObject *first, PyObject *second)
 {
-    int watcher = PyDict_AddWatcher(dictwatch_event);
+    static int watcher = -1;
+    if (watcher < 0)
+        watcher = PyDict_AddWatcher(dictwatch_event);
+    add_relaxed(&dictwatch_changes, 1);
     if (watcher < 0 || PyDict_Watch(watcher, first) < 0 || PyDict_Watch(watcher, second) < 0) {
         PyErr_Clear();
         store_relaxed(&dictwatch_blind, 1);

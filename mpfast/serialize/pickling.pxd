@@ -20,6 +20,17 @@ cdef class Pickling:
     cdef int run(self, obj) except -1
     cdef refresh(self, uint64_t state)
 
+cdef class Place:
+    cdef dict first
+    cdef dict second
+    cdef uint64_t state  # of the dicts when `found` was found
+    cdef object found    # None: multiprocessing's own
+
+    cdef object look(self, uint64_t state)
+
+cdef object replaced(Place place)
+cdef Pickling pickled_by(object pickler, object obj)
+
 cdef Py_ssize_t IN_BAND
 cdef Pickling pickled(object obj, Py_ssize_t out_of_band=*)
 cdef void done(Pickling pickling) noexcept

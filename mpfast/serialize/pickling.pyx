@@ -16,11 +16,12 @@ cdef extern from "Python.h":
 
 import copyreg
 import pickle
-from multiprocessing.reduction import ForkingPickler
+from multiprocessing.reduction import AbstractReducer
 
 cdef Py_ssize_t IN_BAND = PY_SSIZE_T_MAX
 cdef Py_ssize_t OUT_OF_BAND = 4096  # bytes from which a buffer is listed instead of copied
 cdef int SPARE = 4  # idle picklers that are kept
+ForkingPickler = AbstractReducer.ForkingPickler  # multiprocessing's own, even if the name in its module was replaced
 cdef dict _registered = ForkingPickler._extra_reducers
 cdef dict _copyreg = copyreg.dispatch_table
 cdef list _spare = []
@@ -75,14 +76,25 @@ cdef Pickling pickled(object obj, Py_ssize_t out_of_band=OUT_OF_BAND):
 
     Buffers of `out_of_band` bytes or more are listed (IN_BAND: none). A reducer that pickles gets a pickler of its own.
     """
-    cdef Pickling pickling
-    try:
-        pickling = _spare.pop()
-    except IndexError:
-        pickling = Pickling()
+    cdef Pickling pickling = _unused()
     pickling.made.out_of_band = out_of_band
     pickling.run(obj)
     return pickling
+
+
+cdef Pickling pickled_by(object pickler, object obj):
+    """As pickled(), by a class that replaces ForkingPickler. It says with dumps() what the message is."""
+    message = pickler.dumps(obj)
+    cdef Pickling pickling = _unused()
+    pickling.stream.append(message)
+    return pickling
+
+
+cdef Pickling _unused():
+    try:
+        return _spare.pop()
+    except IndexError:
+        return Pickling()
 
 
 cdef void done(Pickling pickling) noexcept:
@@ -91,6 +103,34 @@ cdef void done(Pickling pickling) noexcept:
     pickling.clear_memo()
     if len(_spare) < SPARE:
         _spare.append(pickling)
+
+
+cdef class Place:
+    """Where a program may replace ForkingPickler: the name `_ForkingPickler` in modules of ours and of the stdlib."""
+
+    def __init__(self):
+        self.first = self.second = {}
+
+    def add(self, dict names):
+        """Looks into this module's names too. There can be two modules."""
+        self.first, self.second = self.second, names
+        dictwatch_begin(self.first, self.second)
+        self.state = 0
+
+    cdef object look(self, uint64_t state):
+        self.found = None
+        for names in (self.first, self.second):
+            found = names.get("_ForkingPickler", ForkingPickler)
+            if found is not ForkingPickler:
+                self.found = found
+        self.state = state
+        return self.found
+
+
+cdef object replaced(Place place):
+    """The class that stands in ForkingPickler's place. None: it was not replaced."""
+    cdef uint64_t state = dictwatch_state(place.first, place.second)
+    return place.found if state == place.state else place.look(state)
 
 
 dictwatch_begin(_registered, _copyreg)

@@ -106,7 +106,7 @@ def _rename_contexts() -> None:
     for name in multiprocessing.__all__:
         if getattr(getattr(multiprocessing, name), "__self__", None) is default:
             setattr(multiprocessing, name, getattr(default, name))
-    multiprocessing.Process = context.Process  # type: ignore[misc, assignment]
+    multiprocessing.Process = context.Process  # type: ignore[misc]
 
 
 def _replace(module: ModuleType) -> None:

@@ -12,6 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+vars(queues)["pickler_names"](vars(_queues))
 _theirs: Any = vars(_queues)
 
 

@@ -7,13 +7,16 @@ from multiprocessing import connection as _stdlib
 from multiprocessing import reduction
 
 from .sending import Sender
-from .wire import pair
+from .wire import pair, pickler_names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
 __all__ = ["Connection", "Pipe"]
+
+
+pickler_names(vars(_stdlib))
 
 
 class Connection(Sender, vars(_stdlib)["Connection"]):  # type: ignore[misc]

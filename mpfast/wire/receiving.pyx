@@ -21,9 +21,9 @@ from mpfast.core.base.hugemem cimport hugemem_advise
 from mpfast.core.wire.turn cimport turn, turn_orphaned, turn_taken
 from mpfast.core.wire.wire cimport *
 from mpfast.errors cimport raise_errno
-from mpfast.serialize.pickling cimport loads
+from mpfast.serialize.pickling cimport loads, replaced
 from mpfast.serialize.shortload cimport short_load
-from mpfast.wire.wire cimport Wire
+from mpfast.wire.wire cimport Wire, place
 
 import operator
 from multiprocessing.context import BufferTooShort
@@ -333,6 +333,9 @@ def load(message):
     """The object of a message."""
     cdef PyObject *plain
     cdef size_t size
+    pickler = replaced(place)
+    if pickler is not None and type(message) is not list:
+        return pickler.loads(as_bytes(message))
     if type(message) is bytes:
         plain = short_load(<const uint8_t *>PyBytes_AS_STRING(message), PyBytes_GET_SIZE(message))
         if plain == NULL:

@@ -16,9 +16,10 @@ from mpfast.core.wire.framing cimport *
 from mpfast.core.wire.turn cimport turn_epoch
 from mpfast.core.wire.wire cimport *
 from mpfast.errors cimport raise_errno
-from mpfast.serialize.pickling cimport IN_BAND, Pickling, done as give_back, pickled
+from mpfast.serialize.pickling cimport IN_BAND, Pickling, done as give_back, pickled, pickled_by, replaced
 from mpfast.serialize.shortdump cimport SHORT_SIZE, short_dump, short_head
 from mpfast.wire.receiving cimport Receiver
+from mpfast.wire.wire cimport place
 
 import operator
 
@@ -180,6 +181,9 @@ cdef class Sender(Receiver):
 
     cdef Pickling pickle(self, obj):
         cdef Pickling pickling
+        pickler = replaced(place)
+        if pickler is not None:
+            return pickled_by(pickler, obj)
         if not self.sends_buffers:
             return pickled(obj, IN_BAND)
         pickling = pickled(obj, OUT_OF_BAND)
@@ -199,6 +203,9 @@ cdef class Sender(Receiver):
         cdef bint dotted
         self.check_write()
         self.greeting = 0
+        if replaced(place) is not None:
+            self.send_pickled(obj)
+            return
         pickled = short_head(obj, head + FRAME_HEADER, &data, &size)
         dotted = pickled > 0
         if pickled == 0:

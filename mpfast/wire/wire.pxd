@@ -4,6 +4,9 @@
 from libc.stdint cimport uint32_t
 from mpfast.core.wire.turn cimport turn, users
 from mpfast.core.wire.wire cimport wire_kind
+from mpfast.serialize.pickling cimport Place
+
+cdef Place place  # where a program may replace the pickler of connections
 
 
 cdef class Wire:

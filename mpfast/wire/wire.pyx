@@ -17,9 +17,12 @@ from mpfast.core.base.posix cimport c_close
 from mpfast.core.wire.turn cimport *
 from mpfast.core.wire.wire cimport *
 from mpfast.errors cimport raise_errno
+from mpfast.serialize.pickling cimport Place
 
 import os
 
+cdef Place place = Place()
+pickler_names = place.add  # of the modules that have a `_ForkingPickler` for connections
 cdef dict _closing = {}  # by id. Closed, but a call still uses the descriptor
 
 cdef enum:

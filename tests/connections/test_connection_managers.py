@@ -4,11 +4,14 @@
 import importlib
 import os
 import signal
+import socket
 
 import pytest
 import talk
 import workers
 from harness import Thread, until
+
+import mpfast
 
 KEY = talk.KEY
 
@@ -31,6 +34,13 @@ def package(thing):
 def link_of(proxy):
     """The connection that a proxy uses in this thread."""
     return proxy._tls.connection
+
+
+@pytest.fixture
+def only_mpfast(mp, request):
+    """What mpfast does better. Where the stdlib's answers get mixed up, reading may never end, so it is not tried."""
+    if mp.__name__ != "mpfast":
+        request.applymarker(pytest.mark.xfail(run=False, reason="a stdlib connection is shared after os.fork()"))
 
 
 # Near ---------------------------------------------------------------------------------------------------------------
@@ -82,6 +92,23 @@ def test_proxies_in_children(ctx, manager, start):
     assert mapping.copy() == {number: child.pid for number, child in enumerate(children)}
 
 
+@pytest.mark.usefixtures("only_mpfast")
+def test_after_os_fork(ctx, manager):
+    """Parent and child each get their own answers."""
+    mapping = manager.dict(parent=1, child=2)
+    assert mapping["parent"] == 1
+    pid = os.fork()
+    key, value = ("parent", 1) if pid else ("child", 2)
+    wrong = 255
+    try:
+        wrong = sum(mapping[key] != value for _ in range(300))
+    finally:
+        if pid == 0:
+            os._exit(min(wrong, 255))
+        _, status = os.waitpid(pid, 0)
+    assert (wrong, os.waitstatus_to_exitcode(status)) == (0, 0)
+
+
 def test_many_threads(manager):
     """Each has a connection of its own to the server."""
     sequence = manager.list()
@@ -103,6 +130,8 @@ def test_a_killed_server(ctx):
         waiting.result()
     with pytest.raises((EOFError, OSError)):
         mapping["a"]
+    with pytest.raises((EOFError, OSError)):
+        manager.dict()
     manager._process.join()
     manager.shutdown()
     os.path.exists(manager.address) and os.unlink(manager.address)
@@ -115,6 +144,34 @@ def test_a_killed_client(ctx, manager, start):
     child.run(workers.invoke, mapping, "__setitem__", "a", 1)
     child.kill()
     assert mapping["a"] == 1
+
+
+def test_a_killed_servers_errors_say_so(method):
+    """In every call, with the types of the stdlib's errors."""
+    manager = mpfast.get_context(method).Manager()
+    mapping, pid = manager.dict(a=1), manager._process.pid
+    assert mapping["a"] == 1
+    waiting = Thread(manager.Event().wait).asleep()
+    os.kill(pid, signal.SIGKILL)
+    for call in (waiting.result, lambda: mapping["a"], manager.dict, mapping.copy, Thread(mapping.copy).result):
+        with pytest.raises((EOFError, ConnectionError), match=f"process {pid}, has ended with exit code -9"):
+            call()
+    manager.shutdown()
+    with pytest.raises((EOFError, OSError), match="has ended with exit code -9"):
+        mapping["a"]
+    os.path.exists(manager.address) and os.unlink(manager.address)
+
+
+def test_a_server_that_closes_one_connection(method):
+    """The server runs, so the error says nothing of its end."""
+    with mpfast.get_context(method).Manager() as manager:
+        mapping = manager.dict(a=1)
+        assert mapping["a"] == 1
+        with socket.socket(fileno=os.dup(link_of(mapping).fileno())) as link:
+            link.shutdown(socket.SHUT_RDWR)
+        with pytest.raises((EOFError, OSError)) as caught:
+            mapping["a"]
+        assert "exit code" not in str(caught.value)
 
 
 def test_shared_memory_manager(ctx, managers):
