@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: MIT
+from multiprocessing.resource_sharer import DupFd
 from pickle import PickleBuffer
 from typing import Any
 
@@ -10,6 +11,7 @@ class Pickled:
 
     def write(self, part: Any) -> None: ...
     def keep_in_band(self, buffer: PickleBuffer) -> bool: ...
+    def reduce_descriptor(self, shared: DupFd) -> tuple[Any, ...]: ...
 
 @disjoint_base
 class Pickling:

@@ -16,6 +16,7 @@ cdef extern from "Python.h":
 
 import copyreg
 import pickle
+import sys
 from multiprocessing.reduction import AbstractReducer
 
 cdef Py_ssize_t IN_BAND = PY_SSIZE_T_MAX
@@ -24,7 +25,9 @@ cdef int SPARE = 4  # idle picklers that are kept
 ForkingPickler = AbstractReducer.ForkingPickler  # multiprocessing's own, even if the name in its module was replaced
 cdef dict _registered = ForkingPickler._extra_reducers
 cdef dict _copyreg = copyreg.dispatch_table
+cdef dict _modules = sys.modules
 cdef list _spare = []
+cdef object _travel = None  # mpfast.serialize.travel, once something has imported the resource sharer
 loads = pickle.loads
 
 
@@ -48,6 +51,19 @@ cdef class Pickled:
         self.buffers.append(buffer)
         return False
 
+    def reduce_descriptor(self, shared):
+        if self.out_of_band == IN_BAND or self.carrier is not None and self.carrier._exposed():
+            return shared.__reduce_ex__(5)
+        return _travel.reduce(shared)
+
+
+cdef bint travelling() except -1:
+    """Descriptors are pickled by the resource sharer. Has something imported it?"""
+    global _travel
+    if _travel is None and "multiprocessing.resource_sharer" in _modules:
+        from . import travel as _travel
+    return _travel is not None
+
 
 cdef class Pickling:
     """One object being pickled, with its pickler and what that has produced so far."""
@@ -60,25 +76,29 @@ cdef class Pickling:
         self.clear_memo = self.pickler.clear_memo
 
     cdef refresh(self, uint64_t state):
-        self.pickler.dispatch_table = {**_copyreg, **_registered}
-        self.reducers = state
+        self.pickler.dispatch_table = table = {**_copyreg, **_registered}
+        self.reducers, self.travels = state, travelling()
+        if self.travels:
+            table.setdefault(_travel.DupFd, self.made.reduce_descriptor)
 
     cdef int run(self, obj) except -1:
         cdef uint64_t state = dictwatch_state(_registered, _copyreg)
-        if state != self.reducers:
+        if state != self.reducers or self.travels != travelling():
             self.refresh(state)
         self.dump(obj)
         return 0
 
 
-cdef Pickling pickled(object obj, Py_ssize_t out_of_band=OUT_OF_BAND):
+cdef Pickling pickled(object obj, Py_ssize_t out_of_band=OUT_OF_BAND, object carrier=None):
     """Returns the object's pickle, to be given back to done(). After an exception the pickler is not used again.
 
-    Buffers of `out_of_band` bytes or more are listed (IN_BAND: none). A reducer that pickles gets a pickler of its own.
+    Buffers of `out_of_band` bytes or more are listed. IN_BAND: none are, and the pickle may be for a process without
+    mpfast. So may one for a `carrier`, if its _exposed() says so. A reducer that pickles gets a pickler of its own.
     """
     cdef Pickling pickling = _unused()
-    pickling.made.out_of_band = out_of_band
+    pickling.made.out_of_band, pickling.made.carrier = out_of_band, carrier
     pickling.run(obj)
+    pickling.made.carrier = None
     return pickling
 
 

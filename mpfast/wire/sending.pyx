@@ -186,13 +186,17 @@ cdef class Sender(Receiver):
             return pickled_by(pickler, obj)
         if not self.sends_buffers:
             return pickled(obj, IN_BAND)
-        pickling = pickled(obj, OUT_OF_BAND)
+        pickling = pickled(obj, OUT_OF_BAND, self if self.paired else None)
         if pickling.buffers and (self.paired and wire_exposed(self.fd, self.kind)
                                  or len(pickling.buffers) > FRAME_BUFFERS_MAX):
             self.sends_buffers = not self.paired
             give_back(pickling)
             return pickled(obj, IN_BAND)
         return pickling
+
+    def _exposed(self):
+        """May other code read what is sent?"""
+        return wire_exposed(self.fd, self.kind)
 
     def send(self, obj):
         """Sends an object. Blocks while there is no room. BrokenPipeError if no process can receive it any more."""
