@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 from queue import Empty, Full
 from weakref import WeakKeyDictionary
 
@@ -39,8 +40,9 @@ class Hub:
         self.bell.silence()
         self.wake_up()
         for loop, hub in list(self.hubs.items()):
-            if hub is not self and not loop.is_closed():
-                loop.call_soon_threadsafe(hub.wake_up)
+            if hub is not self:
+                with suppress(RuntimeError):  # the loop is closed, perhaps since a moment ago
+                    loop.call_soon_threadsafe(hub.wake_up)
 
     def wake_up(self) -> None:
         wake_first(self.getters)

@@ -77,7 +77,7 @@ def until_asleep():  # those that wait have rehearsed
     from mpfast.launch.forkserver.client import client
     state = lambda pid: open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[0]
     for _ in range(3):
-        while any(state(pid) != "S" for pid in server.processes()):
+        while any(state(pid) != "S" for pid in client.processes()):
             time.sleep(0.001)
         time.sleep(0.02)
 """

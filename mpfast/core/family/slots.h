@@ -96,7 +96,7 @@ static inline void slot_hint_freed(struct family *f, uint32_t slot)
 }
 
 /* One participant alone empties a queue's window, so that the next claimer does not lose what it puts there. True if
- * `participant` is the one, and has done so. Where that fails the slot is given up, until a claimer tries again. */
+ * `participant` is the one, and has done so. Where that fails the slot is given up for as long as the family lives. */
 static inline bool slot_emptied(struct family *f, uint32_t participant, uint32_t slot, uint64_t *state)
 {
     uint64_t emptying = slot_state(SLOT_EMPTYING, slot_generation(*state)) | (uint64_t)participant << 8;

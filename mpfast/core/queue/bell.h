@@ -351,7 +351,8 @@ static inline void queue_settle(struct queue *q)
 /* After a take. */
 static inline void queue_settle_if_empty(struct queue *q)
 {
-    if (queue_empty(q))
+    if (load_relaxed(&q->bell_owner) == family_me(q->store.family) &&
+        queue_empty(q)) /* a parent's bell is the parent's */
         queue_settle(q);
 }
 

@@ -80,7 +80,8 @@ static inline int pipe_open(const char *process, uint32_t fd, uint64_t inode)
 static inline int watcher_pipe(const struct queue *q, const struct watched *w)
 {
     char process[16] = "self";
-    if (load_acquire(&q->bell_owner) == w->identity && (uint32_t)q->bell[0] == w->fd) { /* pairs with queue_bell */
+    if (load_acquire(&q->bell_owner) == w->identity && (uint32_t)q->bell[0] == w->fd && /* pairs with queue_bell */
+        pipe_is(q->bell[1], w->inode)) { /* else the program has closed it, and closing its copy could cost a lock */
         int inherited = descriptor_above(fcntl(q->bell[1], F_DUPFD_CLOEXEC, DESCRIPTOR_FIRST));
         if (pipe_is(inherited, w->inode))
             return inherited;
@@ -184,15 +185,13 @@ static inline void relays_wake(struct family *f)
 }
 
 /* No way leads to the watcher. Tells it to look by itself. True: there is no such process. */
-static inline bool watcher_unheard(struct queue *q, struct watcher *to, const struct watched *w, int rc)
+static inline bool watcher_unheard(struct queue *q, struct watcher *to, const struct watched *w)
 {
     struct family *f = q->store.family;
     uint32_t index = identity_index(w->identity);
-    if (rc != -EAGAIN) {
-        uint64_t state = load_acquire(&f->participants[index].state); /* pairs with participant_announce */
-        if (state_generation(state) != identity_generation(w->identity) || participant_gone(f, index, state))
-            return true;
-    }
+    uint64_t state = load_acquire(&f->participants[index].state); /* pairs with participant_announce */
+    if (state_generation(state) != identity_generation(w->identity) || participant_gone(f, index, state))
+        return true;
     store_relaxed(&to->unheard, 1);
     store_relaxed(&f->header->unheard, 1);
     relays_wake(f);
@@ -211,7 +210,7 @@ static inline bool watcher_ring(struct queue *q, int i)
     int rc = ringer_ring(q, i, to, &w);
     if (rc == 0)
         return true;
-    return !lacks_descriptor(rc) && watcher_unheard(q, to, &w, rc);
+    return !lacks_descriptor(rc) && watcher_unheard(q, to, &w);
 }
 
 /* No other thread knows q. */

@@ -50,7 +50,8 @@ struct store {
     shared32 hasty;         /* so many times fresh memory is not waited for: see memory_await */
     shared64 progress_seen; /* what `progress` was when a large block was wanted last */
     struct store_cursor cursors[STORE_CLASSES];
-    shared32 renewals;    /* of leases, in all classes */
+    shared32 relieving[STORE_CLASSES]; /* where large_give_back goes on: advice */
+    shared32 renewals;                 /* of leases, in all classes */
     shared32 trimming;    /* the class whose memory above its field's limit is being given back, + 1. 0: none */
     shared32 trimming_at; /* and the block that comes next there */
     _Atomic(shared64 *) touched[STORE_CLASSES]; /* per large block: punched:16 (from bit 48) | bytes mapped:48 */

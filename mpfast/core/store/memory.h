@@ -25,23 +25,6 @@
 #define STORE_SLACK ((uint64_t)1 << 20) /* an item of any size is let into a store that has no more than this */
 #endif
 
-/* How much memory the blocks take. The kernel knows it, whatever process was killed. */
-static inline uint64_t memory_measure(const struct store *s)
-{
-    uint64_t sum = 0;
-    off_t at = (off_t)(window_offset(s->slot) + class_data_at(0)), end = (off_t)(window_offset(s->slot) + WINDOW_SIZE);
-    while (family_fd_valid(s->family)) {
-        off_t data = lseek(s->family->fd, at, SEEK_DATA);
-        if (data < 0 || data >= end)
-            break;
-        at = lseek(s->family->fd, data, SEEK_HOLE);
-        if (at < 0 || at > end)
-            at = end;
-        sum += (uint64_t)(at - data);
-    }
-    return sum;
-}
-
 /* Asks for so many more bytes. -EAGAIN: they are more than the budget allows, even after all that is free was given
  * back. `own`: what the block that they are for has already. */
 static inline int memory_charge(const struct store *s, uint64_t bytes, uint64_t own)
@@ -349,21 +332,25 @@ static inline void item_touch(struct store *s, const struct store_item *item)
         large_touch(s, name_class(item->block), name_index(item->block), large_block(b), item->data, item->size);
 }
 
-/* Gives back the highest free block of the class, as the lowest are used first. False: there is none. */
-static inline bool large_give_back(const struct store *s, uint32_t class)
+/* Gives back a free block of the class, from the top down, as the lowest are used first. A call looks at a few only, and
+ * the next one goes on there, so that a queue that is drained costs no look at all its blocks for each. False: none. */
+static inline bool large_give_back(struct store *s, uint32_t class)
 {
-    for (uint32_t i = block_top(s, class); i-- > 0;) {
-        struct block *b = block_at(s, class, i);
+    uint32_t top = block_top(s, class), i = load_relaxed(&s->relieving[class]);
+    i = i == 0 || i > top ? top : i;
+    bool given = false;
+    for (uint32_t n = 0; n < 4 * TRIM_STRIDE && i > 0 && !given; n++) {
+        struct block *b = block_at(s, class, --i);
         if (b == NULL)
             return false;
-        if (load_relaxed(&large_block(b)->backed) != 0 && load_relaxed(&b->word) == 0)
-            return large_trim(s, class, i, b);
+        given = load_relaxed(&large_block(b)->backed) != 0 && load_relaxed(&b->word) == 0 && large_trim(s, class, i, b);
     }
-    return false;
+    store_relaxed(&s->relieving[class], i);
+    return given;
 }
 
 /* After a peak. Gives back free memory as long as it is more than what is in use, and more than STORE_KEEP. */
-static inline void memory_relieve(const struct store *s, uint32_t class)
+static inline void memory_relieve(struct store *s, uint32_t class)
 {
     for (int turn = 0; turn < 2; turn++) { /* more than comes free, so that it ends, but not all at once */
         uint64_t idle = load_relaxed(&s->header->idle), memory = load_relaxed(&s->header->memory);

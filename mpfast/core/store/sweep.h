@@ -238,10 +238,14 @@ static inline int block_reuse(struct store *s, uint32_t class, uint32_t *index, 
 /* As block_reuse, but no block is left out. Called before memory is refused. */
 static inline int block_reuse_any(struct store *s, uint32_t class, uint32_t *index, struct block **out)
 {
-    for (uint32_t i = 0; i < block_top(s, class); i++) {
+    struct store_cursor *c = &s->cursors[class];
+    uint32_t top = block_top(s, class), i = (uint32_t)(load_relaxed(&c->lease) >> 32);
+    for (uint32_t n = 0; n < top; n++, i++) {
+        i = i < top ? i : 0;
         int rc = block_try(s, class, i, out);
         if (rc != 0) {
             *index = i;
+            lease_set(c, i + 1, top);
             return rc;
         }
     }

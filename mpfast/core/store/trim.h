@@ -18,6 +18,23 @@
 #endif
 #define TRIM_STRIDE 64u /* large blocks that a step looks at */
 
+/* How much memory the blocks take. The kernel knows it, whatever process was killed. */
+static inline uint64_t memory_measure(const struct store *s)
+{
+    uint64_t sum = 0;
+    off_t at = (off_t)(window_offset(s->slot) + class_data_at(0)), end = (off_t)(window_offset(s->slot) + WINDOW_SIZE);
+    while (family_fd_valid(s->family)) {
+        off_t data = lseek(s->family->fd, at, SEEK_DATA);
+        if (data < 0 || data >= end)
+            break;
+        at = lseek(s->family->fd, data, SEEK_HOLE);
+        if (at < 0 || at > end)
+            at = end;
+        sum += (uint64_t)(at - data);
+    }
+    return sum;
+}
+
 /* Punches a large block, which is ours. False: its memory stays, as the kernel refuses. */
 static inline bool large_punch(const struct store *s, uint32_t class, uint32_t index, struct large_block *b)
 {
@@ -173,6 +190,7 @@ static inline void store_review(struct store *s)
     for (uint32_t class = 0; class < STORE_CLASSES; class ++)
         if (block_top(s, class) > class_home(class))
             field_review(&fields->of[class], class);
+    store_relaxed(&s->header->memory, memory_measure(s)); /* it drifts, as pieces come and go */
     if (load_relaxed(&s->trimming) == 0)
         store_relaxed(&s->trimming, 1);
 }
@@ -194,21 +212,39 @@ static inline void store_tend(struct store *s)
     store_relaxed(&s->trimming, on ? class + 1 : (class + 2) % (STORE_CLASSES + 1));
 }
 
-/* Punches all pieces that are free, also at home. The field begins anew. */
+static inline bool piece_idle(const struct store *s, uint32_t class, uint32_t first)
+{
+    for (uint32_t i = 0; i < class_piece(class); i++)
+        if (!block_idle(s, class, first + i))
+            return false;
+    return true;
+}
+
+/* The end of the last piece that has a block in use. */
+static inline uint32_t pieces_used(const struct store *s, uint32_t class, uint32_t top)
+{
+    uint32_t used = 0;
+    for (uint32_t at = 0; (at = piece_next(s, class, at, top)) < top; at += class_piece(class))
+        if (!piece_idle(s, class, at))
+            used = at + class_piece(class);
+    return used;
+}
+
+/* Punches the free pieces behind the last that is in use, also at home. The field ends there. Free pieces in front of it
+ * stay: the sweep takes their blocks without asking for memory, and would not look at all before a new one is made. */
 static inline void trim_small(const struct store *s, uint32_t class)
 {
-    uint32_t at = 0, last = 0, home = class_home(class), top = block_top(s, class);
-    struct fields *fields = top > home ? fields_of(s) : NULL;
-    if (fields != NULL)
-        store_relaxed(&fields->of[class].limit, home);
-    while ((at = piece_next(s, class, at, top)) < top) {
-        uint32_t after = at + class_piece(class);
+    uint32_t home = class_home(class), top = block_top(s, class), used = pieces_used(s, class, top), last = used;
+    for (uint32_t at = used; (at = piece_next(s, class, at, top)) < top; at += class_piece(class))
         if (!piece_trim(s, class, at))
-            last = after;
-        at = after;
-    }
-    if (top > home)
-        cas_relaxed(&s->header->top[class], &top, last < home ? home : last);
+            last = at + class_piece(class);
+    if (top <= home)
+        return;
+    struct fields *fields = fields_of(s);
+    uint32_t end = last < home ? home : last;
+    if (fields != NULL && load_relaxed(&fields->of[class].limit) > end)
+        store_relaxed(&fields->of[class].limit, end);
+    cas_relaxed(&s->header->top[class], &top, end);
 }
 
 /* Gives back what it can without waiting for another process. */

@@ -255,7 +255,11 @@ def _has_threads() -> bool:
         return False
     with warnings.catch_warnings(), contextlib.suppress(ChildProcessError):
         warnings.simplefilter("ignore")
-        if (pid := os.fork()) == 0:
+        try:
+            pid = os.fork()
+        except OSError:  # nothing can be said, so main is not preloaded
+            return True
+        if pid == 0:
             os._exit(0)
         os.waitpid(pid, 0)
     deadline = time.monotonic() + GOING
