@@ -55,13 +55,13 @@ static uint64_t held_by_hand(uint32_t class, const struct trace *t)
     return 2 * PIECE + home + runs * t->members;
 }
 
-/* Twice what was in use, a piece, the lowest blocks, and runs for the members. A large block has memory for as much as was
- * ever in it, up to its size. */
+/* Twice what was in use, a piece, the lowest blocks, and runs for the members, in whole pieces. A large block has memory
+ * for as much as was ever in it, up to its size. */
 static uint64_t allowed(const struct world *w)
 {
     uint64_t sum = 0;
     for (uint32_t c = w->trace.smallest; c <= w->trace.largest; c++)
-        sum += 2 * w->peak[c] * class_size(c) + held_by_hand(c, &w->trace);
+        sum += ROUND_UP(2 * w->peak[c] * class_size(c) + held_by_hand(c, &w->trace), PIECE);
     return sum;
 }
 

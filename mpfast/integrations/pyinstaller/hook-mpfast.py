@@ -9,6 +9,7 @@ OF_EXTENSIONS = [
         "_posixsubprocess",
         "atexit",
         "collections",
+        "contextlib",
         "copyreg",
         "errno",
         "itertools",
