@@ -26,6 +26,7 @@ from bench.page.report import write_page
 from bench.suites.plan import cells
 
 ROOT = Path(bench.ROOT)
+PYTHON = "%d.%d" % sys.version_info[:2]  # noqa: UP031
 COMMITS, SLOW, SLOWER = 14, 8, 1.5
 SCENARIOS, METHODS = ["with_lock", "event_is_set"], ["fork"]
 
@@ -75,10 +76,10 @@ def result(sha, number, machine, version=track.VERSION):
     row = [values, params, version, [v * 0.98 for v in values], [v * 1.02 for v in values]]
     return {
         "commit_hash": sha,
-        "env_name": "virtualenv-py3.11",
+        "env_name": f"virtualenv-py{PYTHON}",
         "date": 1767268800000 + number * 86400000,
-        "params": {**machine, "python": "3.11"},
-        "python": "3.11",
+        "params": {**machine, "python": PYTHON},
+        "python": PYTHON,
         "requirements": {},
         "env_vars": {},
         "result_columns": columns,
@@ -113,7 +114,7 @@ def recorded(repository, commits):
     known = {"track.track_alone": benchmark(), "track.track_duo": unmeasured, "version": 2}
     (branch.results / "benchmarks.json").write_text(json.dumps(known))
     for number, sha in enumerate(commits):
-        path = folder / f"{sha[:8]}-virtualenv-py3.11.json"
+        path = folder / f"{sha[:8]}-virtualenv-py{PYTHON}.json"
         path.write_text(json.dumps(result(sha, number, machine)))
     assert branch.keep("a made-up history")
     return branch
@@ -253,14 +254,14 @@ def test_commit_that_cannot_be_measured_is_named_and_tried_again(repository, com
 
 def test_again_replaces_a_result_or_leaves_it(repository, recorded, commits, fake_asv, capsys):
     folder = recorded.results / asv.machine(facts.gather(same=True))["machine"]
-    before = {sha: (folder / f"{sha[:8]}-virtualenv-py3.11.json").read_text() for sha in commits[:3]}
+    before = {sha: (folder / f"{sha[:8]}-virtualenv-py{PYTHON}.json").read_text() for sha in commits[:3]}
     asked = fake_asv(fail=commits[1])
     again = history.History(repository, recorded, options(again=True))
     assert history.record(again, commits[:3]) == history.NOT_ALL_RECORDED
     assert asked() == commits[:3]
-    assert (folder / f"{commits[1][:8]}-virtualenv-py3.11.json").read_text() == before[commits[1]]
+    assert (folder / f"{commits[1][:8]}-virtualenv-py{PYTHON}.json").read_text() == before[commits[1]]
     for sha in (commits[0], commits[2]):
-        assert (folder / f"{sha[:8]}-virtualenv-py3.11.json").read_text() != before[sha]
+        assert (folder / f"{sha[:8]}-virtualenv-py{PYTHON}.json").read_text() != before[sha]
         assert json.loads((folder / f"{sha[:8]}-virtualenv.json").read_text())["commit_hash"] == sha
     assert f"no result: {commits[1][:8]}" in capsys.readouterr().err
     assert git(recorded.folder, "status", "--porcelain") == ""
