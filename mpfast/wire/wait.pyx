@@ -20,10 +20,6 @@ cdef enum:
 
 cdef int descriptor(thing) except -1:
     """The descriptor of a thing, as selectors find it."""
-    if isinstance(thing, Wire):
-        if (<Wire>thing).fd < 0:
-            raise OSError("handle is closed")
-        return (<Wire>thing).fd
     if isinstance(thing, int):
         fd = thing
     else:
@@ -42,9 +38,13 @@ cdef inline bint register(list things, pollfd *polled) except -1:
     cdef bint others = False
     cdef set seen = set() if len(things) > FEW else None
     for i, thing in enumerate(things):
-        fd = descriptor(thing)
-        if not isinstance(thing, Wire) and not isinstance(thing, int):
-            others = True
+        if isinstance(thing, Wire):
+            fd = (<Wire>thing).fd
+            if fd < 0:
+                raise OSError("handle is closed")
+        else:
+            fd = descriptor(thing)
+            others = others or not isinstance(thing, int)
         if seen is None:
             known = False
             for j in range(i):
