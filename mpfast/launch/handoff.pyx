@@ -9,7 +9,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.exc cimport PyErr_CheckSignals
 from libc.errno cimport EINTR
 from libc.stdint cimport uint32_t
-from libc.stdlib cimport calloc, free
+from libc.stdlib cimport free
 from mpfast.core.child.handoff cimport *
 from mpfast.errors cimport raise_errno
 
@@ -18,14 +18,10 @@ from mpfast.errors cimport raise_errno
 def send(int sock, bytes data, fds=(), int flags=0):
     """Sends data and descriptors over a SOCK_SEQPACKET socket. BrokenPipeError if the other end is gone. OSError."""
     cdef iovec part
-    cdef uint32_t i, n = len(fds)
+    cdef uint32_t n = 0
     cdef int rc
-    cdef int *numbers = <int *>calloc(n + 1, sizeof(int))
-    if numbers == NULL:
-        raise MemoryError()
+    cdef int *numbers = numbers_of(fds, &n)
     try:
-        for i in range(n):
-            numbers[i] = fds[i]
         part.iov_base = PyBytes_AS_STRING(data)
         part.iov_len = len(data)
         with nogil:

@@ -13,12 +13,13 @@ from cpython.exc cimport PyErr_CheckSignals
 from cpython.bytes cimport PyBytes_AS_STRING
 from libc.errno cimport EAGAIN, EBADF, ECONNREFUSED, ECONNRESET, EINTR, EPIPE, errno
 from libc.stdint cimport int32_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free
+from libc.stdlib cimport free
 from mpfast.core.child.child cimport child_wait
 from mpfast.core.base.posix cimport *
 from mpfast.core.child.handoff cimport *
 from mpfast.errors cimport raise_errno
 from mpfast.launch.child cimport Child
+from mpfast.launch.handoff cimport numbers_of
 from mpfast.launch.forkserver.exit_table cimport Table
 
 
@@ -197,13 +198,9 @@ cdef class Spares:
         Spares that died while they waited are passed over. OSError.
         """
         cdef iovec part
-        cdef uint32_t i, n = len(fds)
-        cdef int *numbers = <int *>calloc(n + 1, sizeof(int))
-        if numbers == NULL:
-            raise MemoryError()
+        cdef uint32_t n = 0
+        cdef int *numbers = numbers_of(fds, &n)
         try:
-            for i in range(n):
-                numbers[i] = fds[i]
             part.iov_base = PyBytes_AS_STRING(data)
             part.iov_len = len(data)
             while self.waiting:
