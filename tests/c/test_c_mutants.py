@@ -180,7 +180,7 @@ EXITS = [
     ("exit_table", "exit_table", "cas_relaxed(at, &word, next)", "(cas_relaxed(at, &word, next), true)"),
     ("exit_table", "exit_table", "    futex_wake(exits_futex(t, token), INT_MAX);\n", "        return;\n"),
     (
-        "status",
+        "exit_table",
         "exit_table",
         "futex_wake(exits_futex(t, token), INT_MAX)",
         "futex_wake(exits_futex(t, token), 1)",
@@ -199,7 +199,7 @@ EXITS = [
     ("exit_table_kills", "exit_table", " || backstop == EXITS_LONGEST)", ")"),
     ("exit_table_kills", "exit_table", "deadline - now > backstop ? now + backstop : deadline", "deadline"),
     (
-        "exits_kills",
+        "exit_table_kills",
         "exit_table",
         "if (exits_state(word) == EXITS_EXITED)\n        return exits_make(",
         "if (0)\n        return exits_make(",
