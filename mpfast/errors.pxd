@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The one door from C's -errno to Python's exceptions."""
 
+from libc.errno cimport EACCES, ENOSYS, EPERM
 from libc.string cimport strerror
 
 
@@ -13,3 +14,10 @@ cdef inline int raise_errno(int rc, doing=None, dict texts=None, filename=None) 
     if text is None:
         text = strerror(-rc).decode()
     raise OSError(-rc, text if doing is None else f"{doing}: {text}", *(() if filename is None else (filename,)))
+
+
+cdef inline int raise_call(int rc, str call) except -1:
+    """raise_errno() for a system call that a filter may refuse. The error names it then."""
+    if rc in (-EPERM, -EACCES, -ENOSYS):
+        raise_errno(rc, f"this system refuses {call}")
+    raise_errno(rc)

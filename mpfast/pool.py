@@ -28,3 +28,8 @@ class Pool(_stdlib.Pool):
         context: Any = None,
     ) -> None:
         super().__init__(processes, initializer, initargs, maxtasksperchild, context or _default_context.get_context())
+
+    def _setup_queues(self) -> None:
+        for end in self._ctx.Pipe(duplex=False):  # type: ignore[attr-defined]
+            end.close()  # where pipes are refused, the pool's threads could not say so
+        super()._setup_queues()  # type: ignore[misc]

@@ -19,7 +19,7 @@ import pytest
 from mpfast.cli import doctor
 
 ROOT = Path(__file__).parents[1]
-REQUIRED = {"memfd with seals", "/proc/self/fd", "OFD locks", "futex", "futex bit sets"}
+REQUIRED = {"memfd with seals", "/proc/self/fd", "OFD locks", "futex"}
 
 
 def finding(name):

@@ -18,6 +18,7 @@ cdef class Channel(Handle):
 
     cdef queue *q(self) except NULL
     cdef int fails(self, int rc, str doing) except -1
+    cdef int no_bell(self, int rc) except -1
     cdef int pause(self, queue_end what, waiting *w) except -1
     cdef int put_value(self, uint64_t value, int64_t deadline) except -1
     cdef int put_payload(self, payload *p, Pickling pickling, int64_t deadline) except -1

@@ -16,7 +16,7 @@ from mpfast.core.family.slots cimport SLOT_LARGE, SLOT_QUEUE
 from mpfast.core.store.item cimport *
 from mpfast.core.life.tend cimport queue_wait
 from mpfast.core.family.waiting cimport BACKSTOP_IDLE, waiting, waiting_begin, waiting_end
-from mpfast.family.family cimport Handle, fail, me, serve_signals
+from mpfast.family.family cimport Handle, fail, me, refused, serve_signals
 from mpfast.channel.payload cimport *
 from mpfast.serialize.pickling cimport Pickling, done
 
@@ -112,6 +112,10 @@ cdef class Channel(Handle):
         if rc == -errno.ENOMEM:
             raise MemoryError(f"{doing} {self.name}")
         fail(rc, f"{doing} {self.name}")
+
+    cdef int no_bell(self, int rc) except -1:
+        """Raises why there is no descriptor for an event loop."""
+        refused(rc, f"cannot have an event loop woken by {self.name}", "a pipe, pipe2")
 
     cdef int put_value(self, uint64_t value, int64_t deadline) except -1:
         """Puts what payload_immediate() gave: 1, or 0 if there was no room in time."""
@@ -310,7 +314,7 @@ cdef class Channel(Handle):
         """A descriptor that is readable while there are items."""
         bell = queue_bell(self.q(), False)
         if bell < 0:
-            self.fails(bell, "cannot have an event loop woken by")
+            self.no_bell(bell)
         self.watched = True
         if self.taking and not queue_empty(self.view):
             with nogil:
@@ -361,7 +365,7 @@ cdef class Bell:
         """The descriptor that becomes readable."""
         bell = queue_bell(self.channel.q(), True)
         if bell < 0:
-            self.channel.fails(bell, "cannot have an event loop woken by")
+            self.channel.no_bell(bell)
         return bell
 
     def silence(self):

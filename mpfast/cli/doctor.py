@@ -16,6 +16,7 @@ import mmap
 import multiprocessing
 import os
 import platform
+import socket
 import struct
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -28,6 +29,7 @@ F_SEALS = 1 | 2 | 4  # seal, shrink, grow
 F_OFD_GETLK, F_OFD_SETLK = 36, 37
 FUTEX_WAIT, FUTEX_WAIT_BITSET = 0, 9
 MADV_WIPEONFORK = 18
+PR_GET_PDEATHSIG = 2
 FALLOC_FL_PUNCH_HOLE = 2 | 1  # and FALLOC_FL_KEEP_SIZE
 PIDFD_GET_INFO = 3 << 30 | 64 << 16 | 0xFF << 8 | 11
 GENERIC_FUTEX = 98  # on machines whose kernel port is younger than 2011
@@ -154,7 +156,26 @@ def pidfd_info() -> str:
         fcntl.ioctl(fd, PIDFD_GET_INFO, bytearray(struct.pack("Q56x", 1)))
     finally:
         os.close(fd)
-    return "ioctl"
+    try:
+        launcher = importlib.import_module("mpfast.launch.child")
+    except ImportError:
+        return "ioctl, of living processes, while mpfast is not built"
+    if (reason := launcher.tells()) is not None:
+        raise OSError(reason)
+    return "ioctl, of a child that was reaped"
+
+
+def parent_death_signal() -> str:
+    signal = ctypes.c_int()
+    if libc().prctl(PR_GET_PDEATHSIG, ctypes.byref(signal), 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return "prctl"
+
+
+def message_sockets() -> str:
+    for end in socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET):
+        end.close()
+    return "socketpair"
 
 
 def wipe_on_fork() -> str:
@@ -224,11 +245,8 @@ def launching() -> str:
     reason = importlib.import_module("mpfast.launch.child").available()
     if reason is not None:
         raise OSError(reason)
-    by = (
-        "the kernel"
-        if importlib.import_module("mpfast.launch.forkserver.exits").kernel_tells()
-        else "a table, before Linux 6.15"
-    )
+    told = importlib.import_module("mpfast.launch.forkserver.exits").kernel_tells()
+    by = "the kernel" if told else "a table, as PIDFD_GET_INFO does not tell or is not to be asked"
     return f"by mpfast itself, with the exit codes of the fork server's children from {by}"
 
 
@@ -265,7 +283,12 @@ LOOKS = [
     Look("/proc/self/fd", reopening, "a description of its own for every process", "", True),
     Look("OFD locks", ofd_locks, "first proof that a process is dead", "", True),
     Look("futex", lambda: futex(FUTEX_WAIT), "sleeping and waking", "", True),
-    Look("futex bit sets", lambda: futex(FUTEX_WAIT_BITSET), "waking only the waiters that a notify() means", "", True),
+    Look(
+        "futex bit sets",
+        lambda: futex(FUTEX_WAIT_BITSET),
+        "sleeping until the very wake-up that is meant",
+        "waiters look once in a millisecond",
+    ),
     Look("pidfd", pidfd, "second proof that a process is dead", "kill(pid, 0) is the second proof"),
     Look(
         "PIDFD_GET_INFO",
@@ -273,6 +296,13 @@ LOOKS = [
         "exit codes of children that other code reaped",
         "their exit code is not known",
     ),
+    Look(
+        "PR_SET_PDEATHSIG",
+        parent_death_signal,
+        "ending daemons when their parent is killed",
+        "they live on, as with multiprocessing",
+    ),
+    Look("SOCK_SEQPACKET", message_sockets, "mpfast's fork server", "multiprocessing's own fork server"),
     Look(
         "MADV_WIPEONFORK",
         wipe_on_fork,

@@ -44,5 +44,6 @@ cdef inline int serve_signals(Handle self, uint32_t *identity, waiting *w) excep
     return 0
 
 cdef int fail(int rc, str doing) except -1
+cdef int refused(int rc, str doing, str service) except -1
 cdef family *default_family() noexcept nogil
 cdef reaped *reaped_here() noexcept nogil

@@ -36,11 +36,32 @@ cdef dict _TEXTS = {
     errno.ENOSPC: "all slots of this family are in use: too many locks, conditions or events exist at once",
     errno.EPROTO: "the family segment was made by another version of mpfast",
     errno.EBADMSG: "not a family segment of mpfast, or a damaged one",
-    errno.EPERM: "the segment is not sealed, so that others might take its memory away",
     errno.EBADF: "the descriptor of the family segment was closed by other code in this process",
     errno.ENOTSUP: "mpfast needs /proc to reopen its segment (see python -m mpfast doctor)",
     errno.ENOSYS: "this kernel lacks a service that mpfast needs (see python -m mpfast doctor)",
 }
+
+
+cdef dict _JOIN_TEXTS = {
+    **_TEXTS,
+    errno.EPERM: "the segment is not sealed, so that others might take its memory away",
+}
+cdef str _LOCKS = "locks of open file descriptions, F_OFD_SETLK"
+
+
+cdef str memory_file():
+    """Which of the calls that make a memory file is refused."""
+    try:
+        fd = os.memfd_create("mpfast", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    except OSError:
+        return "memfd_create"
+    try:
+        os.ftruncate(fd, 1)
+    except OSError:
+        return "ftruncate"
+    finally:
+        os.close(fd)
+    return "F_ADD_SEALS"
 
 
 cdef int fail(int rc, str doing) except -1:
@@ -89,12 +110,12 @@ cdef int _join() except -1:
             return 0
         rc = family_create(&f)
         if rc < 0:
-            refused(rc, "mpfast cannot make its shared segment", "a memory file")
+            refused(rc, "mpfast cannot make its shared segment", f"a memory file, {memory_file()}")
         rc = member_join(f, &families.reaped)
         if rc < 0:
             os.close(f.fd)
             family_unmap(f)
-            refused(rc, "mpfast cannot join its shared segment", "locks of open file descriptions")
+            refused(rc, "mpfast cannot join its shared segment", _LOCKS)
         families_add(f)
         _default = f
     return 0
@@ -201,7 +222,7 @@ cdef class Reservation:
         pthread_mutex_unlock(&self.family.mutex)
         if rc < 0:
             _lost = rc == -errno.EBADF
-            refused(rc, "cannot hand mpfast objects to a child", "locks of open file descriptions")
+            refused(rc, "cannot hand mpfast objects to a child", _LOCKS)
         self.fd = fd
         _reservations.add(self)
 
@@ -280,7 +301,7 @@ cdef family *_enter(ticket) except NULL:
                 family_unmap(f)
         if rc < 0:
             os.close(fd)
-            fail(rc, "cannot join the family of the parent process")
+            raise_errno(rc, "cannot join the family of the parent process", _JOIN_TEXTS)
         families_add(f)
         if _default == NULL:
             _default = f

@@ -8,14 +8,15 @@ that a Ctrl-C never leaves a child without its Process object. Safe to use from 
 """
 
 from cpython.exc cimport PyErr_CheckSignals
-from libc.errno cimport EBADF, ECHILD, EINTR, EINVAL, EMFILE, ESRCH, errno as c_errno
+from libc.errno cimport (EACCES, EBADF, ECHILD, EINTR, EINVAL, EMFILE, ENFILE, ENOSYS, EOPNOTSUPP, EPERM, ESRCH,
+                         errno as c_errno)
 from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free
 from mpfast.core.child.child cimport *
 from mpfast.core.child.handoff cimport handoff_mark
 from mpfast.core.base.clock cimport MILLISECOND, NEVER, SECOND, clock_deadline, clock_now
 from mpfast.core.base.posix cimport *
-from mpfast.errors cimport raise_errno
+from mpfast.errors cimport raise_call, raise_errno
 from mpfast.launch.life cimport flush_streams, is_own, is_replaced, live
 
 import _posixsubprocess
@@ -83,6 +84,17 @@ cdef int failure_of(int fd) noexcept:
         return EINVAL
 
 
+cdef int other_room() except -1:
+    """A readable descriptor where eventfd2 is refused."""
+    cdef int ends[2]
+    cdef int error = c_errno
+    if error == EMFILE or error == ENFILE or pipe2(ends, O_CLOEXEC) < 0:
+        raise_call(-error, "eventfd2")
+    c_write(ends[1], b"", 1)
+    c_close(ends[1])
+    return ends[0]
+
+
 cdef class Child:
     """Base of the Popen classes. It has one child, by pidfd. `pid` and `sentinel` are known once it was launched."""
 
@@ -130,7 +142,7 @@ cdef class Child:
             raise RuntimeError("fork not supported for subinterpreters")
         cdef int room = eventfd(1, EFD_CLOEXEC)  # so that there is a descriptor for the pidfd
         if room < 0:
-            raise_errno(-c_errno)
+            room = other_room()
         if is_replaced("fork"):
             self.fork_by_hook(process_obj, intent, room)
             return
@@ -178,7 +190,11 @@ cdef class Child:
         if self.data < 0:
             self.data = memfd_create("mpfast-child", MFD_CLOEXEC)
         if self.data < 0:
-            raise_errno(-c_errno)
+            if c_errno not in (EPERM, EACCES, ENOSYS):
+                raise_errno(-c_errno)
+            import tempfile
+            with tempfile.TemporaryFile(buffering=0) as file:
+                self.data = os.dup(file.fileno())
         return self.data
 
     cpdef _drop_data(self):
@@ -192,7 +208,7 @@ cdef class Child:
         cdef int error, code
         cdef int ends[2]  # the child says here why it cannot, and this reserves a descriptor for the pidfd
         if pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0:
-            raise_errno(-c_errno)
+            raise_call(-c_errno, "pipe2")
         try:
             pid = _posixsubprocess.fork_exec(
                 command, [executable], True, tuple(sorted((*keep, ends[1]))), None, None, -1, -1, -1, -1, -1, -1, ends[0], ends[1],
@@ -515,17 +531,38 @@ def ended(int pidfd):
 
 def open_child(int pid):
     """Returns the pidfd of a child that only the kernel reaps. ProcessLookupError if it has ended. OSError."""
-    cdef int pidfd = child_open(pid)
-    if pidfd >= 0 and child_is_ours(pidfd):
-        return pidfd
-    if pidfd >= 0:
+    cdef int rc, pidfd = child_open(pid)
+    if pidfd < 0:
+        raise_errno(pidfd)
+    rc = child_is_ours(pidfd)
+    if rc < 0:
         c_close(pidfd)
-        pidfd = -ESRCH
-    raise_errno(pidfd)
+        raise_errno(rc)
+    return pidfd
+
+
+_tells = None  # (pid, answer) of the process that has tried
+
+
+def tells():
+    """Why the kernel does not tell the exit code of a process that was reaped. None if it does.
+
+    It is tried once in each process, on a child that ends at once. The program's own wait() and SIGCHLD see nothing of
+    it.
+    """
+    global _tells
+    if _tells is None or _tells[0] != getpid():
+        rc = child_info_try()
+        if rc == 0:
+            text = None
+        elif rc == -EOPNOTSUPP:
+            text = "PIDFD_GET_INFO: tells of living processes only"
+        else:
+            text = f"PIDFD_GET_INFO: {os.strerror(-rc)}"
+        _tells = getpid(), text
+    return _tells[1]
 
 
 def guard(int parent, int until=-1):
     """This process, a daemon, ends with its parent, however that ends, and with the process of the pidfd `until`."""
-    rc = child_guard(parent, until)
-    if rc < 0:
-        raise_errno(rc)
+    child_guard(parent, until)

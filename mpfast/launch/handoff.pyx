@@ -11,7 +11,7 @@ from libc.errno cimport EINTR
 from libc.stdint cimport uint32_t
 from libc.stdlib cimport free
 from mpfast.core.child.handoff cimport *
-from mpfast.errors cimport raise_errno
+from mpfast.errors cimport raise_call
 
 
 
@@ -29,7 +29,7 @@ def send(int sock, bytes data, fds=(), int flags=0):
     finally:
         free(numbers)
     if rc < 0:
-        raise_errno(rc)
+        raise_call(rc, "sendmsg")
 
 
 def receive(int sock, size_t size=1 << 17, int flags=0):
@@ -48,7 +48,7 @@ def receive(int sock, size_t size=1 << 17, int flags=0):
     if rc == 0:
         raise EOFError
     if rc < 0:
-        raise_errno(rc)
+        raise_call(rc, "recvmsg")
     fds = [numbers[i] for i in range(n)]
     free(numbers)
     return buffer[:got], fds

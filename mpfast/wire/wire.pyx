@@ -16,7 +16,7 @@ from mpfast.core.base.clock cimport NEVER, clock_deadline
 from mpfast.core.base.posix cimport c_close
 from mpfast.core.wire.turn cimport *
 from mpfast.core.wire.wire cimport *
-from mpfast.errors cimport raise_errno
+from mpfast.errors cimport raise_call, raise_errno
 from mpfast.serialize.pickling cimport Place
 
 import os
@@ -278,7 +278,7 @@ def pair(cls, duplex):
     cdef Wire one = cls.__new__(cls), other = cls.__new__(cls)
     cdef int rc = wire_pair(duplex, fds)
     if rc < 0:
-        raise_errno(rc)
+        raise_call(rc, "socketpair" if duplex else "pipe2")
     one.place(fds[0], True, duplex)
     other.place(fds[1], duplex, True)
     one._know(True, True, True)

@@ -10,10 +10,13 @@
 
 static bool no_holes, no_map;
 static int cleared; /* asked what exists */
+static int written; /* bytes of windows */
 
 #define fallocate(fd, mode, at, size) (no_holes ? (errno = EOPNOTSUPP, -1) : (fallocate)(fd, mode, at, size))
 #define lseek(fd, at, whence) \
     (cleared += (whence) == SEEK_DATA, no_map ? (errno = EINVAL, (off_t) - 1) : (lseek)(fd, at, whence))
+
+#define pwrite(fd, from, size, at) (written += (int)(size), (pwrite)(fd, from, size, at))
 
 #include "users.h"
 
@@ -31,14 +34,14 @@ static uint32_t slot_new(void)
 static void leave_traces(uint32_t slot)
 {
     static const char text[100000] = "of somebody else";
-    for (uint64_t at = 0; at < WINDOW_SIZE; at += WINDOW_SIZE / 4)
+    for (uint64_t at = 0; at < WINDOW_WORDS; at += WINDOW_WORDS / 4)
         EXPECT_EQ(pwrite(family->fd, text, sizeof text, (off_t)(window_offset(slot) + at)), sizeof text);
 }
 
 static bool has_traces(uint32_t slot)
 {
     char found[16] = "";
-    for (uint64_t at = 0; at < WINDOW_SIZE; at += WINDOW_SIZE / 4) {
+    for (uint64_t at = 0; at < WINDOW_WORDS; at += WINDOW_WORDS / 4) {
         EXPECT_EQ(pread(family->fd, found, sizeof found, (off_t)(window_offset(slot) + at)), sizeof found);
         if (found[0] != 0)
             return true;
@@ -71,6 +74,23 @@ static void zeros(void)
     EXPECT(cleared > 0);
 }
 
+/* Neither the words that were zeroed before nor the payloads of large blocks are written again. */
+static void only_what_was_used(void)
+{
+    uint32_t slot = slot_new();
+    leave_traces(slot);
+    EXPECT_EQ(pwrite(family->fd, "payload", 8, (off_t)(window_offset(slot) + class_data_at(STORE_LARGE))), 8);
+    handle_remove(family, slot);
+    written = 0;
+    EXPECT_EQ(slot_new(), slot);
+    EXPECT_EQ(pwrite(family->fd, "word", 4, (off_t)window_offset(slot) + 9000), 4);
+    handle_remove(family, slot);
+    EXPECT_EQ(slot_new(), slot);
+    EXPECT(!has_traces(slot));
+    handle_remove(family, slot);
+    EXPECT(written > 4 && written < 40000);
+}
+
 static void neither(void)
 {
     uint32_t slot = slot_new();
@@ -90,6 +110,7 @@ int main(void)
     family = family_new();
     RUN(holes);
     RUN(zeros);
+    RUN(only_what_was_used);
     RUN(neither);
     family_end(family);
     return GOOD;

@@ -95,8 +95,8 @@ def test_none_is_a_standard_stream(closed, tmp_path):
 @pytest.mark.parametrize(
     ("refused", "service"),
     [
-        ("memfd_create=EPERM", "a memory file"),
-        ("fcntl@1:37=EINVAL", "locks of open file descriptions"),
+        ("memfd_create=EPERM", "a memory file, memfd_create"),
+        ("fcntl@1:37=EINVAL", "locks of open file descriptions, F_OFD_SETLK"),
     ],  # 37: F_OFD_SETLK
 )
 def test_a_refused_call_is_named_truly(refused, service, tmp_path):

@@ -16,6 +16,7 @@
 
 #define CACHE_LINE 64
 
+typedef _Atomic uint8_t shared8;
 typedef _Atomic uint16_t shared16;
 typedef _Atomic uint32_t shared32;
 typedef _Atomic uint64_t shared64;

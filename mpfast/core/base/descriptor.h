@@ -8,6 +8,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { DESCRIPTOR_FIRST = 3 };
@@ -24,6 +26,22 @@ static inline int descriptor_above(int fd)
     int rc = above < 0 ? -errno : above;
     close(fd);
     return rc;
+}
+
+/* A mark that tells a descriptor's file from another one that has its number later. 0 if it is closed. */
+static inline uint64_t descriptor_mark(int fd)
+{
+    struct stat found;
+    if (fd < 0 || fstat(fd, &found) < 0)
+        return 0;
+    return (uint64_t)found.st_ino ^ (uint64_t)found.st_dev << 48;
+}
+
+/* Closes it, unless the program has closed it behind our back. Its number may be another file's by now. */
+static inline void descriptor_close(int fd, uint64_t mark)
+{
+    if (mark != 0 && descriptor_mark(fd) == mark)
+        close(fd);
 }
 
 #endif

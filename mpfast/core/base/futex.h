@@ -16,13 +16,27 @@
 #include <unistd.h>
 
 #define FUTEX_ALL UINT32_MAX
+#define FUTEX_LOOK MILLISECOND /* how often a waiter looks by itself where it may not sleep on a word */
+
+/* The sleep of a waiter whose call is refused. -EINTR: look again. -ETIMEDOUT: the deadline has passed. */
+static inline int futex_look(int64_t deadline)
+{
+    int64_t now = clock_now();
+    if (now >= deadline)
+        return -ETIMEDOUT;
+    struct timespec t = clock_timespec(deadline - now < FUTEX_LOOK ? deadline : now + FUTEX_LOOK);
+    clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL);
+    return -EINTR;
+}
 
 /* 0 if woken (perhaps for nothing), -EAGAIN if the word was not `expected`, -ETIMEDOUT, or -EINTR. */
 static inline int futex_wait_bits(shared32 *word, uint32_t expected, int64_t deadline, uint32_t bits)
 {
     struct timespec t = clock_timespec(deadline);
     long rc = syscall(SYS_futex, word, FUTEX_WAIT_BITSET, expected, deadline == NEVER ? NULL : &t, NULL, bits);
-    return rc < 0 ? -errno : 0;
+    if (rc >= 0)
+        return 0;
+    return errno == EPERM || errno == EACCES || errno == ENOSYS ? futex_look(deadline) : -errno;
 }
 
 static inline int futex_wait(shared32 *word, uint32_t expected, int64_t deadline)

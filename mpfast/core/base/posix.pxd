@@ -6,6 +6,7 @@ cdef extern from "<unistd.h>" nogil:
     int c_close "close"(int fd)
     void c_exit "_exit"(int code)
     ssize_t c_read "read"(int fd, void *data, size_t size)
+    ssize_t c_write "write"(int fd, const void *data, size_t size)
     int getpid()
     int pipe2(int *ends, int flags)
 

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <string.h>
@@ -60,13 +61,29 @@ static inline int child_wait(int pidfd, short events, int64_t deadline)
     }
 }
 
+/* Is a system call refused by a filter, or unknown to the kernel? */
+static inline bool call_refused(int error) { return error == EPERM || error == EACCES || error == ENOSYS; }
+
+/* child_reap() where waitid() is refused. */
+static inline int child_reap_plainly(pid_t pid, bool block, int *code)
+{
+    int status;
+    pid_t found = waitpid(pid, &status, block ? 0 : WNOHANG);
+    if (found < 0)
+        return -errno;
+    if (found == 0)
+        return 0;
+    *code = WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
+    return 1;
+}
+
 /* Reaps a child of this process. 1 if done, and *code is its exit code, -N for signal N. 0 if it lives, -EINTR, or
  * -ECHILD if it is not our child, or was reaped before. */
 static inline int child_reap(pid_t pid, bool block, int *code)
 {
     siginfo_t info = {0};
     if (waitid(P_PID, (id_t)pid, &info, WEXITED | (block ? 0 : WNOHANG)) < 0)
-        return -errno;
+        return call_refused(errno) ? child_reap_plainly(pid, block, code) : -errno;
     if (info.si_pid == 0)
         return 0;
     *code = info.si_code == CLD_EXITED ? info.si_status : -info.si_status; /* else killed, or killed and dumped */
@@ -86,13 +103,58 @@ static inline int child_info(int pidfd, int *code)
     return 1;
 }
 
-/* Is the process of this pidfd a child of ours that lives? Linux tells from 6.13 on. A pid that was opened after its
- * process was reaped may be another's. */
-static inline bool child_is_ours(int pidfd)
+enum { CHILD_TRIAL_CODE = 7, CHILD_TRIAL_STACK = 16 * 1024 };
+
+static inline int child_trial(void *unused)
+{
+    (void)unused;
+    return CHILD_TRIAL_CODE;
+}
+
+/* Makes a child that ends at once, and reaps it. Its pidfd, or -errno. No SIGCHLD comes of it, and no wait() of the
+ * program's sees it. It runs in our memory while this thread stands still, so nothing is copied. */
+static inline int child_reaped_one(void)
+{
+    _Alignas(16) char stack[CHILD_TRIAL_STACK];
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before); /* a handler must not run in the child */
+    pid_t pid = clone(child_trial, stack + sizeof stack, CLONE_VM | CLONE_VFORK, NULL);
+    int pidfd = pid < 0 ? -errno : child_open(pid);
+    while (pid > 0 && waitpid(pid, NULL, __WALL) < 0 && errno == EINTR)
+        ;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return pidfd;
+}
+
+/* Tries whether child_info() tells the exit code of a process that was reaped. 0, or -errno: it does not. -EOPNOTSUPP:
+ * it tells of living processes only, as in Linux 6.13. */
+static inline int child_info_try(void)
 {
     struct child_report report = {.mask = CHILD_INFO_PID};
-    return ioctl(pidfd, CHILD_GET_INFO, &report) == 0 && report.mask & CHILD_INFO_PID &&
-           report.ids[2] == (uint32_t)getpid();
+    int code, self = child_open(getpid());
+    if (self < 0)
+        return self;
+    int rc = ioctl(self, CHILD_GET_INFO, &report) < 0 ? -errno : 0; /* most of those that do not tell say it here */
+    close(self);
+    if (rc < 0)
+        return rc;
+    int pidfd = child_reaped_one();
+    if (pidfd < 0)
+        return pidfd;
+    rc = child_info(pidfd, &code);
+    close(pidfd);
+    return rc < 0 ? rc : rc == 1 && code == CHILD_TRIAL_CODE ? 0 : -EOPNOTSUPP;
+}
+
+/* 0 if the process of this pidfd is a child of ours that lives, -ESRCH if it is not, or the -errno with which the call is
+ * refused. A pid that was opened after its process was reaped may be another's. */
+static inline int child_is_ours(int pidfd)
+{
+    struct child_report report = {.mask = CHILD_INFO_PID};
+    if (ioctl(pidfd, CHILD_GET_INFO, &report) < 0)
+        return -errno;
+    return report.mask & CHILD_INFO_PID && report.ids[2] == (uint32_t)getpid() ? 0 : -ESRCH;
 }
 
 /* 0, or the -errno with which the kernel refuses a call of the above. *what names the call. */

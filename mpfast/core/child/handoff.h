@@ -8,13 +8,14 @@
 #ifndef MPFAST_HANDOFF_H
 #define MPFAST_HANDOFF_H
 
+#include "core/base/descriptor.h"
+
 #include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -96,14 +97,8 @@ static inline uint32_t handoff_fds_of(struct msghdr *message, int *fds, uint32_t
     return found;
 }
 
-/* A mark that tells a descriptor's file from another one that has its number later. 0 if it is closed. */
-static inline uint64_t handoff_mark(int fd)
-{
-    struct stat found;
-    if (fd < 0 || fstat(fd, &found) < 0)
-        return 0;
-    return (uint64_t)found.st_ino ^ (uint64_t)found.st_dev << 48;
-}
+/* The name that the extensions know it by. */
+static inline uint64_t handoff_mark(int fd) { return descriptor_mark(fd); }
 
 /* Receives one message. Returns its length, 0 at the end of file, or -errno. -EMFILE if this process has no room for
  * the descriptors, and those that came are closed. -EMSGSIZE if it is longer than the parts. */

@@ -22,7 +22,7 @@
 #endif
 
 #define FAMILY_MAGIC UINT64_C(0x31796c696d61666d) /* "mfamily1" */
-#define FAMILY_ABI 3u
+#define FAMILY_ABI 4u
 #define FAMILY_SLOTS (FAMILY_SMALL_SLOTS + FAMILY_LARGE_SLOTS)
 #define FAMILY_PAGE 4096u
 #define SMALL_SLOT_SIZE 64u
@@ -78,6 +78,8 @@ struct participant {
 
 /* Behind the part that every process maps, each large slot has a window of the file for what does not fit in it. */
 #define WINDOW_SIZE (UINT64_C(1) << 45)
+#define WINDOW_WORDS \
+    (UINT64_C(1) << 43) /* from here on there are payloads only, which are written before they are read */
 #define OFFSET_WINDOWS ROUND_UP(FAMILY_SIZE, (size_t)2 << 20)
 #define FAMILY_FILE (OFFSET_WINDOWS + FAMILY_LARGE_SLOTS * WINDOW_SIZE)
 

@@ -27,8 +27,10 @@
 #include <sys/prctl.h>
 
 enum bell_end { BELL_ITEMS, BELL_SPACE };
-enum { BELL_PATIENCE = 100 * 1000 * 1000 }; /* ns. Ringing takes some 20,000 */
-enum { SOCKET_MESSAGES = 1000 };            /* more than a socket holds */
+#ifndef BELL_PATIENCE
+#define BELL_PATIENCE (100 * MILLISECOND) /* ringing takes some 20 us */
+#endif
+enum { SOCKET_MESSAGES = 1000 }; /* more than a socket holds */
 
 /* A bell may ring for room that is taken again, because a process that waits for room only tries. */
 static inline bool bell_wanted(const struct queue *q, enum bell_end end)
@@ -67,24 +69,23 @@ static inline void bell_answer(struct queue *q, enum bell_end end)
         bell_ring(q, end);
 }
 
-/* Waits for ringers, as they may have seen an item that is taken now. It does not wait twice for ringers that never
- * end. */
-static inline void bell_calm(struct queue *q)
+/* Does no process ring? One may have seen an item that is taken now. False: ask again. A caller does not wait twice for
+ * ringers that never end. *begin is when it began, 0 at first. */
+static inline bool bell_calm(struct queue *q, int64_t *begin)
 {
-    int64_t begin = 0;
-    uint32_t n;
-    while ((n = load_seq(&q->header->ringing)) > q->bell_lost) { /* pairs with bell_ring */
+    uint32_t n = load_seq(&q->header->ringing); /* pairs with bell_ring */
+    if (n > q->bell_lost) {
         int64_t now = clock_now();
-        begin = begin == 0 ? now : begin;
-        if (now - begin > BELL_PATIENCE)
-            break;
-        sched_yield();
+        *begin = *begin == 0 ? now : *begin;
+        if (now - *begin <= BELL_PATIENCE)
+            return false;
     }
     q->bell_lost = n;
+    return true;
 }
 
 /* Takes the entry of a watcher. NULL: all are taken. */
-static inline struct watcher *watcher_take(const struct queue *q, uint32_t fd, uint64_t inode)
+static inline struct watcher *watcher_take(const struct queue *q, uint32_t fd, uint64_t inode, const uint32_t secret[2])
 {
     uint32_t me = family_me(q->store.family);
     for (int i = 0; i < QUEUE_WATCHERS; i++) {
@@ -96,7 +97,9 @@ static inline struct watcher *watcher_take(const struct queue *q, uint32_t fd, u
         store_relaxed(&w->space, 0);
         store_relaxed(&w->by_socket, 0);
         store_relaxed(&w->unheard, 0);
-        store_release(&w->inode, inode); /* pairs with watcher_ring */
+        store_relaxed(&q->header->words[i], secret[1]);
+        store_release(&w->name, secret[0]); /* pairs with watcher_ring */
+        store_release(&w->inode, inode);    /* pairs with watcher_ring */
         return w;
     }
     return NULL;
@@ -109,11 +112,11 @@ static inline void watcher_leave(const struct queue *q, struct watcher *w)
     cas_release(&w->identity, &me, 0); /* pairs with watcher_take */
 }
 
-/* Lets only messages with the word of the family through. Others could make the descriptor readable for nothing. */
-static inline int socket_guard(const struct family *f, int fd)
+/* Lets only messages with the watcher's word through. Others could make the descriptor readable for nothing. */
+static inline int socket_guard(uint64_t message, int fd)
 {
     uint32_t word[2];
-    memcpy(word, bell_word(f), sizeof word);
+    memcpy(word, &message, sizeof word);
     struct sock_filter code[] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_LEN, 0), BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, BELL_WORD, 0, 5),
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0), BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ntohl(word[0]), 0, 3),
@@ -124,15 +127,18 @@ static inline int socket_guard(const struct family *f, int fd)
     return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) < 0 ? -errno : 0;
 }
 
-/* The second way to a bell, a socket with a name. -errno: there is none. */
-static inline int socket_listen(const struct family *f, uint64_t inode, bool *open)
+/* The second way to a bell, a socket with a name. `secret` becomes its name and its word. -errno: there is none. */
+static inline int socket_listen(const struct family *f, uint64_t inode, uint32_t secret[2], bool *open)
 {
     struct sockaddr_un address;
-    socklen_t length = bell_address(f, inode, &address);
+    if (!random_bytes((uint8_t *)secret, 2 * sizeof *secret))
+        return -ENOSYS;
+    secret[0] |= 1; /* 0 stands for none */
+    socklen_t length = bell_address(inode, secret[0], &address);
     int fd = descriptor_above(socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
     if (fd < 0)
         return fd;
-    *open = socket_guard(f, fd) < 0;
+    *open = socket_guard(bell_word(f, secret[1]), fd) < 0;
     if (bind(fd, (struct sockaddr *)&address, length) == 0)
         return fd;
     int rc = -errno;
@@ -154,15 +160,35 @@ static inline int descriptor_of_both(int a, int b)
     return rc;
 }
 
+/* Is bell_fd still the descriptor of both? All epoll descriptors have one inode, but only ours knows our files. */
+static inline bool both_is_ours(const struct queue *q)
+{
+    struct epoll_event e = {.events = EPOLLIN};
+    return (descriptor_mark(q->bell[0]) == q->bell_mark && epoll_ctl(q->bell_fd, EPOLL_CTL_MOD, q->bell[0], &e) == 0) ||
+           (descriptor_mark(q->bell_socket) == q->bell_socket_mark &&
+            epoll_ctl(q->bell_fd, EPOLL_CTL_MOD, q->bell_socket, &e) == 0);
+}
+
+/* A write to a pipe whose reader is gone would be SIGPIPE. */
+static inline bool pipe_is_whole(const struct queue *q)
+{
+    return descriptor_mark(q->bell[0]) == q->bell_mark && descriptor_mark(q->bell[1]) == q->bell_mark;
+}
+
+/* Has the program left the descriptors alone? It may have closed them, and have got their numbers for its own files. */
+static inline bool bell_is_whole(const struct queue *q)
+{
+    return pipe_is_whole(q) && (q->bell_socket < 0 || descriptor_mark(q->bell_socket) == q->bell_socket_mark) &&
+           (q->bell_fd == q->bell[0] || both_is_ours(q));
+}
+
 static inline void bell_free(struct queue *q)
 {
-    if (q->bell_fd >= 0 && q->bell_fd != q->bell[0])
+    if (q->bell_fd >= 0 && q->bell_fd != q->bell[0] && both_is_ours(q))
         close(q->bell_fd);
     for (int i = 0; i < 2; i++)
-        if (q->bell[i] >= 0)
-            close(q->bell[i]);
-    if (q->bell_socket >= 0)
-        close(q->bell_socket);
+        descriptor_close(q->bell[i], q->bell_mark);
+    descriptor_close(q->bell_socket, q->bell_socket_mark);
     q->bell[0] = q->bell[1] = q->bell_socket = q->bell_fd = -1;
 }
 
@@ -171,12 +197,13 @@ static inline bool pipe_is_hidden(void) { return geteuid() == 0 || prctl(PR_GET_
 
 /* Makes the socket, and a descriptor for it and the pipe. If one is refused, the bell does without. Not having a
  * descriptor left is an error. */
-static inline int bell_make_socket(struct queue *q, uint64_t inode)
+static inline int bell_make_socket(struct queue *q, uint64_t inode, uint32_t secret[2])
 {
     q->bell_fd = q->bell[0];
     if (!(q->bell_hidden = pipe_is_hidden()))
         return 0;
-    int rc = q->bell_socket = socket_listen(q->store.family, inode, &q->bell_open);
+    int rc = q->bell_socket = socket_listen(q->store.family, inode, secret, &q->bell_open);
+    q->bell_socket_mark = descriptor_mark(rc);
     if (rc >= 0 && (rc = descriptor_of_both(q->bell[0], q->bell_socket)) >= 0) {
         q->bell_fd = rc;
         q->bell_hidden = false;
@@ -185,6 +212,7 @@ static inline int bell_make_socket(struct queue *q, uint64_t inode)
     if (q->bell_socket >= 0)
         close(q->bell_socket);
     q->bell_socket = -1;
+    secret[0] = 0;
     return lacks_descriptor(rc) ? rc : 0;
 }
 
@@ -204,12 +232,14 @@ static inline int bell_make_pipe(struct queue *q)
 static inline int bell_make(struct queue *q)
 {
     struct stat st;
+    uint32_t secret[2] = {0}; /* without a socket there is no name */
     q->bell_armed = 0;
     q->bell_space = false;
     int rc = bell_make_pipe(q);
+    q->bell_mark = descriptor_mark(q->bell[0]);
     if (rc == 0)
-        rc = fstat(q->bell[0], &st) < 0 ? -errno : bell_make_socket(q, (uint64_t)st.st_ino);
-    if (rc == 0 && (q->bell_watcher = watcher_take(q, (uint32_t)q->bell[0], (uint64_t)st.st_ino)) == NULL)
+        rc = fstat(q->bell[0], &st) < 0 ? -errno : bell_make_socket(q, (uint64_t)st.st_ino, secret);
+    if (rc == 0 && (q->bell_watcher = watcher_take(q, (uint32_t)q->bell[0], (uint64_t)st.st_ino, secret)) == NULL)
         rc = -EUSERS;
     if (rc < 0) {
         bell_free(q);
@@ -247,11 +277,11 @@ static inline void bell_wants_space(struct queue *q)
     store_relaxed(&q->bell_watcher->space, 1);
 }
 
-/* The descriptor of this process and view, made at the first call. -EUSERS: too many processes watch this queue. */
+/* The descriptor of this process and view, made at the first call, and anew after the program has closed it. -EUSERS: too many processes watch this queue. */
 static inline int queue_bell(struct queue *q, bool space)
 {
     pthread_mutex_lock(&q->store.family->mutex);
-    if (load_relaxed(&q->bell_owner) != family_me(q->store.family))
+    if (load_relaxed(&q->bell_owner) != family_me(q->store.family) || (q->bell[0] >= 0 && !bell_is_whole(q)))
         bell_close(q);
     int rc = q->bell[0] >= 0 ? 0 : bell_make(q);
     int fd = rc < 0 ? rc : q->bell_fd;
@@ -291,7 +321,7 @@ static inline bool queue_arm(const struct queue *q, bool space)
 static inline void queue_ring(struct queue *q)
 {
     q->bell_armed = 0;
-    if (q->bell[1] >= 0)
+    if (q->bell[1] >= 0 && pipe_is_whole(q))
         (void)!write(q->bell[1], "", 1); /* fails if it is full, and so readable already */
 }
 
@@ -310,9 +340,10 @@ static inline void socket_silence(const struct queue *q)
 static inline void queue_silence(struct queue *q)
 {
     char bytes[512];
-    while (q->bell[0] >= 0 && read(q->bell[0], bytes, sizeof bytes) == sizeof bytes)
-        ;
-    if (q->bell_socket >= 0 && q->bell_watcher != NULL)
+    if (q->bell[0] >= 0 && descriptor_mark(q->bell[0]) == q->bell_mark)
+        while (read(q->bell[0], bytes, sizeof bytes) == sizeof bytes)
+            ;
+    if (q->bell_socket >= 0 && q->bell_watcher != NULL && descriptor_mark(q->bell_socket) == q->bell_socket_mark)
         socket_silence(q);
 }
 
@@ -324,28 +355,37 @@ static inline bool bell_is_silent(const struct queue *q)
            load_seq(&q->header->armed[BELL_ITEMS]) == q->bell_armed;                     /* pairs with bell_ring */
 }
 
-/* The queue is empty. Makes the descriptor silent until the next item. */
-static inline void bell_rest(struct queue *q)
+/* The queue is empty. Makes the descriptor silent until the next item. False: a process rings, so call it again. */
+static inline bool bell_rest(struct queue *q, int64_t *begin)
 {
     if (bell_is_silent(q))
-        return;
-    bell_calm(q);
+        return true;
+    if (!bell_calm(q, begin))
+        return false;
     queue_silence(q);
     q->bell_armed = bell_arm(q, BELL_ITEMS);
     if (bell_due(q, BELL_ITEMS))
         queue_ring(q);
+    return true;
 }
 
 /* Makes this process's descriptor readable if there is an item, and else silent until the next one. One thread at a
- * time, because what it has found must still be so when it rings. */
+ * time, because what it has found must still be so when it rings. It lets go of the mutex while it waits for others. */
 static inline void queue_settle(struct queue *q)
 {
-    pthread_mutex_lock(&q->store.family->mutex);
-    if (queue_empty(q))
-        bell_rest(q);
-    else
-        queue_ring(q);
-    pthread_mutex_unlock(&q->store.family->mutex);
+    int64_t begin = 0;
+    for (;;) {
+        bool done = true;
+        pthread_mutex_lock(&q->store.family->mutex);
+        if (queue_empty(q))
+            done = bell_rest(q, &begin);
+        else
+            queue_ring(q);
+        pthread_mutex_unlock(&q->store.family->mutex);
+        if (done)
+            return;
+        sched_yield();
+    }
 }
 
 /* After a take. */

@@ -70,12 +70,13 @@ static inline uint32_t directory_segment(uint64_t entry) { return (uint32_t)entr
 
 /* A process that wants a descriptor to become readable: see bell.h. */
 struct watcher {
-    shared32 identity;  /* 0: free */
-    shared32 fd;        /* of the pipe, in that process */
-    shared64 inode;     /* of the pipe. 0: not ready */
-    shared16 space;     /* wants to be told of room as well */
-    shared16 by_socket; /* a process has rung its socket, which may be readable */
-    shared32 unheard;   /* a process could not ring for it: it has to look by itself */
+    shared32 identity; /* 0: free */
+    shared32 fd;       /* of the pipe, in that process */
+    shared64 inode;    /* of the pipe. 0: not ready */
+    shared32 name;     /* of its socket. Random, so that a stranger cannot take it first. 0: there is none */
+    shared8 space;     /* wants to be told of room as well */
+    shared8 by_socket; /* a process has rung its socket, which may be readable */
+    shared8 unheard;   /* a process could not ring for it: it has to look by itself */
 };
 
 #define OWN_LINES _Alignas(2 * CACHE_LINE) /* adjacent lines are fetched in pairs */
@@ -97,6 +98,7 @@ struct queue_header {
     shared64 looked_tail;    /* what tail was then */
     shared32 segments_top;   /* segments at or above it were never used */
     struct watcher watchers[QUEUE_WATCHERS];
+    shared32 words[QUEUE_WATCHERS]; /* what rings their sockets: random, so that it tells nothing of the others' */
     OWN_LINES struct store_header store;
 };
 

@@ -11,8 +11,10 @@ struct ringer {
     shared32 busy;
     int fd;         /* -1: none. Only for the thread that has set `busy`, as is the rest */
     bool by_socket; /* it is connected to the watcher's socket, else it is of the pipe */
+    bool inherited; /* a copy of this view's own end: it only writes, so that the pipe's reader must be open */
     uint64_t kept;  /* the inode of fd */
-    uint64_t inode; /* the watcher's pipe's */
+    uint64_t inode; /* the watcher's pipe's, */
+    uint32_t name;  /* and its socket's name */
     int64_t again;  /* when to look for a way again, as there was none. 0: at once */
 };
 
@@ -20,13 +22,15 @@ struct queue {
     struct store store;
     struct queue_header *header;
     shared64 *directory;
-    shared64 *states;   /* of segments */
-    shared64 *segments; /* cells */
-    shared32 putter;    /* the mark (peers.h) that this process has left at `putters`, */
-    shared32 taker;     /* and at `takers` */
-    int bell[2];        /* the ends of the pipe. -1: not made. Guarded by family->mutex, as is the rest of it */
-    int bell_socket;    /* the second way to it. -1: there is none */
-    int bell_fd;        /* what is readable if one of them is: bell[0] if there is no second way */
+    shared64 *states;          /* of segments */
+    shared64 *segments;        /* cells */
+    shared32 putter;           /* the mark (peers.h) that this process has left at `putters`, */
+    shared32 taker;            /* and at `takers` */
+    int bell[2];               /* the ends of the pipe. -1: not made. Guarded by family->mutex, as is the rest of it */
+    int bell_socket;           /* the second way to it. -1: there is none */
+    int bell_fd;               /* what is readable if one of them is: bell[0] if there is no second way */
+    uint64_t bell_mark;        /* of the pipe, as the program may close what is ours, */
+    uint64_t bell_socket_mark; /* and of the socket */
     struct watcher *bell_watcher; /* its entry in the header. NULL: not made */
     shared32 bell_owner;          /* the identity that made it */
     shared32 bell_asked;          /* for a relay (relay.h), once */

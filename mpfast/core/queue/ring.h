@@ -34,7 +34,8 @@
 /* What the header said of a watcher. */
 struct watched {
     uint32_t identity, fd;
-    uint64_t inode;
+    uint64_t inode, word;
+    uint32_t name;
 };
 
 static inline bool descriptor_is(int fd, mode_t kind, uint64_t inode)
@@ -45,20 +46,23 @@ static inline bool descriptor_is(int fd, mode_t kind, uint64_t inode)
 
 static inline bool pipe_is(int fd, uint64_t inode) { return descriptor_is(fd, S_IFIFO, inode); }
 
-/* The name of a watcher's socket, and its length. No two living pipes have one inode, no two families one id. */
-static inline socklen_t bell_address(const struct family *f, uint64_t inode, struct sockaddr_un *a)
+/* The address of a watcher's socket, and its length. Once the socket is closed any process may take the name, which it
+ * can have read before. It learns a word then that rings nothing any more. */
+static inline socklen_t bell_address(uint64_t inode, uint32_t name, struct sockaddr_un *a)
 {
-    uint64_t family;
-    memcpy(&family, f->header->id + 8, sizeof family);
     *a = (struct sockaddr_un){.sun_family = AF_UNIX};
-    int n = snprintf(a->sun_path + 1, sizeof a->sun_path - 1, "mpfast-%016llx-%llx", (unsigned long long)family,
-                     (unsigned long long)inode);
+    int n = snprintf(a->sun_path + 1, sizeof a->sun_path - 1, "mpfast-%llx-%08x", (unsigned long long)inode, name);
     return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n);
 }
 
-/* What rings a socket: the half of the family's id that is in no name. */
+/* What rings the socket. Only the family knows half of it, and only a process that has the queue the rest. */
 enum { BELL_WORD = 8 };
-static inline const void *bell_word(const struct family *f) { return f->header->id; }
+static inline uint64_t bell_word(const struct family *f, uint32_t word)
+{
+    uint32_t half;
+    memcpy(&half, f->header->id, sizeof half);
+    return (uint64_t)half << 32 | word;
+}
 
 /* A descriptor of a process's pipe, or -errno. -ESTALE: that process has it no more. */
 static inline int pipe_open(const char *process, uint32_t fd, uint64_t inode)
@@ -77,13 +81,20 @@ static inline int pipe_open(const char *process, uint32_t fd, uint64_t inode)
     return pipe;
 }
 
-static inline int watcher_pipe(const struct queue *q, const struct watched *w)
+static inline bool own_pipe_is(const struct queue *q, uint64_t inode)
+{
+    return pipe_is(q->bell[1], inode) && pipe_is(q->bell[0], inode);
+}
+
+static inline int watcher_pipe(const struct queue *q, const struct watched *w, bool *inherits)
 {
     char process[16] = "self";
+    *inherits = false;
     if (load_acquire(&q->bell_owner) == w->identity && (uint32_t)q->bell[0] == w->fd && /* pairs with queue_bell */
-        pipe_is(q->bell[1], w->inode)) { /* else the program has closed it, and closing its copy could cost a lock */
+        own_pipe_is(q, w->inode)) { /* else the program has closed it, and closing its copy could cost a lock */
         int inherited = descriptor_above(fcntl(q->bell[1], F_DUPFD_CLOEXEC, DESCRIPTOR_FIRST));
-        if (pipe_is(inherited, w->inode))
+        *inherits = pipe_is(inherited, w->inode);
+        if (*inherits)
             return inherited;
         if (inherited >= 0)
             close(inherited);
@@ -98,10 +109,12 @@ static inline int watcher_pipe(const struct queue *q, const struct watched *w)
 }
 
 /* A socket that is connected to the watcher's. */
-static inline int watcher_socket(const struct queue *q, const struct watched *w)
+static inline int watcher_socket(const struct watched *w)
 {
     struct sockaddr_un address;
-    socklen_t length = bell_address(q->store.family, w->inode, &address);
+    socklen_t length = bell_address(w->inode, w->name, &address);
+    if (w->name == 0)
+        return -ECONNREFUSED;
     int fd = descriptor_above(socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
     if (fd < 0 || connect(fd, (struct sockaddr *)&address, length) == 0)
         return fd;
@@ -123,12 +136,11 @@ static inline void ringer_drop(struct ringer *r)
 }
 
 /* A byte for the pipe, or a message for the socket. What is full is readable already. */
-static inline int ringer_write(const struct queue *q, const struct ringer *r, struct watcher *w)
+static inline int ringer_write(const struct ringer *r, struct watcher *to, const struct watched *w)
 {
     if (r->by_socket)
-        store_release(&w->by_socket, 1); /* pairs with socket_silence */
-    ssize_t n = r->by_socket ? send(r->fd, bell_word(q->store.family), BELL_WORD, MSG_DONTWAIT | MSG_NOSIGNAL)
-                             : write(r->fd, "", 1);
+        store_release(&to->by_socket, 1); /* pairs with socket_silence */
+    ssize_t n = r->by_socket ? send(r->fd, &w->word, BELL_WORD, MSG_DONTWAIT | MSG_NOSIGNAL) : write(r->fd, "", 1);
     return n >= 0 || errno == EAGAIN ? 0 : -errno;
 }
 
@@ -138,10 +150,10 @@ static inline bool lacks_descriptor(int rc) { return rc == -EMFILE || rc == -ENF
 static inline int ringer_find(const struct queue *q, struct ringer *r, const struct watched *w)
 {
     struct stat st;
-    int fd = watcher_pipe(q, w);
+    int fd = watcher_pipe(q, w, &r->inherited);
     r->by_socket = fd < 0 && !lacks_descriptor(fd);
     if (r->by_socket)
-        fd = watcher_socket(q, w);
+        fd = watcher_socket(w);
     r->fd = fd < 0 ? -1 : fd;
     r->kept = fd >= 0 && fstat(fd, &st) == 0 ? (uint64_t)st.st_ino : 0;
     return fd;
@@ -150,15 +162,17 @@ static inline int ringer_find(const struct queue *q, struct ringer *r, const str
 /* -EAGAIN: no way has worked just before. */
 static inline int ringer_try(const struct queue *q, struct ringer *r, struct watcher *to, const struct watched *w)
 {
-    if (r->inode == w->inode && ringer_kept(r) && ringer_write(q, r, to) == 0)
+    bool same = r->inode == w->inode && r->name == w->name;
+    if (same && ringer_kept(r) && (!r->inherited || own_pipe_is(q, w->inode)) && ringer_write(r, to, w) == 0)
         return 0;
     ringer_drop(r);
-    if (r->inode == w->inode && r->again != 0 && clock_now() < r->again)
+    if (same && r->again != 0 && clock_now() < r->again)
         return -EAGAIN;
     r->inode = w->inode;
+    r->name = w->name;
     int rc = ringer_find(q, r, w);
     if (rc >= 0)
-        rc = ringer_write(q, r, to);
+        rc = ringer_write(r, to, w);
     r->again = rc == 0 || lacks_descriptor(rc) ? 0 : clock_now() + RINGER_AGAIN;
     return rc;
 }
@@ -205,6 +219,8 @@ static inline bool watcher_ring(struct queue *q, int i)
     struct watched w = {.identity = load_acquire(&to->identity)}; /* pairs with watcher_take */
     w.inode = load_acquire(&to->inode);                           /* pairs with watcher_take */
     w.fd = load_relaxed(&to->fd);
+    w.name = load_acquire(&to->name); /* pairs with watcher_take */
+    w.word = bell_word(q->store.family, load_relaxed(&q->header->words[i]));
     if (w.identity == 0 || w.inode == 0 || identity_index(w.identity) >= FAMILY_PARTICIPANTS)
         return true;
     int rc = ringer_ring(q, i, to, &w);

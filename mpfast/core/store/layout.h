@@ -160,6 +160,7 @@ static inline uint32_t class_for(uint64_t size)
     return size <= class_size(STORE_LARGE) ? STORE_LARGE : 58 - (uint32_t)__builtin_clzll(size - 1);
 }
 
+_Static_assert(WINDOW_WORDS == (UINT64_C(1) + STORE_LARGE) << 40, "no words among the payloads of large blocks");
 _Static_assert(WINDOW_SIZE >= (UINT64_C(1) + STORE_CLASSES) << 40, "a window has room for all classes");
 #define STORE_CORE_MOST (UINT64_C(64) << 32) /* bytes that a user's core may take */
 

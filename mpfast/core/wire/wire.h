@@ -79,7 +79,7 @@ static inline ssize_t wire_read_asked(int fd, void *to, size_t size)
     return n < 0 ? -errno : n;
 }
 
-/* Is a flag of preadv2(), or the call itself, not to be had? Old filters of containers say EPERM. */
+/* Is a flag that does not block, or the call that takes it, not to be had? Old filters of containers say EPERM. */
 static inline bool wire_flag_refused(int error) { return error == EOPNOTSUPP || error == ENOSYS || error == EPERM; }
 
 /* Bytes read, 0 at the end, -EAGAIN if nothing is there. */
@@ -90,6 +90,8 @@ static inline ssize_t wire_read_now(int fd, enum wire_kind kind, void *to, size_
     ssize_t n = -1;
     if (kind == WIRE_SOCKET) {
         n = recv(fd, to, size, MSG_DONTWAIT);
+        if (n < 0 && wire_flag_refused(errno))
+            return wire_read_asked(fd, to, size);
     } else if (kind == WIRE_PIPE) {
         struct iovec part = {to, size};
         n = preadv2(fd, &part, 1, -1, RWF_NOWAIT);
@@ -137,6 +139,8 @@ static inline ssize_t wire_write_now(int fd, enum wire_kind kind, const struct i
     if (kind == WIRE_SOCKET) {
         struct msghdr message = {.msg_iov = (struct iovec *)parts, .msg_iovlen = (size_t)count};
         n = sendmsg(fd, &message, MSG_DONTWAIT);
+        if (n < 0 && wire_flag_refused(errno))
+            return wire_write_asked(fd, parts, count);
     } else if (kind == WIRE_PIPE) {
         n = pwritev2(fd, parts, count, -1, RWF_NOWAIT);
         if (n < 0 && wire_flag_refused(errno))

@@ -11,7 +11,7 @@ import socket
 import sys
 import threading
 import time
-from errno import ECHILD
+from errno import ECHILD, EMFILE, ENFILE
 from multiprocessing import spawn, util
 from pickle import dumps
 
@@ -72,6 +72,7 @@ class Client:
         self._ready = READY
         self._target = READY
         self._hurry = 0.0  # when no spare was ready for a start()
+        self._refused: str | bool | None = False  # not asked yet
         self.on_error = "ignore"
 
     def forget(self) -> None:
@@ -83,6 +84,18 @@ class Client:
         self.on_error = on_error
 
     # Its life
+
+    def refused(self) -> str | None:
+        """What a filter refuses that the server needs, asked before the first start. None if there is nothing."""
+        if self._refused is False:
+            self._refused = None
+            try:
+                for end in socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET):
+                    end.close()
+            except OSError as e:
+                if e.errno not in (EMFILE, ENFILE):  # which say nothing about the kernel
+                    self._refused = f"SOCK_SEQPACKET: {e.strerror}"
+        return self._refused  # type: ignore[return-value]
 
     def _ensure(self) -> Spares:
         """Makes sure that there is a server, of this process and its present user id."""

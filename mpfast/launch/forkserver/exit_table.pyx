@@ -22,7 +22,7 @@ from libc.stdint cimport int64_t, uint64_t
 from mpfast.core.base.clock cimport clock_deadline
 from mpfast.core.base.posix cimport c_close, getpid
 from mpfast.core.child.exit_table cimport *
-from mpfast.errors cimport raise_errno
+from mpfast.errors cimport raise_call, raise_errno
 
 import os
 
@@ -45,6 +45,8 @@ cdef class Table:
         self.maker = getpid()
         if fd is None:
             rc = self.fd = exits_create(&self.table)
+            if rc < 0:
+                raise_call(rc, "a memory file for exit codes")
         else:
             rc = exits_map(fd, &self.table)
         if rc < 0:

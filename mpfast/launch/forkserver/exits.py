@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """How the fork server's children are reaped, and how the client learns of their ends.
 
-From Linux 6.15 on a pidfd tells the exit status of any process that was reaped, so the kernel does it all. Before,
-the server writes it into a table (exit_table.pyx) that it shares with the client.
+From Linux 6.15 on a pidfd tells the exit status of any process that was reaped, so the kernel does it all. Where it
+does not tell, the server writes it into a table (exit_table.pyx) that it shares with the client.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import signal
 
-from ..child import Child, open_child
+from ..child import Child, open_child, tells
 from ..child import ended as has_ended
 
 TYPE_CHECKING = False
@@ -23,13 +23,8 @@ PATIENCE = 1.0  # seconds within which a server that lives tells of an end
 
 
 def kernel_tells() -> bool:
-    """Does the kernel tell the exit status of another process's child?"""
-    if os.environ.get("MPFAST_LAUNCH") == "table":
-        return False
-    try:
-        return tuple(map(int, os.uname().release.split("-")[0].split(".")[:2])) >= (6, 15)
-    except ValueError:
-        return False
+    """Does the kernel tell the exit status of another process's child? It is tried, as its version says too little."""
+    return os.environ.get("MPFAST_LAUNCH") != "table" and tells() is None
 
 
 class Source:
@@ -136,11 +131,24 @@ class ServerReaps:
         try:
             # Told before it is reaped. If we are killed in between, the process that inherits it can still reap it.
             while ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
-                code = ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
-                token = self._tokens.pop(ended.si_pid, 0)
-                if token:
-                    self._table.reaped(token, code)
+                self._tell(ended.si_pid, ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status)
                 os.waitpid(ended.si_pid, 0)
         except ChildProcessError:
             return False
+        except OSError:  # a filter refuses waitid()
+            return self._reap_first()
         return True
+
+    def _reap_first(self) -> bool:
+        """Reaps, then tells. If we are killed in between, the client takes what the child said of itself."""
+        try:
+            while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+                self._tell(ended[0], os.waitstatus_to_exitcode(ended[1]))
+        except ChildProcessError:
+            return False
+        return True
+
+    def _tell(self, pid: int, code: int) -> None:
+        token = self._tokens.pop(pid, 0)
+        if token:
+            self._table.reaped(token, code)

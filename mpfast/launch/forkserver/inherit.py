@@ -28,8 +28,16 @@ def gather() -> dict[str, Any]:
     state["dir"] = os.getcwd()
     state["environ"] = dict(os.environ._data)  # type: ignore[attr-defined]  # os.environ decodes each of them
     state["mask"] = signal.pthread_sigmask(signal.SIG_BLOCK, ())
-    state["affinity"] = os.sched_getaffinity(0)
+    state["affinity"] = _cpus()
     return state
+
+
+def _cpus() -> set[int]:
+    """The CPUs that this process may use. Empty where a filter refuses to say."""
+    try:
+        return os.sched_getaffinity(0)
+    except OSError:
+        return set()
 
 
 def main_module() -> dict[str, Any]:
@@ -45,6 +53,7 @@ def become(state: dict[str, Any]) -> None:
         for name in os.environb.keys() - environ.keys():
             del os.environb[name]
         os.environb.update(environ)
-    if "affinity" in state:
-        os.sched_setaffinity(0, state["affinity"])
+    cpus = state.get("affinity")
+    if cpus and cpus != _cpus():
+        os.sched_setaffinity(0, cpus)
     spawn.prepare({name: value for name, value in state.items() if name not in ("environ", "affinity", "mask")})

@@ -31,7 +31,7 @@ def why_not() -> str | None:
     """Why children come from multiprocessing's fork server here. None if they come from mpfast's."""
     if (hook := hooked("forkserver")) is not None:
         return f"{hook} has been replaced"
-    return None if is_this_interpreter() else "set_executable()"
+    return client.refused() if is_this_interpreter() else "set_executable()"
 
 
 class ForkServerPopen(Child):

@@ -17,7 +17,7 @@ from libc.stdlib cimport free
 from mpfast.core.child.child cimport child_wait
 from mpfast.core.base.posix cimport *
 from mpfast.core.child.handoff cimport *
-from mpfast.errors cimport raise_errno
+from mpfast.errors cimport raise_call, raise_errno
 from mpfast.launch.child cimport Child
 from mpfast.launch.handoff cimport numbers_of
 from mpfast.launch.forkserver.exit_table cimport Table
@@ -100,7 +100,7 @@ cdef class Spares:
         self.table = None if source is None else source.table
         self.server = fcntl(server, F_DUPFD_CLOEXEC, 0)
         if self.server < 0:
-            raise_errno(-errno)
+            raise_call(-errno, "F_DUPFD_CLOEXEC")
         self.mark = handoff_mark(self.server)
 
     def __dealloc__(self):
@@ -148,8 +148,10 @@ cdef class Spares:
             rc = handoff_send(self.server, &part, 1, NULL, 0, MSG_DONTWAIT)
         if rc == -EAGAIN:
             return False
-        if rc < 0:
+        if rc in (-EPIPE, -ECONNRESET, -ECONNREFUSED, -EBADF):
             raise EOFError("the fork server has ended")
+        if rc < 0:
+            raise_call(rc, "sendmsg")
         self.asked += n
         return True
 
@@ -182,7 +184,7 @@ cdef class Spares:
             raise EOFError("the fork server has ended")
         self.asked -= 1
         if rc < 0:
-            raise_errno(rc)
+            raise_call(rc, "recvmsg")
         if got == sizeof(said) and said.pid > 0 and n == 2:
             self.heard = True
             self.waiting.append(spare_of(&said, fds))
@@ -229,5 +231,5 @@ cdef class Spares:
             self.table.drop(spare.token)
         spare.close_pidfd()
         if bad or rc not in (-EPIPE, -ECONNRESET, -ECONNREFUSED, -EBADF):
-            raise_errno(rc)
+            raise_call(rc, "sendmsg")
         return False
