@@ -43,10 +43,16 @@ cdef class Doorbell:
             travel_look(self.place.fd[i], &self.place.file[i])
         return True
 
+    cdef bint has(self, int i) noexcept nogil:
+        """Did the program leave this end alone? It may have closed it, and have got its number for a file of its own."""
+        cdef travel_file found
+        return travel_look(self.place.fd[i], &found) == 0 and travel_same(&found, &self.place.file[i])
+
     cdef void close(self) noexcept:
         """A thread that is about to listen() must not read from another file that has got the number."""
         for i in range(TRAVEL_BELL_READER, TRAVEL_PLACES):
-            c_close(self.place.fd[i])
+            if self.has(i):
+                c_close(self.place.fd[i])
             self.place.fd[i] = -1
 
     cdef int listen(self) except -1:
@@ -74,7 +80,7 @@ cdef int let_go(uint64_t key) except -1:
 cdef Doorbell bell():
     """This process's bell. None if there is no descriptor left for it. Nothing here lets another thread run."""
     global _bell
-    if _bell is not None and _bell.place.pid != getpid():
+    if _bell is not None and (_bell.place.pid != getpid() or not _bell.has(TRAVEL_BELL_READER)):
         forget()
     if _bell is None:
         made = Doorbell.__new__(Doorbell)
@@ -115,9 +121,10 @@ def attend(Doorbell ours):
             rung = c_poll(&p, 1, PATIENCE)
             if rung > 0:
                 c_poll(NULL, 0, TOGETHER)
-        if rung > 0:
+        whole = ours.has(TRAVEL_BELL_READER)
+        if rung > 0 and whole:
             ours.listen()
-        elif not _resource_sharer._cache:
+        elif not whole or not _resource_sharer._cache:
             if _bell is ours:
                 _bell = None
             ours.close()

@@ -7,6 +7,7 @@ import multiprocessing.connection
 import os
 import pickle
 import socket
+import struct
 import threading
 from multiprocessing import reduction, resource_sharer
 
@@ -310,6 +311,23 @@ def test_without_a_thread_the_next_pickling_listens(no_thread, ticket):
     second = travel.Traveller(*travel.reduce(reduction.DupFd(ticket[1]))[1])
     assert travellers.copies() == 1
     os.close(second.detach())
+
+
+def test_the_program_has_the_numbers_of_the_bell(no_thread, ticket):
+    """It closed all descriptors, and files of its own have the numbers. They are neither read nor closed."""
+    numbers = struct.unpack_from("=8x4x4xii", ticket[0]._place)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.send(b"not a bell's key")
+        for number in numbers:
+            os.dup2(ours.fileno(), number)
+        second = travel.Traveller(*travel.reduce(reduction.DupFd(ticket[1]))[1])
+        os.close(second.detach())
+        os.close(ticket[0].detach())
+        travel.forget()
+        assert ours.recv(100, socket.MSG_DONTWAIT) == b"not a bell's key"
+        for number in numbers:
+            os.close(number)
 
 
 def test_the_thread_ends_when_nothing_is_under_way(ticket):

@@ -13,4 +13,5 @@ cdef extern from "core/wire/travel.h" nogil:
         int32_t fd[3]
         travel_file file[3]
     int travel_look(int fd, travel_file *file)
+    bint travel_same(const travel_file *a, const travel_file *b)
     int travel_take(const travel *t)
