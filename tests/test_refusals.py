@@ -135,6 +135,31 @@ if __name__ == "__main__":
 """
 
 
+LOCKLESS = """
+import sys, mpfast as mp
+
+def say(writer):
+    writer.send("x" * 200_000)
+    sys.exit(5)
+
+if __name__ == "__main__":
+    for method in ("fork", "spawn", "forkserver"):
+        ctx = mp.get_context(method)
+        reader, writer = ctx.Pipe()
+        p = ctx.Process(target=say, args=(writer,))
+        p.start()
+        print(len(reader.recv()), p.join(), p.exitcode)
+"""
+
+
+@pytest.mark.parametrize("error", ERRORS)
+@pytest.mark.parametrize("calls", ["memfd_create", "memfd_create ioctl@1:0xc040ff0b", "fcntl@1:37"])
+def test_processes_need_no_family(calls, error, tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(LOCKLESS)
+    assert denied(calls, error, str(program)) == (0, "200000 None 5\n" * 3, "")
+
+
 def test_a_child_narrows_its_own_rights(tmp_path):
     program = tmp_path / "program.py"
     program.write_text(NARROWED.format(support=str(ROOT / "tests/support")))

@@ -393,7 +393,7 @@ cdef class Child:
 
     cdef int signal_by_pid(self, int sig) except? -1:
         """For a pidfd that was closed behind our back. A child of ours keeps its pid until we reap it."""
-        cdef int code
+        cdef int code = 0
         if not self.ours:
             return -EBADF
         rc = child_reap(self.pid, False, &code)

@@ -89,6 +89,9 @@ static void only_what_was_used(void)
     EXPECT(!has_traces(slot));
     handle_remove(family, slot);
     EXPECT(written > 4 && written < 40000);
+    char payload[8];
+    EXPECT_EQ(pread(family->fd, payload, 8, (off_t)(window_offset(slot) + class_data_at(STORE_LARGE))), 8);
+    EXPECT_EQ(memcmp(payload, "payload", 8), 0);
 }
 
 static void neither(void)

@@ -132,7 +132,7 @@ static inline int child_reaped_one(void)
 static inline int child_info_try(void)
 {
     struct child_report report = {.mask = CHILD_INFO_PID};
-    int code, self = child_open(getpid());
+    int code = 0, self = child_open(getpid());
     if (self < 0)
         return self;
     int rc = ioctl(self, CHILD_GET_INFO, &report) < 0 ? -errno : 0; /* most of those that do not tell say it here */

@@ -11,7 +11,7 @@ import socket
 import sys
 import threading
 import time
-from errno import ECHILD, EMFILE, ENFILE
+from errno import EACCES, EAFNOSUPPORT, ECHILD, ENOSYS, EPERM, EPROTONOSUPPORT
 from multiprocessing import spawn, util
 from pickle import dumps
 
@@ -89,12 +89,16 @@ class Client:
         """What a filter refuses that the server needs, asked before the first start. None if there is nothing."""
         if self._refused is False:
             self._refused = None
+            what = "SOCK_SEQPACKET"
             try:
                 for end in socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET):
                     end.close()
+                what = "a memory file"
+                if not kernel_tells():
+                    Source(Child()).table.release()
             except OSError as e:
-                if e.errno not in (EMFILE, ENFILE):  # which say nothing about the kernel
-                    self._refused = f"SOCK_SEQPACKET: {e.strerror}"
+                if e.errno in (EPERM, EACCES, ENOSYS, EPROTONOSUPPORT, EAFNOSUPPORT):
+                    self._refused = f"{what}: {e.strerror}"
         return self._refused  # type: ignore[return-value]
 
     def _ensure(self) -> Spares:
