@@ -79,7 +79,7 @@ cdef int refused(int rc, str doing, str service) except -1:
 
 
 cdef family *_default = NULL
-cdef bint _lost = False  # the descriptor of _default was closed, as a hand-over has found
+cdef bint _unsure = False  # the descriptor of _default may be closed: a hand-over has found it so, or this is a fork
 cdef shared64 _live  # how many objects have a slot, in a debug build
 cdef shared32 _nobody  # always 0, the identity of objects without a slot
 _joining = threading.Lock()
@@ -102,10 +102,10 @@ cdef int _join() except -1:
 
     Another one if the first has lost its descriptor, as in a program that becomes a daemon and closes all it has.
     """
-    global _default, _lost
+    global _default, _unsure
     cdef family *f = NULL
     with _joining:
-        _lost = False
+        _unsure = False
         if _default != NULL and family_fd_valid(_default):
             return 0
         rc = family_create(&f)
@@ -135,7 +135,7 @@ cdef class Handle:
     cdef int claim(self, slot_class which, slot_kind_t kind) except -1:
         if self.family != NULL:
             raise RuntimeError(f"{type(self).__name__}.__init__() was called a second time")
-        if _default == NULL or _lost or kind == SLOT_QUEUE and not family_fd_valid(_default):  # others need none: 1 us
+        if _default == NULL or _unsure or kind == SLOT_QUEUE and not family_fd_valid(_default):  # others need none: 1 us
             _join()
         cdef int64_t slot = handle_claim(_default, which, kind)
         if slot == -errno.EOWNERDEAD:
@@ -212,7 +212,7 @@ cdef class Reservation:
         self.family = handle.family
 
     def __init__(self, handle):
-        global _lost
+        global _unsure
         cdef int fd = -1
         pthread_mutex_lock(&self.family.mutex)
         rc = member_reserve(self.family, &self.identity, &fd, &families.reaped)
@@ -221,7 +221,7 @@ cdef class Reservation:
             rc = fd
         pthread_mutex_unlock(&self.family.mutex)
         if rc < 0:
-            _lost = rc == -errno.EBADF
+            _unsure = rc == -errno.EBADF
             refused(rc, "cannot hand mpfast objects to a child", _LOCKS)
         self.fd = fd
         _reservations.add(self)
@@ -357,7 +357,11 @@ def _leave_at_exit(_):
         _util.Finalize(None, _leave_after_workers, exitpriority=-1000)
 
 
-def _forget_reservations():
+def _begin_fork():
+    """Called in a forked child. If it is to be a daemon, it closes all descriptors before it makes its first object."""
+    global _joining, _unsure
+    _joining = threading.Lock()  # a thread of the parent may have held it
+    _unsure = _default != NULL and family_me(_default) != 0
     for reservation in list(_reservations):
         reservation.forget()
 
@@ -368,7 +372,7 @@ def _install():
         fail(rc, "mpfast cannot install its fork handlers")
     if Py_AtExit(_leave) < 0:  # the last thing that an interpreter does. The table is small
         atexit.register(leave)
-    os.register_at_fork(after_in_child=_forget_reservations)
+    os.register_at_fork(after_in_child=_begin_fork)
     _leave_at_exit(None)
     _util.register_after_fork(_hooks, _leave_at_exit)  # multiprocessing's children forget their finalizers first
 

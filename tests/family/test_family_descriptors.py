@@ -29,6 +29,25 @@ if __name__ == "__main__":
     process.join()
     print(process.exitcode)
 """
+FORKED = """
+import os, sys, mpfast as mp
+
+def use(lock):
+    with lock:
+        print("used")
+
+if __name__ == "__main__":
+    ctx = mp.get_context(sys.argv[1])
+    old = ctx.Lock()
+    pid = os.fork()
+    if pid == 0:
+        os.closerange(3, 1024)
+        process = ctx.Process(target=use, args=(ctx.Lock(),))
+        process.start()
+        process.join()
+    else:
+        print(os.waitpid(pid, 0)[1])
+"""
 OLD = """
 import os, sys, mpfast as mp
 
@@ -76,6 +95,12 @@ CLOSED = "the descriptor of the family segment was closed by other code in this 
 def test_all_closed(method, tmp_path):
     program = programs.write(tmp_path / "program.py", DAEMON)
     assert programs.run(program, method).lines() == ["old", "[1, 2]", "True", "0"]
+
+
+def test_a_daemon_hands_its_first_lock_over(method, tmp_path):
+    """It forks, closes all, and makes a lock. No queue has found before that the descriptor is gone."""
+    program = programs.write(tmp_path / "program.py", FORKED)
+    assert programs.run(program, method).lines() == ["used", "0"]
 
 
 @pytest.mark.parametrize("method", ["spawn", "forkserver"])
