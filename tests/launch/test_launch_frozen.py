@@ -4,6 +4,7 @@
 import ast
 import importlib.util
 import multiprocessing
+import os
 import re
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import mpfast
 
 PACKAGE = Path(mpfast.__file__).parent
 HOOK = PACKAGE / "integrations/pyinstaller/hook-mpfast.py"
+PROGRAM = Path(programs.__file__).with_name("frozen.py")
 
 
 def test_freeze_support_is_that_of_the_moment(monkeypatch):
@@ -59,51 +61,23 @@ def test_the_hook_names_what_extensions_import():
     assert imported - named == set()
 
 
-PROGRAM = """
-import sys
-import mpfast
-import multiprocessing
-
-def child(queue, lock, link):
-    with lock:
-        queue.put(multiprocessing.current_process().name.split("-")[0])
-    link.send(type(lock).__module__.partition(".")[0])
-
-if __name__ == "__main__":
-    mpfast.freeze_support()
-    mp = mpfast
-    if "install" in sys.argv:
-        mpfast.install()
-        mp = multiprocessing
-    ctx = mp.get_context(sys.argv[1])
-    queue, lock, (link, other) = ctx.Queue(), ctx.Lock(), ctx.Pipe()
-    process = ctx.Process(target=child, args=(queue, lock, other))
-    process.start()
-    print(queue.get(timeout=60), link.recv())
-    process.join()
-    print(process.exitcode)
-    with ctx.Pool(1) as pool:
-        print(pool.map(abs, [-1, -2]))
-"""
-
-
 @pytest.fixture(scope="module")
 def frozen(tmp_path_factory):
     """The executable that PyInstaller has made of the program."""
     if importlib.util.find_spec("PyInstaller") is None:
         pytest.skip("PyInstaller is not installed")
     folder = tmp_path_factory.mktemp("frozen")
-    script = programs.write(folder / "program.py", PROGRAM)
     places = [f"--{name}path={folder / name}" for name in ("dist", "work", "spec")]
     more = [f"--additional-hooks-dir={HOOK.parent}", f"--paths={PACKAGE.parent}", "--log-level=ERROR"]
-    subprocess.run([sys.executable, "-m", "PyInstaller", *places, *more, script], check=True, timeout=300)
-    return folder / "dist/program/program"
+    subprocess.run([sys.executable, "-m", "PyInstaller", *places, *more, PROGRAM], check=True, timeout=300)
+    return folder / "dist/frozen/frozen"
 
 
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize("how", ["", "install"])
+@pytest.mark.parametrize("how", ["mpfast", "install"])
 def test_a_frozen_program(frozen, method, how):
     """Children run their targets, and not the program again, whatever starts them."""
-    done = subprocess.run([frozen, method, how], capture_output=True, text=True, timeout=100)
+    environment = os.environ | {"FROZEN": how}
+    done = subprocess.run([frozen, method], capture_output=True, text=True, timeout=100, env=environment)
     name = {"fork": "ForkProcess", "forkserver": "ForkServerProcess", "spawn": "SpawnProcess"}[method]
     assert (done.stdout.splitlines(), done.returncode) == ([f"{name} mpfast", "0", "[1, 2]"], 0), done.stderr

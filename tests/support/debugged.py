@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A debugger's user. It runs a program under debugpy, lets each stop at a breakpoint go on, and counts the stops.
 
-debugged.py LINE PROGRAM [ARGUMENT ...] prints "exit code N, M stops" last.
+debugged.py LINE [-m MODULE] PROGRAM [ARGUMENT ...] prints "exit code N, M stops" last. A module may run the program.
 """
 
 import contextlib
@@ -60,10 +60,11 @@ def free_port():
         return server.getsockname()[1]
 
 
-def main(line, path, *arguments):
+def main(line, *words):
+    path = next(word for word in words if word.endswith(".py"))
     port = free_port()
     options = ["--listen", f"127.0.0.1:{port}", "--wait-for-client", "--configure-subProcess", "true"]
-    program = subprocess.Popen([sys.executable, "-Xfrozen_modules=off", "-m", "debugpy", *options, path, *arguments])
+    program = subprocess.Popen([sys.executable, "-Xfrozen_modules=off", "-m", "debugpy", *options, *words])
     user = User(int(line), path)
     deadline = time.monotonic() + SECONDS
     while True:
