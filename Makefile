@@ -17,7 +17,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 pytest = MPFAST_EXPECT_DIR="$(CURDIR)$(1)/mpfast" PYTHONPATH="$(CURDIR)$(1)" $(VENV)/bin/pytest
 
 .NOTPARALLEL:
-.PHONY: help build bench picture costs counts gate gate-tools history dashboard core asv test stress conformance lint format sanitize debug clean
+.PHONY: help build bench picture costs counts gate gate-tools history dashboard core asv test stress conformance clients lint format sanitize debug clean
 
 C_SOURCES = $(wildcard mpfast/*/*.h mpfast/core/*/*.h tests/c/*.[ch] bench/c/*.c)
 
@@ -34,6 +34,7 @@ help:
 	@echo "make test       build, then run the test suite"
 	@echo "make stress     run long storms of kills, and the models"
 	@echo "make conformance   run CPython's own tests on mpfast"
+	@echo "make clients    run other people's software, debuggers and daemons for example, with multiprocessing and with mpfast"
 	@echo "make lint       build, then check with ruff, mypy, stubtest and clang-format"
 	@echo "make format     let clang-format and ruff repair what they can"
 	@echo "make sanitize   run the C harnesses under TSan and ASan+UBSan, the test suite under ASan+UBSan"
@@ -94,6 +95,16 @@ stress: build $(VENV)/.test
 # CPython's own tests of multiprocessing, run on mpfast.
 conformance: build
 	@PYTHONPATH="$(CURDIR)" $(PY) tests/conformance/run.py $(ARGS)
+
+# Debuggers, tracers, daemons and others, from a wheel in an environment of their own. ARGS=debugpy chooses one,
+# ARGS=--suites runs other projects' own tests.
+CLIENTS := build/clients-$(VERSION)
+clients: build
+	@rm -rf $(CLIENTS)/wheel
+	@echo "a wheel of it, and the clients"
+	@find build -path 'build/lib.*' -name '*.py' -delete # what was renamed must not survive
+	@$(PY) -m pip wheel --quiet --no-build-isolation --no-deps --wheel-dir $(CLIENTS)/wheel .
+	@$(PYTHON) tests/clients/run.py $(CLIENTS)/wheel/*.whl $(CLIENTS) $(ARGS)
 
 # Stubs are compared with the extensions, so these are built first.
 lint: build $(VENV)/.dev
