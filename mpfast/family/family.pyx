@@ -39,6 +39,7 @@ cdef dict _TEXTS = {
     errno.EPERM: "the segment is not sealed, so that others might take its memory away",
     errno.EBADF: "the descriptor of the family segment was closed by other code in this process",
     errno.ENOTSUP: "mpfast needs /proc to reopen its segment (see python -m mpfast doctor)",
+    errno.EFBIG: "the hard limit on the size of files (ulimit -f) forbids a memory file of its size",
     errno.ENOSYS: "this kernel lacks a service that mpfast needs (see python -m mpfast doctor)",
 }
 

@@ -7,12 +7,16 @@ pipes. It never names a later process. What is done to a child that exists is do
 that a Ctrl-C never leaves a child without its Process object. Safe to use from any thread.
 """
 
+from cpython.bytes cimport PyBytes_AS_STRING
 from cpython.exc cimport PyErr_CheckSignals
-from libc.errno cimport EBADF, ECHILD, EINTR, EINVAL, EMFILE, ESRCH, errno as c_errno
-from libc.stdint cimport int64_t
+from libc.errno cimport EBADF, ECHILD, EINTR, EINVAL, EMFILE, EPIPE, ESRCH, errno as c_errno
+from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport calloc, free
+from mpfast.core.base.descriptor cimport descriptor_above, descriptors_above
+from mpfast.core.base.filesize cimport filesize_allowed
 from mpfast.core.child.child cimport *
 from mpfast.core.child.handoff cimport handoff_mark
+from mpfast.core.child.message cimport *
 from mpfast.core.base.clock cimport MILLISECOND, NEVER, SECOND, clock_deadline, clock_now
 from mpfast.core.base.posix cimport *
 from mpfast.errors cimport raise_errno
@@ -40,6 +44,8 @@ cdef int _WNOHANG = os.WNOHANG
 cdef int64_t REAPING = SECOND  # how long a child that has ended may wait until its parent reaps it
 _reason = False  # not asked yet
 process_class = None  # what spares rehearse with. context.py sets it, as this room knows no context
+ANY_SIZE = 2**64 - 1
+MESSAGE_PIPED = _PIPED  # bytes of a message that need no memory file
 
 
 def available():
@@ -91,10 +97,10 @@ cdef class Child:
     def __cinit__(self):
         self.pidfd = -1
         self.data = -1
+        self.feed = -1
 
     def __dealloc__(self):
-        if self.data >= 0:
-            c_close(self.data)
+        self.drop_data()
         self.close_pidfd()
 
     cdef void close_pidfd(self) noexcept:
@@ -128,9 +134,9 @@ cdef class Child:
         cdef int pid, error, parent = getpid()
         if PyInterpreterState_Get() != PyInterpreterState_Main():
             raise RuntimeError("fork not supported for subinterpreters")
-        cdef int room = eventfd(1, EFD_CLOEXEC)  # so that there is a descriptor for the pidfd
+        cdef int room = descriptor_above(eventfd(1, EFD_CLOEXEC))  # so that there is a descriptor for the pidfd
         if room < 0:
-            raise_errno(-c_errno)
+            raise_errno(room)
         if is_replaced("fork"):
             self.fork_by_hook(process_obj, intent, room)
             return
@@ -174,18 +180,47 @@ cdef class Child:
             raise_errno(-error)
 
     def _data(self):
-        """The descriptor of a memory file, for what the child is to read."""
+        """The descriptor from which the child is to read. It is a memory file's unless _hold() was called."""
         if self.data < 0:
-            self.data = memfd_create("mpfast-child", MFD_CLOEXEC)
+            self.data = message_file()
         if self.data < 0:
-            raise_errno(-c_errno)
+            raise_errno(self.data)
         return self.data
 
-    cpdef _drop_data(self):
-        cdef int fd = self.data
-        self.data = -1
+    def _hold(self, bytes data not None):
+        """Puts what the child is to read behind _data(). Returns whether it must be fed by _feed(), with the same data."""
+        self.drop_data()
+        cdef int rc = message_hold(PyBytes_AS_STRING(data), len(data), &self.feed)
+        if rc < 0:
+            raise_errno(rc)
+        self.data = rc
+        return self.feed >= 0
+
+    def _feed(self, bytes data not None):
+        """Blocks until the child has read what _hold() found no place for, or has ended. Else there is nothing to do."""
+        cdef ssize_t n = 0
+        cdef size_t done = 0, size = len(data)
+        cdef const char *bytes_ = PyBytes_AS_STRING(data)
+        cdef int sock = self.feed, pidfd = self.pidfd
+        while sock >= 0 and done < size and n != -EPIPE:
+            with nogil:
+                n = message_feed(sock, pidfd, bytes_ + done, size - done)
+            if n == -EINTR:
+                PyErr_CheckSignals()
+            elif n < 0 and n != -EPIPE:
+                raise_errno(<int>n)
+            done += n if n > 0 else 0
+
+    def _drop_data(self):
+        self.drop_data()
+
+    cdef void drop_data(self) noexcept:
+        cdef int fd = self.data, feed = self.feed
+        self.data = self.feed = -1
         if fd >= 0:
             c_close(fd)
+        if feed >= 0:
+            c_close(feed)
 
     def _exec(self, process_obj, executable, command, keep):
         """Starts a program with the descriptors `keep`, as process_obj unless that is None. Raises OSError."""
@@ -193,6 +228,9 @@ cdef class Child:
         cdef int ends[2]  # the child says here why it cannot, and this reserves a descriptor for the pidfd
         if pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0:
             raise_errno(-c_errno)
+        error = descriptors_above(ends)
+        if error < 0:
+            raise_errno(error)
         try:
             pid = _posixsubprocess.fork_exec(
                 command, [executable], True, tuple(sorted((*keep, ends[1]))), None, None, -1, -1, -1, -1, -1, -1, ends[0], ends[1],
@@ -506,6 +544,19 @@ def cleanup(set children):
                 children.discard(watched[i])
     finally:
         free(fds)
+
+
+def above(int fd):
+    """Takes a descriptor over. Returns one of the same file that is no standard stream's, closed by exec. OSError."""
+    cdef int rc = descriptor_above(fd) if fd >= 0 else -EBADF
+    if rc < 0:
+        raise_errno(rc)
+    return rc
+
+
+def files_may_have(uint64_t size):
+    """Does the limit on the size of files (RLIMIT_FSIZE) allow so many bytes? ANY_SIZE: is there none?"""
+    return filesize_allowed(size)
 
 
 def ended(int pidfd):

@@ -85,8 +85,10 @@ class _ParentProcess(process._ParentProcess):  # type: ignore[name-defined,misc]
 
 def _parent_pidfd(pid: int) -> int:
     """Returns a descriptor that is readable when process `pid`, our parent, has ended."""
+    from .child import above
+
     try:
-        fd = os.pidfd_open(pid)
+        fd = above(os.pidfd_open(pid))
     except ProcessLookupError:
         fd = None
     if fd is not None and os.getppid() in (pid, 0):  # 0 if it is in another pid namespace. This is the best we have
@@ -95,4 +97,4 @@ def _parent_pidfd(pid: int) -> int:
         os.close(fd)
     readable, writable = os.pipe()
     os.close(writable)
-    return readable
+    return above(readable)

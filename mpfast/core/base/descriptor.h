@@ -26,4 +26,18 @@ static inline int descriptor_above(int fd)
     return rc;
 }
 
+/* The same for both ends of a pipe or a pair of sockets. After an error neither is open. */
+static inline int descriptors_above(int ends[2])
+{
+    int rc = 0;
+    for (int i = 0; i < 2; i++) {
+        ends[i] = descriptor_above(ends[i]);
+        rc = ends[i] < 0 ? ends[i] : rc;
+    }
+    for (int i = 0; i < 2 && rc < 0; i++)
+        if (ends[i] >= 0)
+            close(ends[i]);
+    return rc;
+}
+
 #endif

@@ -33,10 +33,6 @@ cdef extern from "<sys/eventfd.h>" nogil:
     const int EFD_CLOEXEC
     int eventfd(unsigned int count, int flags)
 
-cdef extern from "<sys/mman.h>" nogil:
-    const unsigned int MFD_CLOEXEC
-    int memfd_create(const char *name, unsigned int flags)
-
 cdef extern from "<fcntl.h>" nogil:
     const int F_DUPFD_CLOEXEC
     const int O_CLOEXEC

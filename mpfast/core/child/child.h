@@ -9,6 +9,7 @@
 #define MPFAST_CHILD_H
 
 #include "core/base/clock.h"
+#include "core/base/descriptor.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -35,11 +36,7 @@ _Static_assert(sizeof(struct child_report) == 64, "the kernel knows the structur
 #define CHILD_INFO_PID (UINT64_C(1) << 0)
 #define CHILD_INFO_EXIT (UINT64_C(1) << 3)
 
-static inline int child_open(pid_t pid)
-{
-    int fd = (int)syscall(SYS_pidfd_open, pid, 0);
-    return fd < 0 ? -errno : fd;
-}
+static inline int child_open(pid_t pid) { return descriptor_above((int)syscall(SYS_pidfd_open, pid, 0)); }
 
 static inline int child_signal(int pidfd, int signal)
 {

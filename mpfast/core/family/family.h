@@ -9,6 +9,7 @@
 #include "core/base/atomic.h"
 #include "core/base/check.h"
 #include "core/base/descriptor.h"
+#include "core/base/filesize.h"
 #include "core/family/layout.h"
 
 #include <errno.h>
@@ -29,6 +30,7 @@
 #endif
 
 #define FAMILY_KEPT 32
+#define ZERO_PIECE (1 << 20)
 
 struct family {
     struct family_header *header;
@@ -113,21 +115,31 @@ static inline int window_punch(const struct family *f, uint32_t slot, uint64_t o
     return fallocate(f->fd, mode, start, (off_t)size) < 0 ? -errno : 0;
 }
 
+/* Zeros in the file, written through a mapping, as a limit on the size of files is not for those. */
+static inline int file_zero(int fd, off_t at, size_t size)
+{
+    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, at);
+    if (p == MAP_FAILED)
+        return -errno;
+    memset(p, 0, size);
+    munmap(p, size);
+    return 0;
+}
+
 /* Writes zeros over what exists of the window, for kernels that give no memory back but can say what exists. */
 static inline int window_zero(const struct family *f, uint32_t slot)
 {
-    static const char zeros[1 << 16];
     off_t at = (off_t)window_offset(slot), end = at + (off_t)WINDOW_SIZE;
     while ((at = lseek(f->fd, at, SEEK_DATA)) >= 0 && at < end) {
         off_t hole = lseek(f->fd, at, SEEK_HOLE);
         if (hole < 0)
             return -errno;
         for (hole = hole < end ? hole : end; at < hole;) {
-            size_t size = hole - at < (off_t)sizeof zeros ? (size_t)(hole - at) : sizeof zeros;
-            ssize_t written = pwrite(f->fd, zeros, size, at);
-            if (written < 0 && errno != EINTR)
-                return -errno;
-            at += written < 0 ? 0 : written;
+            size_t size = hole - at < ZERO_PIECE ? (size_t)(hole - at) : ZERO_PIECE;
+            int rc = file_zero(f->fd, at, size);
+            if (rc < 0)
+                return rc;
+            at += (off_t)size;
         }
     }
     return at >= 0 || errno == ENXIO ? 0 : -errno; /* ENXIO: there is no more */
@@ -243,7 +255,9 @@ static inline int family_create(struct family **out)
     int fd = descriptor_above(memfd_create("mpfast", MFD_CLOEXEC | MFD_ALLOW_SEALING));
     if (fd < 0)
         return fd == -EPERM || fd == -EACCES ? -ENOSYS : fd; /* refused by a filter: it is as if the kernel had none */
-    int rc = ftruncate(fd, (off_t)FAMILY_FILE) < 0 ? -errno : family_map(fd, out);
+    int rc = filesize_set(fd, (off_t)FAMILY_FILE);
+    if (rc == 0)
+        rc = family_map(fd, out);
     if (rc == 0 && (rc = family_format(fd, (*out)->header)) < 0)
         family_unmap(*out);
     if (rc < 0)

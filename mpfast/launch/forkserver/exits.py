@@ -7,18 +7,20 @@ the server writes it into a table (exit_table.pyx) that it shares with the clien
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 
-from ..child import Child, open_child
+from ..child import Child, above, files_may_have, open_child
 from ..child import ended as has_ended
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .exit_table import Table
 
-__all__ = ["KernelReaps", "ServerReaps", "Source", "kernel_tells"]
+__all__ = ["KernelReaps", "ServerReaps", "Source", "is_refused", "kernel_tells"]
 
+SMALL = 64  # bytes. That one tries a temporary directory with a file of four
 PATIENCE = 1.0  # seconds within which a server that lives tells of an end
 
 
@@ -30,6 +32,19 @@ def kernel_tells() -> bool:
         return tuple(map(int, os.uname().release.split("-")[0].split(".")[:2])) >= (6, 15)
     except ValueError:
         return False
+
+
+def is_refused() -> bool:
+    """Does a limit on the size of files forbid the table, though not what multiprocessing's fork server wants?"""
+    if kernel_tells():
+        return False
+    from .exit_table import Table
+
+    try:
+        Table()
+    except OSError as error:
+        return error.errno == errno.EFBIG and files_may_have(SMALL)
+    return False
 
 
 class Source:
@@ -100,7 +115,7 @@ class ServerReaps:
         self._wakes = -1
 
     def begin(self) -> None:
-        self.wake, self._wakes = os.pipe()
+        self.wake, self._wakes = map(above, os.pipe())
         os.set_blocking(self.wake, False)
         os.set_blocking(self._wakes, False)
         self._before = signal.signal(signal.SIGCHLD, lambda *_: None) or signal.SIG_DFL  # the children's
@@ -116,7 +131,7 @@ class ServerReaps:
     def open(self, pid: int) -> int:
         self._tokens[pid] = self.token
         self._table.born(self.token, pid)
-        return os.pidfd_open(pid)
+        return above(os.pidfd_open(pid))
 
     def in_child(self) -> None:
         signal.set_wakeup_fd(-1)

@@ -1,0 +1,6 @@
+# SPDX-License-Identifier: MIT
+cdef extern from "core/child/message.h" nogil:
+    const size_t _PIPED "MESSAGE_PIPED"
+    int message_file()
+    int message_hold(const char *data, size_t size, int *feed)
+    ssize_t message_feed(int sock, int pidfd, const char *data, size_t size)
