@@ -4,6 +4,11 @@
 from libc.string cimport strerror
 
 
+cdef inline int raise_no_room(str doing, size_t size) except -1:
+    """Raises the MemoryError of a mapping that the kernel refused, mostly because of RLIMIT_AS."""
+    raise MemoryError(f"{doing}: no room for {size} bytes of address space (see ulimit -v)")
+
+
 cdef inline int raise_errno(int rc, doing=None, dict texts=None, filename=None) except -1:
     """Raises the OSError that the status -errno of a C function stands for.
 

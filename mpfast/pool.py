@@ -28,3 +28,10 @@ class Pool(_stdlib.Pool):
         context: Any = None,
     ) -> None:
         super().__init__(processes, initializer, initargs, maxtasksperchild, context or _default_context.get_context())
+
+    def _repopulate_pool(self) -> None:
+        """Called once, for the first workers. A thread will watch queues. If there is no descriptor for that, the error
+        is the caller's. Else it would end the thread, and nobody would get a result."""
+        super()._repopulate_pool()  # type: ignore[misc]
+        for queue in self._get_sentinels():  # type: ignore[attr-defined]
+            queue.fileno()

@@ -22,6 +22,8 @@ class Pin:
     """Keeps a message in shared memory, as long as there are views of its buffers."""
 
 @disjoint_base
+def address_space() -> int: ...
+
 class Bell:
     """How event loops are told of changes to a queue."""
 

@@ -17,7 +17,7 @@ from mpfast.core.life.handle cimport handle_attach, handle_claim, handle_remove
 from mpfast.core.base.atomic cimport load64, load64_acquire
 from mpfast.core.family.participant cimport *
 from mpfast.core.family.slots cimport *
-from mpfast.errors cimport raise_errno
+from mpfast.errors cimport raise_errno, raise_no_room
 
 import atexit
 import errno
@@ -89,6 +89,8 @@ cdef int _join() except -1:
         if _default != NULL and family_fd_valid(_default):
             return 0
         rc = family_create(&f)
+        if rc == -errno.ENOMEM:
+            raise_no_room("mpfast cannot map its shared segment", FAMILY_MAPPED)
         if rc < 0:
             refused(rc, "mpfast cannot make its shared segment", "a memory file")
         rc = member_join(f, &families.reaped)
@@ -281,12 +283,19 @@ cdef family *_enter(ticket) except NULL:
                 family_unmap(f)
         if rc < 0:
             os.close(fd)
+            if rc == -errno.ENOMEM:
+                raise_no_room("cannot map the family of the parent process", FAMILY_MAPPED)
             fail(rc, "cannot join the family of the parent process")
         families_add(f)
         if _default == NULL:
             _default = f
     _entered.add((id, identity))
     return f
+
+
+def address_space():
+    """How many bytes of address space a process with locks or queues needs, besides those of each queue."""
+    return FAMILY_MAPPED
 
 
 def live_objects():

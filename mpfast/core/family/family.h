@@ -160,6 +160,9 @@ static inline void *family_private(size_t size)
 
 #define HANDLES_SIZE ROUND_UP((size_t)FAMILY_SLOTS * sizeof(shared32), FAMILY_PAGE)
 
+/* The address space that a process needs for a family, without its windows. */
+#define FAMILY_MAPPED (FAMILY_SIZE + FAMILY_PAGE + HANDLES_SIZE)
+
 static inline void family_unmap(struct family *f)
 {
     if (f->header != NULL)
