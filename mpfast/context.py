@@ -8,6 +8,7 @@ processes.
 
 from __future__ import annotations
 
+import errno
 import sys
 from importlib import import_module
 from multiprocessing import context as _stdlib
@@ -75,6 +76,15 @@ def _launch() -> ModuleType:
     return _launching
 
 
+def _instead(refusal: OSError) -> ModuleType:
+    """What is used where a limit on the size of files forbids mpfast's memory. Raises `refusal` of anything else."""
+    if refusal.errno != errno.EFBIG:
+        raise refusal
+    from .sync import instead
+
+    return instead
+
+
 def _fork_server() -> ModuleType:
     _launch()
     from .launch.forkserver import control
@@ -90,27 +100,45 @@ class Context(BaseContext):
 
     def Lock(self, *, on_owner_death: str = "raise") -> mutex.Lock:  # type: ignore[override]
         """Returns a non-recursive lock."""
-        return (_mutex or _load("mutex")).Lock(on_owner_death=on_owner_death)  # type: ignore[no-any-return]
+        try:
+            return (_mutex or _load("mutex")).Lock(on_owner_death=on_owner_death)  # type: ignore[no-any-return]
+        except OSError as error:
+            return _instead(error).synchronizer("Lock", self.get_context())  # type: ignore[no-any-return]
 
     def RLock(self, *, on_owner_death: str = "raise") -> mutex.RLock:  # type: ignore[override]
         """Returns a recursive lock."""
-        return (_mutex or _load("mutex")).RLock(on_owner_death=on_owner_death)  # type: ignore[no-any-return]
+        try:
+            return (_mutex or _load("mutex")).RLock(on_owner_death=on_owner_death)  # type: ignore[no-any-return]
+        except OSError as error:
+            return _instead(error).synchronizer("RLock", self.get_context())  # type: ignore[no-any-return]
 
     def Semaphore(self, value: int = 1) -> semaphores.Semaphore:  # type: ignore[override]
         """Returns a semaphore with `value` permits."""
-        return (_semaphores or _load("semaphores")).Semaphore(value)  # type: ignore[no-any-return]
+        try:
+            return (_semaphores or _load("semaphores")).Semaphore(value)  # type: ignore[no-any-return]
+        except OSError as error:
+            return _instead(error).synchronizer("Semaphore", self.get_context(), value)  # type: ignore[no-any-return]
 
     def BoundedSemaphore(self, value: int = 1, *, on_owner_death: str = "release") -> semaphores.BoundedSemaphore:  # type: ignore[override]
         """Returns a semaphore that never has more than `value` permits."""
-        return (_semaphores or _load("semaphores")).BoundedSemaphore(value, on_owner_death=on_owner_death)  # type: ignore[no-any-return]
+        try:
+            return (_semaphores or _load("semaphores")).BoundedSemaphore(value, on_owner_death=on_owner_death)  # type: ignore[no-any-return]
+        except OSError as error:
+            return _instead(error).synchronizer("BoundedSemaphore", self.get_context(), value)  # type: ignore[no-any-return]
 
     def Condition(self, lock: Any = None) -> conditions.Condition:  # type: ignore[override]
         """Returns a condition on a lock (None: a new RLock)."""
-        return (_conditions or _load("conditions")).Condition(lock)  # type: ignore[no-any-return]
+        try:
+            return (_conditions or _load("conditions")).Condition(lock)  # type: ignore[no-any-return]
+        except OSError as error:
+            return _instead(error).synchronizer("Condition", self.get_context(), lock)  # type: ignore[no-any-return]
 
     def Event(self) -> semaphores.Event:  # type: ignore[override]
         """Returns an event, not set."""
-        return (_semaphores or _load("semaphores")).Event()  # type: ignore[no-any-return]
+        try:
+            return (_semaphores or _load("semaphores")).Event()  # type: ignore[no-any-return]
+        except OSError as error:
+            return _instead(error).synchronizer("Event", self.get_context())  # type: ignore[no-any-return]
 
     def Barrier(  # type: ignore[override]
         self,
@@ -121,21 +149,33 @@ class Context(BaseContext):
         on_owner_death: str = "raise",
     ) -> conditions.Barrier:
         """Returns a barrier for `parties` threads or processes."""
-        return (_conditions or _load("conditions")).Barrier(parties, action, timeout, on_owner_death=on_owner_death)  # type: ignore[no-any-return]
+        try:
+            return (_conditions or _load("conditions")).Barrier(parties, action, timeout, on_owner_death=on_owner_death)  # type: ignore[no-any-return]
+        except OSError as error:
+            return _instead(error).synchronizer("Barrier", self.get_context(), parties, action, timeout)  # type: ignore[no-any-return]
 
     def Queue(self, maxsize: int = 0, *, zero_copy: bool = False) -> queues.Queue[Any]:  # type: ignore[override]
         """Returns a queue. zero_copy: large buffers are received as views of shared memory."""
-        return self._queues().Queue(maxsize, ctx=self.get_context(), zero_copy=zero_copy)  # type: ignore[no-any-return]
+        try:
+            return self._queues().Queue(maxsize, ctx=self.get_context(), zero_copy=zero_copy)  # type: ignore[no-any-return]
+        except OSError as error:
+            return _instead(error).queue("Queue", self.get_context(), maxsize)  # type: ignore[no-any-return]
 
     def JoinableQueue(  # type: ignore[override]
         self, maxsize: int = 0, *, zero_copy: bool = False
     ) -> queues.JoinableQueue[Any]:
         """Returns a queue whose join() waits until all of its items are done."""
-        return self._queues().JoinableQueue(maxsize, ctx=self.get_context(), zero_copy=zero_copy)  # type: ignore[no-any-return]
+        try:
+            return self._queues().JoinableQueue(maxsize, ctx=self.get_context(), zero_copy=zero_copy)  # type: ignore[no-any-return]
+        except OSError as error:
+            return _instead(error).queue("JoinableQueue", self.get_context(), maxsize)  # type: ignore[no-any-return]
 
     def SimpleQueue(self) -> queues.SimpleQueue[Any]:  # type: ignore[override]
         """Returns a queue with put, get, empty and close only."""
-        return self._queues().SimpleQueue(ctx=self.get_context())  # type: ignore[no-any-return]
+        try:
+            return self._queues().SimpleQueue(ctx=self.get_context())  # type: ignore[no-any-return]
+        except OSError as error:
+            return _instead(error).queue("SimpleQueue", self.get_context())  # type: ignore[no-any-return]
 
     def _queues(self) -> ModuleType:
         return _module(self._queues_module)  # type: ignore[no-any-return]

@@ -33,3 +33,10 @@ class Pool(_stdlib.Pool):
         for end in self._ctx.Pipe(duplex=False):  # type: ignore[attr-defined]
             end.close()  # where pipes are refused, the pool's threads could not say so
         super()._setup_queues()  # type: ignore[misc]
+
+    def _repopulate_pool(self) -> None:
+        """Called once, for the first workers. A thread will watch queues. If there is no descriptor for that, the error
+        is the caller's. Else it would end the thread, and nobody would get a result."""
+        super()._repopulate_pool()  # type: ignore[misc]
+        for queue in self._get_sentinels():  # type: ignore[attr-defined]
+            queue.fileno()

@@ -138,15 +138,15 @@ if __name__ == "__main__":
 LOCKLESS = """
 import sys, mpfast as mp
 
-def say(writer):
-    writer.send("x" * 200_000)
+def say(writer, text):
+    writer.send(text)
     sys.exit(5)
 
 if __name__ == "__main__":
     for method in ("fork", "spawn", "forkserver"):
         ctx = mp.get_context(method)
         reader, writer = ctx.Pipe()
-        p = ctx.Process(target=say, args=(writer,))
+        p = ctx.Process(target=say, args=(writer, "x" * 200_000))  # more than a pipe takes
         p.start()
         print(len(reader.recv()), p.join(), p.exitcode)
 """
@@ -183,19 +183,19 @@ def test_exit_codes_where_only_the_version_promises_them(error):
 
 TRIAL = """
 import os, signal
-from mpfast.launch import child
+from mpfast.launch.forkserver import exits
 seen = []
 signal.signal(signal.SIGCHLD, lambda *_: seen.append("a signal"))
 before = os.listdir("/proc/self/fd")
-answer = child.tells()
+answer = exits.tells()
 assert os.listdir("/proc/self/fd") == before
 try:
     seen.append(os.wait())
 except ChildProcessError:
     pass
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-child._tells = None
-print(seen, child.tells() == answer)
+exits._answer = None
+print(seen, exits.tells() == answer)
 """
 
 

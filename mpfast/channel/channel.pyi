@@ -21,6 +21,8 @@ class Channel(Handle):
 class Pin:
     """Keeps a message in shared memory, as long as there are views of its buffers."""
 
+def address_space() -> int: ...
+
 @disjoint_base
 class Bell:
     """How event loops are told of changes to a queue."""

@@ -9,6 +9,7 @@ it. A call that waits holds nothing but a block of this process's own. So an int
 cimport cython
 from libc.errno cimport EAGAIN, EINTR, ESHUTDOWN, ETIMEDOUT
 from libc.stdint cimport int64_t, uint32_t, uint64_t
+from mpfast.errors cimport raise_no_room
 from mpfast.core.base.atomic cimport load32
 from mpfast.core.base.clock cimport NEVER
 from mpfast.core.queue.queue cimport *
@@ -76,6 +77,8 @@ cdef class Channel(Handle):
         if self.view == NULL:
             me(self)
             rc = queue_open(self.family, self.slot, &self.view)
+            if rc == -errno.ENOMEM:
+                raise_no_room(f"cannot map {self.name}", QUEUE_CORE)
             if rc < 0:
                 self.fails(rc, "cannot map")
         return self.view
@@ -352,6 +355,11 @@ cdef Pin pinned(Channel channel, store_item *item):
         channel.fails(rc, "cannot keep an item in the shared memory of")
     pin.channel, pin.item = channel, item[0]
     return pin
+
+
+def address_space():
+    """How many bytes of address space each queue needs in each process that uses it, besides its large items."""
+    return QUEUE_CORE
 
 
 cdef class Bell:

@@ -16,6 +16,7 @@ import mmap
 import multiprocessing
 import os
 import platform
+import resource
 import socket
 import struct
 import sys
@@ -35,6 +36,7 @@ PIDFD_GET_INFO = 3 << 30 | 64 << 16 | 0xFF << 8 | 11
 GENERIC_FUTEX = 98  # on machines whose kernel port is younger than 2011
 FUTEX_NUMBERS = {"x86_64": 202, "i686": 240, "armv7l": 240, "ppc64le": 221, "s390x": 238}
 
+LITTLE = 32  # bytes of a file, for a limit on the size of files that leaves little
 FLOCK = "@hhqqi4x"  # struct flock: type, whence, start, length, pid
 
 
@@ -78,7 +80,7 @@ class Memfd:
 
 def sealed_memfd() -> str:
     with Memfd() as fd:
-        os.ftruncate(fd, 4096)
+        os.ftruncate(fd, LITTLE)
         fcntl.fcntl(fd, F_ADD_SEALS, F_SEALS)
         try:
             os.ftruncate(fd, 0)
@@ -89,12 +91,12 @@ def sealed_memfd() -> str:
 
 def hole_punching() -> str:
     with Memfd() as fd:
-        os.pwrite(fd, b"x" * 4096, 0)
+        os.pwrite(fd, b"x" * LITTLE, 0)
         c = libc()
         if c.fallocate(fd, FALLOC_FL_PUNCH_HOLE, ctypes.c_long(0), ctypes.c_long(4096)) != 0:
             number = ctypes.get_errno()
             raise OSError(number, os.strerror(number))
-        if os.pread(fd, 4096, 0).strip(b"\0"):
+        if os.pread(fd, LITTLE, 0).strip(b"\0"):
             raise OSError("what was given back is still there")
     return "gives memory of a file back"
 
@@ -157,7 +159,7 @@ def pidfd_info() -> str:
     finally:
         os.close(fd)
     try:
-        launcher = importlib.import_module("mpfast.launch.child")
+        launcher = importlib.import_module("mpfast.launch.forkserver.exits")
     except ImportError:
         return "ioctl, of living processes, while mpfast is not built"
     if (reason := launcher.tells()) is not None:
@@ -263,6 +265,26 @@ def lock() -> str:
         return "made, acquired and released"
 
 
+def address_space() -> str:
+    """Is there room for the segment and one queue? Each further queue needs as much again."""
+    segment = importlib.import_module("mpfast.family.family").address_space() >> 20
+    queue = importlib.import_module("mpfast.channel.channel").address_space() >> 20
+    need = f"locks need {segment} MiB of it in each process, each queue {queue} MiB"
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if limit == resource.RLIM_INFINITY:
+        return f"no limit, {need}"
+    if limit >> 20 < segment + queue:
+        raise MemoryError(f"ulimit -v is {limit >> 20} MiB, {need}")
+    return f"ulimit -v is {limit >> 20} MiB, {need}"
+
+
+def file_size() -> str:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    if hard != resource.RLIM_INFINITY:
+        raise OSError(errno.EFBIG, f"ulimit -f is {hard} bytes at most")
+    return "no limit" if soft == hard else f"ulimit -f is {soft} bytes, and may be raised"
+
+
 def family() -> str:
     """How full the tables of this process's family were at most. It is for programs that call examine()."""
     usage = importlib.import_module("mpfast.family.census").usage()
@@ -312,6 +334,18 @@ LOOKS = [
     Look("CPU number", cpu_number, "spinning only for a peer on another CPU", "waiters never spin"),
     Look("CPUs", cpus, "no spinning where there is only one", "waiters never spin"),
     Look("huge pages", huge_pages, NOT_YET, "nothing is lost"),
+    Look(
+        "address space",
+        address_space,
+        "mapping the memory of locks and queues",
+        "MemoryError where it is used up",
+    ),
+    Look(
+        "size of files",
+        file_size,
+        "making the memory file of locks and queues",
+        "multiprocessing's own locks and queues",
+    ),
     Look("start methods", start_methods, "the contexts of mpfast.get_context()", "no process can be started", True),
     Look("launching", launching, "starting, watching and reaping children", "multiprocessing's own launchers do it"),
     Look("extensions", extensions, "all that mpfast does itself", "", True),

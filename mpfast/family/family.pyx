@@ -17,7 +17,7 @@ from mpfast.core.life.handle cimport handle_attach, handle_claim, handle_remove
 from mpfast.core.base.atomic cimport load64, load64_acquire
 from mpfast.core.family.participant cimport *
 from mpfast.core.family.slots cimport *
-from mpfast.errors cimport raise_errno
+from mpfast.errors cimport raise_errno, raise_no_room
 
 import atexit
 import errno
@@ -38,6 +38,7 @@ cdef dict _TEXTS = {
     errno.EBADMSG: "not a family segment of mpfast, or a damaged one",
     errno.EBADF: "the descriptor of the family segment was closed by other code in this process",
     errno.ENOTSUP: "mpfast needs /proc to reopen its segment (see python -m mpfast doctor)",
+    errno.EFBIG: "the hard limit on the size of files (ulimit -f) forbids a memory file of its size",
     errno.ENOSYS: "this kernel lacks a service that mpfast needs (see python -m mpfast doctor)",
 }
 
@@ -56,7 +57,7 @@ cdef str memory_file():
     except OSError:
         return "memfd_create"
     try:
-        os.ftruncate(fd, 1)
+        os.ftruncate(fd, 0)  # a limit on the size of files allows that one
     except OSError:
         return "ftruncate"
     finally:
@@ -109,6 +110,8 @@ cdef int _join() except -1:
         if _default != NULL and family_fd_valid(_default):
             return 0
         rc = family_create(&f)
+        if rc == -errno.ENOMEM:
+            raise_no_room("mpfast cannot map its shared segment", FAMILY_MAPPED)
         if rc < 0:
             refused(rc, "mpfast cannot make its shared segment", f"a memory file, {memory_file()}")
         rc = member_join(f, &families.reaped)
@@ -301,12 +304,19 @@ cdef family *_enter(ticket) except NULL:
                 family_unmap(f)
         if rc < 0:
             os.close(fd)
+            if rc == -errno.ENOMEM:
+                raise_no_room("cannot map the family of the parent process", FAMILY_MAPPED)
             raise_errno(rc, "cannot join the family of the parent process", _JOIN_TEXTS)
         families_add(f)
         if _default == NULL:
             _default = f
     _entered.add((id, identity))
     return f
+
+
+def address_space():
+    """How many bytes of address space a process with locks or queues needs, besides those of each queue."""
+    return FAMILY_MAPPED
 
 
 def live_objects():

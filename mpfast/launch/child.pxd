@@ -9,7 +9,8 @@ cdef class Child:
     cdef public object returncode  # None until it is known
     cdef int pidfd                 # -1: closed
     cdef uint64_t mark             # its file's. Another file that has its number later is not ours to close
-    cdef int data                  # a memory file for the child, as long as the launch lasts. -1 if there is none
+    cdef int data                  # where the child reads its message, as long as the launch lasts. -1 if there is none
+    cdef int feed                  # -1, or the socket by which it gets the message
     cdef bint ours                 # it is a child of this process, which reaps it
     cdef readonly uint64_t token   # in its server's exit table. 0 if the kernel tells
     cdef readonly object source    # with a token, the object that knows its exit code
@@ -17,7 +18,7 @@ cdef class Child:
 
     cdef void adopt(self, object process_obj, int pid, int pidfd, bint ours) noexcept
     cdef void close_pidfd(self) noexcept
-    cpdef _drop_data(self)
+    cdef void drop_data(self) noexcept
     cdef int collect(self, bint block) except -1
     cdef int collect_by_hook(self, bint block) except -1
     cdef bint wait_by_hook(self, timeout) except -1

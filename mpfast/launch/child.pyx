@@ -7,13 +7,17 @@ pipes. It never names a later process. What is done to a child that exists is do
 that a Ctrl-C never leaves a child without its Process object. Safe to use from any thread.
 """
 
+from cpython.bytes cimport PyBytes_AS_STRING
 from cpython.exc cimport PyErr_CheckSignals
-from libc.errno cimport (EACCES, EBADF, ECHILD, EINTR, EINVAL, EMFILE, ENFILE, ENOSYS, EOPNOTSUPP, EPERM, ESRCH,
+from libc.errno cimport (EACCES, EBADF, ECHILD, EINTR, EINVAL, EMFILE, ENOSYS, EPERM, EPIPE, ESRCH,
                          errno as c_errno)
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport calloc, free
+from mpfast.core.base.descriptor cimport descriptor_above, descriptors_above
+from mpfast.core.base.filesize cimport filesize_allowed
 from mpfast.core.child.child cimport *
 from mpfast.core.child.handoff cimport handoff_mark
+from mpfast.core.child.message cimport *
 from mpfast.core.base.clock cimport MILLISECOND, NEVER, SECOND, clock_deadline, clock_now
 from mpfast.core.base.posix cimport *
 from mpfast.errors cimport raise_call, raise_errno
@@ -40,7 +44,11 @@ cdef tuple _VFORK = (True,) if sys.version_info < (3, 14) else ()
 cdef int _WNOHANG = os.WNOHANG
 cdef int64_t REAPING = SECOND  # how long a child that has ended may wait until its parent reaps it
 _reason = False  # not asked yet
+cdef tuple _REFUSALS = (-EPERM, -EACCES, -ENOSYS)  # of a filter, or of a kernel that does not know the call
+cdef dict _PLACES = {MESSAGE_IN_PIPE: "pipe2", MESSAGE_IN_FILE: "memfd_create", MESSAGE_BY_SOCKET: "socketpair"}
 process_class = None  # what spares rehearse with. context.py sets it, as this room knows no context
+ANY_SIZE = 2**64 - 1
+MESSAGE_PIPED = _PIPED  # bytes of a message that need no memory file
 
 
 def available():
@@ -84,17 +92,6 @@ cdef int failure_of(int fd) noexcept:
         return EINVAL
 
 
-cdef int other_room() except -1:
-    """A readable descriptor where eventfd2 is refused."""
-    cdef int ends[2]
-    cdef int error = c_errno
-    if error == EMFILE or error == ENFILE or pipe2(ends, O_CLOEXEC) < 0:
-        raise_call(-error, "eventfd2")
-    c_write(ends[1], b"", 1)
-    c_close(ends[1])
-    return ends[0]
-
-
 cdef class Child:
     """Base of the Popen classes. It has one child, by pidfd. `pid` and `sentinel` are known once it was launched."""
 
@@ -103,10 +100,10 @@ cdef class Child:
     def __cinit__(self):
         self.pidfd = -1
         self.data = -1
+        self.feed = -1
 
     def __dealloc__(self):
-        if self.data >= 0:
-            c_close(self.data)
+        self.drop_data()
         self.close_pidfd()
 
     cdef void close_pidfd(self) noexcept:
@@ -140,9 +137,9 @@ cdef class Child:
         cdef int pid, error, parent = getpid()
         if PyInterpreterState_Get() != PyInterpreterState_Main():
             raise RuntimeError("fork not supported for subinterpreters")
-        cdef int room = eventfd(1, EFD_CLOEXEC)  # so that there is a descriptor for the pidfd
+        cdef int room = child_room()  # so that there is a descriptor for the pidfd
         if room < 0:
-            room = other_room()
+            raise_call(room, "eventfd2")
         if is_replaced("fork"):
             self.fork_by_hook(process_obj, intent, room)
             return
@@ -186,22 +183,59 @@ cdef class Child:
             raise_errno(-error)
 
     def _data(self):
-        """The descriptor of a memory file, for what the child is to read."""
+        """The descriptor from which the child is to read. It is a memory file's unless _hold() was called.
+
+        Where a memory file is refused, it is that of a temporary file without a name.
+        """
         if self.data < 0:
-            self.data = memfd_create("mpfast-child", MFD_CLOEXEC)
+            self.data = message_file()
         if self.data < 0:
-            if c_errno not in (EPERM, EACCES, ENOSYS):
-                raise_errno(-c_errno)
-            import tempfile
-            with tempfile.TemporaryFile(buffering=0) as file:
-                self.data = os.dup(file.fileno())
+            if self.data not in _REFUSALS:
+                raise_errno(self.data)
+            from .lazy import temporary_file
+            self.data = temporary_file()
         return self.data
 
-    cpdef _drop_data(self):
-        cdef int fd = self.data
-        self.data = -1
+    def _hold(self, bytes data not None):
+        """Puts what the child is to read behind _data(). Returns whether it must be fed by _feed(), with the same data."""
+        self.drop_data()
+        cdef message_place place = message_place_for(len(data))
+        cdef int rc = message_hold(PyBytes_AS_STRING(data), len(data), &self.feed)
+        if place == MESSAGE_IN_FILE and rc in _REFUSALS:
+            with open(self._data(), "wb", closefd=False) as file:
+                file.write(data)
+            os.lseek(self.data, 0, os.SEEK_SET)
+            return False
+        if rc < 0:
+            raise_call(rc, _PLACES[place])
+        self.data = rc
+        return self.feed >= 0
+
+    def _feed(self, bytes data not None):
+        """Blocks until the child has read what _hold() found no place for, or has ended. Else there is nothing to do."""
+        cdef ssize_t n = 0
+        cdef size_t done = 0, size = len(data)
+        cdef const char *bytes_ = PyBytes_AS_STRING(data)
+        cdef int sock = self.feed, pidfd = self.pidfd
+        while sock >= 0 and done < size and n != -EPIPE:
+            with nogil:
+                n = message_feed(sock, pidfd, bytes_ + done, size - done)
+            if n == -EINTR:
+                PyErr_CheckSignals()
+            elif n < 0 and n != -EPIPE:
+                raise_errno(<int>n)
+            done += n if n > 0 else 0
+
+    def _drop_data(self):
+        self.drop_data()
+
+    cdef void drop_data(self) noexcept:
+        cdef int fd = self.data, feed = self.feed
+        self.data = self.feed = -1
         if fd >= 0:
             c_close(fd)
+        if feed >= 0:
+            c_close(feed)
 
     def _exec(self, process_obj, executable, command, keep):
         """Starts a program with the descriptors `keep`, as process_obj unless that is None. Raises OSError."""
@@ -209,6 +243,9 @@ cdef class Child:
         cdef int ends[2]  # the child says here why it cannot, and this reserves a descriptor for the pidfd
         if pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0:
             raise_call(-c_errno, "pipe2")
+        error = descriptors_above(ends)
+        if error < 0:
+            raise_errno(error)
         try:
             pid = _posixsubprocess.fork_exec(
                 command, [executable], True, tuple(sorted((*keep, ends[1]))), None, None, -1, -1, -1, -1, -1, -1, ends[0], ends[1],
@@ -524,6 +561,19 @@ def cleanup(set children):
         free(fds)
 
 
+def above(int fd):
+    """Takes a descriptor over. Returns one of the same file that is no standard stream's, closed by exec. OSError."""
+    cdef int rc = descriptor_above(fd) if fd >= 0 else -EBADF
+    if rc < 0:
+        raise_errno(rc)
+    return rc
+
+
+def files_may_have(uint64_t size):
+    """Does the limit on the size of files (RLIMIT_FSIZE) allow so many bytes? ANY_SIZE: is there none?"""
+    return filesize_allowed(size)
+
+
 def ended(int pidfd):
     """Has the process ended?"""
     return child_wait(pidfd, POLLIN, 0) > 0
@@ -531,36 +581,15 @@ def ended(int pidfd):
 
 def open_child(int pid):
     """Returns the pidfd of a child that only the kernel reaps. ProcessLookupError if it has ended. OSError."""
-    cdef int rc, pidfd = child_open(pid)
+    cdef int pidfd = child_open_ours(pid)
     if pidfd < 0:
         raise_errno(pidfd)
-    rc = child_is_ours(pidfd)
-    if rc < 0:
-        c_close(pidfd)
-        raise_errno(rc)
     return pidfd
 
 
-_tells = None  # (pid, answer) of the process that has tried
-
-
-def tells():
-    """Why the kernel does not tell the exit code of a process that was reaped. None if it does.
-
-    It is tried once in each process, on a child that ends at once. The program's own wait() and SIGCHLD see nothing of
-    it.
-    """
-    global _tells
-    if _tells is None or _tells[0] != getpid():
-        rc = child_info_try()
-        if rc == 0:
-            text = None
-        elif rc == -EOPNOTSUPP:
-            text = "PIDFD_GET_INFO: tells of living processes only"
-        else:
-            text = f"PIDFD_GET_INFO: {os.strerror(-rc)}"
-        _tells = getpid(), text
-    return _tells[1]
+def trial():
+    """Tries whether the kernel tells the exit code of a process that was reaped. 0 if it does, else an -errno."""
+    return child_info_try()
 
 
 def guard(int parent, int until=-1):

@@ -9,11 +9,14 @@ done as multiprocessing does it, except for that note.
 
 from __future__ import annotations
 
+import io
 import sys
 import types
 from multiprocessing.context import get_spawning_popen, reduction  # type: ignore[attr-defined]
 from multiprocessing.reduction import ForkingPickler
 from pickle import PicklingError
+
+from .child import ANY_SIZE, MESSAGE_PIPED, files_may_have
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,12 +24,61 @@ if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
     from typing import IO, Any
 
+    from .child import Child
+
     Dump = Callable[[object, IO[bytes]], None]
 
-__all__ = ["dump", "let_go"]
+__all__ = ["Message", "dump", "let_go"]
 
 LOOKS = 200  # parts of the arguments that are looked at to find the culprit
 REFUSALS = (PicklingError, AttributeError, TypeError)
+
+
+class Message:
+    """A file into which is pickled what a child is to read. What is longer than a page goes to a memory file at once,
+    unless there is a limit on the size of files."""
+
+    def __init__(self, child: Child) -> None:
+        self._child = child
+        self._file: io.BytesIO | io.BufferedWriter = io.BytesIO()
+        self._held = b""
+
+    def write(self, data: Any) -> int:
+        file = self._file
+        if isinstance(file, io.BytesIO) and self._is_long(file, data) and files_may_have(ANY_SIZE):
+            self._file = open(self._child._data(), "wb", closefd=False)  # noqa: SIM115
+            self._file.write(file.getvalue())
+        return self._file.write(data)
+
+    @staticmethod
+    def _is_long(file: io.BytesIO, data: Any) -> bool:
+        return file.tell() + memoryview(data).nbytes > MESSAGE_PIPED
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def seek(self, offset: int) -> int:
+        return self._file.seek(offset)
+
+    def truncate(self) -> int:
+        return self._file.truncate()
+
+    def flush(self) -> None:
+        self._file.flush()
+
+    def hold(self) -> int:
+        """Returns the descriptor from which the child reads it all."""
+        if isinstance(self._file, io.BytesIO):
+            self._held = self._file.getvalue()
+            self._child._hold(self._held)
+        else:
+            self._file.seek(0)
+            self._file.close()
+        return self._child._data()
+
+    def feed(self) -> None:
+        """Called when there is a child. Blocks only if a limit on the size of files forbids a memory file."""
+        self._child._feed(self._held)
 
 
 def _has_name(main: types.ModuleType) -> bool:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a child may never need. Its sys.stdin and its parent's pidfd are opened when they are first used."""
+"""What a process may never need. A child's sys.stdin and its parent's pidfd are opened when they are first used."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["NoInput"]
+__all__ = ["NoInput", "temporary_file"]
 
 
 class NoInput:
@@ -85,8 +85,10 @@ class _ParentProcess(process._ParentProcess):  # type: ignore[name-defined,misc]
 
 def _parent_pidfd(pid: int) -> int:
     """Returns a descriptor that is readable when process `pid`, our parent, has ended."""
+    from .child import above
+
     try:
-        fd = os.pidfd_open(pid)
+        fd = above(os.pidfd_open(pid))
     except ProcessLookupError:
         fd = None
     if fd is not None and os.getppid() in (pid, 0):  # 0 if it is in another pid namespace. This is the best we have
@@ -95,4 +97,14 @@ def _parent_pidfd(pid: int) -> int:
         os.close(fd)
     readable, writable = os.pipe()
     os.close(writable)
-    return readable
+    return above(readable)
+
+
+def temporary_file() -> int:
+    """Returns the descriptor of a file without a name, for systems that refuse memory files. OSError."""
+    import tempfile
+
+    from .child import above
+
+    with tempfile.TemporaryFile(buffering=0) as file:
+        return above(os.dup(file.fileno()))

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The start method spawn. It starts a fresh interpreter, which reads all that it needs from an inherited memory file.
+"""The start method spawn. It starts a fresh interpreter, which reads all that it needs from an inherited descriptor.
 
-The file is complete before there is a child. So start() never waits for the child, whatever the file's size, and a
-child that dies early does no harm.
+The message is complete before there is a child, in a pipe or a memory file. So start() never waits for the child,
+whatever the size, and a child that dies early does no harm. Only under a limit on the size of files does start() wait.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from multiprocessing.popen_spawn_posix import _DupFd
 from multiprocessing.process import BaseProcess
 
 from .child import Child, hooked
-from .dump import dump, let_go
+from .dump import Message, dump, let_go
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -81,28 +81,29 @@ class SpawnPopen(Child):
 
     def _launch(self, process_obj: BaseProcess) -> None:
         try:
-            self._write(process_obj)
-            tracker = tracker_fd()
-            keep = {self._data(), *map(int, self._fds)}
+            message = self._write(process_obj)
+            data, tracker = message.hold(), tracker_fd()
+            keep = {data, *map(int, self._fds)}
             if tracker is not None:
                 keep.add(tracker)
-            program = PROGRAM.format(place=PLACE, first=standin(), data=self._data(), tracker=tracker)
+            program = PROGRAM.format(place=PLACE, first=standin(), data=data, tracker=tracker)
             executable = spawn.get_executable()
             flags = util._args_from_interpreter_flags()  # type: ignore[attr-defined]
             command = [executable, *flags, "-c", program, "--multiprocessing-fork"]
             self._exec(process_obj, executable, command, keep)
+            message.feed()
         finally:
             self._drop_data()
             let_go(self)
 
-    def _write(self, process_obj: BaseProcess) -> None:
+    def _write(self, process_obj: BaseProcess) -> Message:
         preparation = spawn.get_preparation_data(process_obj._name)  # type: ignore[attr-defined]
-        with open(self._data(), "wb", closefd=False) as file:
-            before = get_spawning_popen()  # a signal handler may start a process while another is pickled
-            try:
-                set_spawning_popen(self)  # type: ignore[arg-type]
-                reduction.dump(preparation, file)
-                dump(process_obj, file)
-            finally:
-                set_spawning_popen(before)
-        os.lseek(self._data(), 0, os.SEEK_SET)
+        message = Message(self)
+        before = get_spawning_popen()  # a signal handler may start a process while another is pickled
+        try:
+            set_spawning_popen(self)  # type: ignore[arg-type]
+            reduction.dump(preparation, message)
+            dump(process_obj, message)  # type: ignore[arg-type]
+        finally:
+            set_spawning_popen(before)
+        return message

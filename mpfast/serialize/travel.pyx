@@ -13,6 +13,7 @@ in one way or the other. The bell tells the sender that it was taken. A thread a
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.errno cimport ESRCH
 from libc.stdint cimport uint64_t
+from mpfast.core.base.descriptor cimport descriptors_above
 from mpfast.core.base.posix cimport O_CLOEXEC, O_NONBLOCK, POLLIN, c_close, c_poll, c_read, getpid, pipe2, pollfd
 from mpfast.core.wire.travel cimport *
 
@@ -35,7 +36,7 @@ cdef class Doorbell:
 
     cdef bint open(self) noexcept:
         cdef int ends[2]
-        if pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0:
+        if pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0 or descriptors_above(ends) < 0:
             return False
         self.place.pid = getpid()
         self.place.fd = [-1, ends[0], ends[1]]

@@ -322,7 +322,8 @@ def test_no_memory_left(program):
     resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     tell(mpfast.Lock)
     """)
-    assert lines[0].startswith("OSError ENOMEM ")
+    assert lines[0].startswith("MemoryError ")
+    assert "ulimit -v" in lines[0]
     assert lines[1].startswith("returned <Lock")
 
 

@@ -76,6 +76,21 @@ assert run(ctx) == 3
 print(children() - servants)
 """
 
+# Of a context that has started nothing yet.
+NO_PROCESSES = """
+limits = resource.getrlimit(resource.RLIMIT_NPROC)
+before = descriptors()
+resource.setrlimit(resource.RLIMIT_NPROC, (tasks(), limits[1]))
+processes, error = fill(ctx, 1)
+print(type(error).__name__, errno.errorcode[error.errno])
+del error
+print(descriptors() == before)
+resource.setrlimit(resource.RLIMIT_NPROC, limits)
+servants = children()
+assert not servants
+print(run(ctx), children() - servants if {method} != "forkserver" else set())
+"""
+
 NO_MEMORY = """
 flag = os.environ["MPFAST_TEST_NO_FORK"]
 assert run(ctx) == 3

@@ -28,6 +28,20 @@ static inline int descriptor_above(int fd)
     return rc;
 }
 
+/* The same for both ends of a pipe or a pair of sockets. After an error neither is open. */
+static inline int descriptors_above(int ends[2])
+{
+    int rc = 0;
+    for (int i = 0; i < 2; i++) {
+        ends[i] = descriptor_above(ends[i]);
+        rc = ends[i] < 0 ? ends[i] : rc;
+    }
+    for (int i = 0; i < 2 && rc < 0; i++)
+        if (ends[i] >= 0)
+            close(ends[i]);
+    return rc;
+}
+
 /* A mark that tells a descriptor's file from another one that has its number later. 0 if it is closed. */
 static inline uint64_t descriptor_mark(int fd)
 {

@@ -6,7 +6,6 @@ cdef extern from "<unistd.h>" nogil:
     int c_close "close"(int fd)
     void c_exit "_exit"(int code)
     ssize_t c_read "read"(int fd, void *data, size_t size)
-    ssize_t c_write "write"(int fd, const void *data, size_t size)
     int getpid()
     int pipe2(int *ends, int flags)
 
@@ -29,14 +28,6 @@ cdef extern from "<sys/uio.h>" nogil:
 
 cdef extern from "<sys/socket.h>" nogil:
     const int MSG_DONTWAIT
-
-cdef extern from "<sys/eventfd.h>" nogil:
-    const int EFD_CLOEXEC
-    int eventfd(unsigned int count, int flags)
-
-cdef extern from "<sys/mman.h>" nogil:
-    const unsigned int MFD_CLOEXEC
-    int memfd_create(const char *name, unsigned int flags)
 
 cdef extern from "<fcntl.h>" nogil:
     const int F_DUPFD_CLOEXEC

@@ -9,6 +9,7 @@
 #define MPFAST_CHILD_H
 
 #include "core/base/clock.h"
+#include "core/base/descriptor.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -17,6 +18,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -36,11 +38,7 @@ _Static_assert(sizeof(struct child_report) == 64, "the kernel knows the structur
 #define CHILD_INFO_PID (UINT64_C(1) << 0)
 #define CHILD_INFO_EXIT (UINT64_C(1) << 3)
 
-static inline int child_open(pid_t pid)
-{
-    int fd = (int)syscall(SYS_pidfd_open, pid, 0);
-    return fd < 0 ? -errno : fd;
-}
+static inline int child_open(pid_t pid) { return descriptor_above((int)syscall(SYS_pidfd_open, pid, 0)); }
 
 static inline int child_signal(int pidfd, int signal)
 {
@@ -155,6 +153,27 @@ static inline int child_is_ours(int pidfd)
     if (ioctl(pidfd, CHILD_GET_INFO, &report) < 0)
         return -errno;
     return report.mask & CHILD_INFO_PID && report.ids[2] == (uint32_t)getpid() ? 0 : -ESRCH;
+}
+
+/* child_open() of a child of ours that lives. */
+static inline int child_open_ours(pid_t pid)
+{
+    int pidfd = child_open(pid);
+    int rc = pidfd < 0 ? pidfd : child_is_ours(pidfd);
+    if (rc < 0 && pidfd >= 0)
+        close(pidfd);
+    return rc < 0 ? rc : pidfd;
+}
+
+/* A readable descriptor, which has the number that a pidfd is to get: an eventfd, or a pipe's where that is refused. */
+static inline int child_room(void)
+{
+    int ends[2], fd = descriptor_above(eventfd(1, EFD_CLOEXEC));
+    if (fd >= 0 || !call_refused(-fd) || pipe2(ends, O_CLOEXEC) < 0)
+        return fd;
+    (void)!write(ends[1], "", 1);
+    close(ends[1]);
+    return descriptor_above(ends[0]);
 }
 
 /* 0, or the -errno with which the kernel refuses a call of the above. *what names the call. */

@@ -21,6 +21,8 @@
 
 #include "core/base/atomic.h"
 #include "core/base/clock.h"
+#include "core/base/descriptor.h"
+#include "core/base/filesize.h"
 #include "core/base/futex.h"
 
 #include <errno.h>
@@ -128,10 +130,12 @@ static inline int exits_map(int fd, struct exits_table *t)
 /* Makes a table, a memory file without a name, and maps it. Returns its descriptor, or -errno. */
 static inline int exits_create(struct exits_table *t)
 {
-    int fd = memfd_create("mpfast-exits", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    int fd = descriptor_above(memfd_create("mpfast-exits", MFD_CLOEXEC | MFD_ALLOW_SEALING));
     if (fd < 0)
-        return -errno;
-    int rc = ftruncate(fd, (off_t)EXITS_SIZE) < 0 || fcntl(fd, F_ADD_SEALS, EXITS_SEALS) < 0 ? -errno : 0;
+        return fd;
+    int rc = filesize_set(fd, (off_t)EXITS_SIZE);
+    if (rc == 0 && fcntl(fd, F_ADD_SEALS, EXITS_SEALS) < 0)
+        rc = -errno;
     if (rc == 0)
         rc = exits_map(fd, t);
     if (rc < 0)

@@ -77,7 +77,8 @@ static inline void handoff_close(int *fds, uint32_t nfds)
         close(fds[i]);
 }
 
-/* The descriptors of a message, at most `room` of them, to fds. Returns how many. */
+/* The descriptors of a message, at most `room` of them, to fds. Returns how many. One that gets no number above the
+ * standard streams' is closed, and the message is cut off. */
 static inline uint32_t handoff_fds_of(struct msghdr *message, int *fds, uint32_t room)
 {
     uint32_t found = 0;
@@ -88,10 +89,12 @@ static inline uint32_t handoff_fds_of(struct msghdr *message, int *fds, uint32_t
         for (uint32_t i = 0; i < n; i++) {
             int fd;
             memcpy(&fd, CMSG_DATA(h) + i * sizeof(int), sizeof fd);
-            if (found < room)
-                fds[found++] = fd;
-            else
+            if (found == room)
                 close(fd);
+            else if ((fds[found] = descriptor_above(fd)) >= 0)
+                found++;
+            else
+                message->msg_flags |= MSG_CTRUNC;
         }
     }
     return found;

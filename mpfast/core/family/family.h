@@ -9,6 +9,7 @@
 #include "core/base/atomic.h"
 #include "core/base/check.h"
 #include "core/base/descriptor.h"
+#include "core/base/filesize.h"
 #include "core/family/layout.h"
 
 #include <errno.h>
@@ -29,6 +30,7 @@
 #endif
 
 #define FAMILY_KEPT 32
+#define PAGE_MOST ((size_t)64 << 10) /* of any system's pages */
 
 struct family {
     struct family_header *header;
@@ -113,6 +115,18 @@ static inline int window_punch(const struct family *f, uint32_t slot, uint64_t o
     return fallocate(f->fd, mode, start, (off_t)size) < 0 ? -errno : 0;
 }
 
+/* Writes zeros into the file, through a mapping: a limit on the size of files is not for those. */
+static inline int file_zero(int fd, off_t at, size_t size)
+{
+    size_t before = (size_t)at % PAGE_MOST;
+    char *p = mmap(NULL, before + size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, at - (off_t)before);
+    if (p == MAP_FAILED)
+        return -errno;
+    memset(p + before, 0, size);
+    munmap(p, before + size);
+    return 0;
+}
+
 /* Writes zeros where there is something else, from `at` to `end`. */
 static inline int range_zero(const struct family *f, off_t at, off_t end)
 {
@@ -121,10 +135,11 @@ static inline int range_zero(const struct family *f, off_t at, off_t end)
     while (at < end) {
         size_t size = end - at < (off_t)sizeof zeros ? (size_t)(end - at) : sizeof zeros;
         ssize_t n = pread(f->fd, found, size, at);
-        if (n > 0 && memcmp(found, zeros, (size_t)n) != 0)
-            n = pwrite(f->fd, zeros, (size_t)n, at);
         if (n == 0 || (n < 0 && errno != EINTR))
             return n == 0 ? -EIO : -errno;
+        int rc = n > 0 && memcmp(found, zeros, (size_t)n) != 0 ? file_zero(f->fd, at, (size_t)n) : 0;
+        if (rc < 0)
+            return rc;
         at += n < 0 ? 0 : n;
     }
     return 0;
@@ -162,6 +177,9 @@ static inline void *family_private(size_t size)
 }
 
 #define HANDLES_SIZE ROUND_UP((size_t)FAMILY_SLOTS * sizeof(shared32), FAMILY_PAGE)
+
+/* The address space that a process needs for a family, without its windows. */
+#define FAMILY_MAPPED (FAMILY_SIZE + FAMILY_PAGE + HANDLES_SIZE)
 
 static inline void family_unmap(struct family *f)
 {
@@ -258,7 +276,9 @@ static inline int family_create(struct family **out)
     int fd = descriptor_above(memfd_create("mpfast", MFD_CLOEXEC | MFD_ALLOW_SEALING));
     if (fd < 0)
         return fd == -EPERM || fd == -EACCES ? -ENOSYS : fd; /* refused by a filter: it is as if the kernel had none */
-    int rc = ftruncate(fd, (off_t)FAMILY_FILE) < 0 ? -errno : family_map(fd, out);
+    int rc = filesize_set(fd, (off_t)FAMILY_FILE);
+    if (rc == 0)
+        rc = family_map(fd, out);
     if (rc == 0 && (rc = family_format(fd, (*out)->header)) < 0)
         family_unmap(*out);
     if (rc < 0)

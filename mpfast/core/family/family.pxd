@@ -11,6 +11,7 @@ cdef extern from *:
 
 cdef extern from "core/family/family.h":
     const uint32_t FAMILY_SMALL_SLOTS
+    const size_t FAMILY_MAPPED
     struct family_header:
         uint8_t id[16]
         shared32 participants_top

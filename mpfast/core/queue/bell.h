@@ -221,11 +221,9 @@ static inline int bell_make_pipe(struct queue *q)
     int ends[2];
     if (pipe2(ends, O_NONBLOCK | O_CLOEXEC) < 0)
         return -errno;
-    int rc = 0;
-    for (int i = 0; i < 2; i++) {
-        q->bell[i] = descriptor_above(ends[i]);
-        rc = q->bell[i] < 0 ? q->bell[i] : rc;
-    }
+    int rc = descriptors_above(ends);
+    for (int i = 0; i < 2 && rc == 0; i++)
+        q->bell[i] = ends[i];
     return rc;
 }
 

@@ -4,6 +4,7 @@ from mpfast.core.family.family cimport family
 from mpfast.core.store.item cimport store, store_item
 
 cdef extern from "core/queue/queue.h" nogil:
+    const size_t QUEUE_CORE
     struct queue:
         pass
     struct queue_header:

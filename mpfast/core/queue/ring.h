@@ -212,6 +212,21 @@ static inline bool watcher_unheard(struct queue *q, struct watcher *to, const st
     return false;
 }
 
+/* For a process without a free descriptor that watches itself: the pipe's own end, which no thread closes under the
+ * mutex. Its holder may have come here to ring, so this does not wait for it. */
+static inline bool watcher_ring_own(const struct queue *q, const struct watched *w)
+{
+    struct family *f = q->store.family;
+    bool rung = false;
+    if (w->identity != family_me(f) || pthread_mutex_trylock(&f->mutex) != 0)
+        return false;
+    for (const struct queue *view = f->watching; view != NULL && !rung; view = view->watching)
+        if ((uint32_t)view->bell[0] == w->fd && own_pipe_is(view, w->inode))
+            rung = write(view->bell[1], "", 1) > 0 || errno == EAGAIN;
+    pthread_mutex_unlock(&f->mutex);
+    return rung;
+}
+
 /* Rings for one watcher. False: it wants to be told, and was not, so `armed` stays odd. */
 static inline bool watcher_ring(struct queue *q, int i)
 {
@@ -226,7 +241,7 @@ static inline bool watcher_ring(struct queue *q, int i)
     int rc = ringer_ring(q, i, to, &w);
     if (rc == 0)
         return true;
-    return !lacks_descriptor(rc) && watcher_unheard(q, to, &w);
+    return lacks_descriptor(rc) ? watcher_ring_own(q, &w) : watcher_unheard(q, to, &w);
 }
 
 /* No other thread knows q. */

@@ -11,6 +11,8 @@
 #ifndef MPFAST_TRAVEL_H
 #define MPFAST_TRAVEL_H
 
+#include "core/base/descriptor.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -63,9 +65,9 @@ static inline bool travel_same(const struct travel_file *a, const struct travel_
 static inline int travel_get(int pidfd, const struct travel *t, enum travel_place place)
 {
     struct travel_file found;
-    int got = (int)syscall(SYS_pidfd_getfd, pidfd, t->fd[place], 0);
+    int got = descriptor_above((int)syscall(SYS_pidfd_getfd, pidfd, t->fd[place], 0));
     if (got < 0)
-        return -errno;
+        return got;
     if (travel_look(got, &found) == 0 && travel_same(&found, &t->file[place]))
         return got;
     close(got);
@@ -97,9 +99,9 @@ static inline bool travel_ended(int pidfd)
  * process may not. Programs that are executed inherit it, as they do when multiprocessing has received it. */
 static inline int travel_take(const struct travel *t)
 {
-    int pidfd = (int)syscall(SYS_pidfd_open, t->pid, 0);
+    int pidfd = descriptor_above((int)syscall(SYS_pidfd_open, t->pid, 0));
     if (pidfd < 0)
-        return -errno;
+        return pidfd;
     int fd = travel_get(pidfd, t, TRAVEL_GOODS);
     int rc = fd < 0 ? fd : travel_tell(pidfd, t);
     if (rc == 0)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import sys
 import threading
 import time
@@ -20,6 +19,7 @@ from ..child import Child
 from ..spawn import PLACE, standin
 from . import inherit
 from .exits import Source, kernel_tells
+from .pairs import pair
 from .spares import Spares
 
 TYPE_CHECKING = False
@@ -91,7 +91,7 @@ class Client:
             self._refused = None
             what = "SOCK_SEQPACKET"
             try:
-                for end in socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET):
+                for end in pair():
                     end.close()
                 what = "a memory file"
                 if not kernel_tells():
@@ -151,7 +151,7 @@ class Client:
     def _exec(self, child: Child, source: Source | None, orders: dict[str, Any]) -> Spares:
         """Makes the server. It ends when the result is no longer referred to."""
         table = None if source is None else source.table.fileno()
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours, theirs = pair()
         with ours, theirs:
             spares = Spares(ours.fileno(), child, source)
             self._run(child, theirs.fileno(), table, orders)
@@ -164,14 +164,14 @@ class Client:
             child._drop_data()
 
     def _run_with(self, child: Child, theirs: int, table: int | None, orders: dict[str, Any]) -> None:
-        with open(child._data(), "wb", closefd=False) as file:
-            file.write(dumps({**orders, "table": table}))
-        os.lseek(child._data(), 0, os.SEEK_SET)
+        message = dumps({**orders, "table": table})
+        child._hold(message)
         executable: Any = spawn.get_executable()
         program = PROGRAM.format(place=PLACE, first=standin(), socket=theirs, data=child._data(), parent=os.getpid())
         flags = util._args_from_interpreter_flags()  # type: ignore[attr-defined]
         keep = [theirs, child._data(), *([] if table is None else [table])]
         child._exec(None, executable, [executable, *flags, "-c", program], keep)
+        child._feed(message)
 
     def _orders(self, present: dict[str, Any], preload: bool) -> dict[str, Any]:
         """What the server is to load, and the state that it is to have."""
@@ -299,6 +299,10 @@ class Client:
             if process is not None:
                 process.wait()
                 self._reap()
+
+    def runs(self) -> bool:
+        """Was a server started?"""
+        return self._spares is not None
 
     # For tests and tools
 

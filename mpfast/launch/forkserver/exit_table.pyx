@@ -17,7 +17,7 @@ and no lock behind. Safe to use from any thread.
 """
 
 from cpython.exc cimport PyErr_CheckSignals
-from libc.errno cimport EBADMSG, EINTR, ENOSPC, EPERM
+from libc.errno cimport EBADMSG, EFBIG, EINTR, ENOSPC, EPERM
 from libc.stdint cimport int64_t, uint64_t
 from mpfast.core.base.clock cimport clock_deadline
 from mpfast.core.base.posix cimport c_close, getpid
@@ -28,6 +28,7 @@ import os
 
 cdef dict _TEXTS = {
     EBADMSG: "the descriptor is not of an exit table",
+    EFBIG: "the hard limit on the size of files (ulimit -f) leaves no room for the fork server's exit table",
     EPERM: "the exit table is not sealed, so that others might take its memory away",
     ENOSPC: f"all {EXITS_SLOTS} slots of the exit table are in use",
 }
@@ -46,7 +47,7 @@ cdef class Table:
         if fd is None:
             rc = self.fd = exits_create(&self.table)
             if rc < 0:
-                raise_call(rc, "a memory file for exit codes")
+                raise_call(rc, "a memory file for exit codes", _TEXTS)
         else:
             rc = exits_map(fd, &self.table)
         if rc < 0:

@@ -7,24 +7,61 @@ does not tell, the server writes it into a table (exit_table.pyx) that it shares
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 
-from ..child import Child, open_child, tells
+from ..child import Child, above, files_may_have, open_child, trial
 from ..child import ended as has_ended
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .exit_table import Table
 
-__all__ = ["KernelReaps", "ServerReaps", "Source", "kernel_tells"]
+__all__ = ["KernelReaps", "ServerReaps", "Source", "is_refused", "kernel_tells", "tells"]
 
+SMALL = 64  # bytes. That one tries a temporary directory with a file of four
+LIMITS = (errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM)  # these say nothing about the kernel
 PATIENCE = 1.0  # seconds within which a server that lives tells of an end
+
+
+_answer: tuple[int, str | None] | None = None  # and the pid of the process that has tried
+
+
+def tells() -> str | None:
+    """Why the kernel does not tell the exit code of a process that was reaped. None if it does.
+
+    It is tried once in each process, on a child that ends at once. The program's own wait() and SIGCHLD see nothing of
+    it.
+    """
+    global _answer
+    if _answer is not None and _answer[0] == os.getpid():
+        return _answer[1]
+    error, why = -trial(), None
+    if error != 0:
+        what = "tells of living processes only" if error == errno.EOPNOTSUPP else os.strerror(error)
+        why = f"PIDFD_GET_INFO: {what}"
+    if error not in LIMITS:
+        _answer = os.getpid(), why
+    return why
 
 
 def kernel_tells() -> bool:
     """Does the kernel tell the exit status of another process's child? It is tried, as its version says too little."""
     return os.environ.get("MPFAST_LAUNCH") != "table" and tells() is None
+
+
+def is_refused() -> bool:
+    """Does a limit on the size of files forbid the table, though not what multiprocessing's fork server wants?"""
+    if kernel_tells():
+        return False
+    from .exit_table import Table
+
+    try:
+        Table()
+    except OSError as error:
+        return error.errno == errno.EFBIG and files_may_have(SMALL)
+    return False
 
 
 class Source:
@@ -95,7 +132,7 @@ class ServerReaps:
         self._wakes = -1
 
     def begin(self) -> None:
-        self.wake, self._wakes = os.pipe()
+        self.wake, self._wakes = map(above, os.pipe())
         os.set_blocking(self.wake, False)
         os.set_blocking(self._wakes, False)
         self._before = signal.signal(signal.SIGCHLD, lambda *_: None) or signal.SIG_DFL  # the children's
@@ -111,7 +148,7 @@ class ServerReaps:
     def open(self, pid: int) -> int:
         self._tokens[pid] = self.token
         self._table.born(self.token, pid)
-        return os.pidfd_open(pid)
+        return above(os.pidfd_open(pid))
 
     def in_child(self) -> None:
         signal.set_wakeup_fd(-1)

@@ -17,6 +17,7 @@ from ..child import Child, hooked
 from ..dump import dump, let_go
 from ..spawn import is_this_interpreter, tracker_fd
 from .client import client
+from .exits import is_refused
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,14 +25,18 @@ if TYPE_CHECKING:
 
 __all__ = ["ForkServerPopen", "why_not"]
 
-INLINE = 100_000  # bytes that go with the message. What is longer goes in a memory file
+INLINE = 100_000  # bytes that go to a spare at once. For what is longer it gets a descriptor
 
 
 def why_not() -> str | None:
     """Why children come from multiprocessing's fork server here. None if they come from mpfast's."""
     if (hook := hooked("forkserver")) is not None:
         return f"{hook} has been replaced"
-    return client.refused() if is_this_interpreter() else "set_executable()"
+    if not is_this_interpreter():
+        return "set_executable()"
+    if (refusal := client.refused()) is not None:
+        return refusal
+    return "the limit on the size of files" if not client.runs() and is_refused() else None
 
 
 class ForkServerPopen(Child):
@@ -93,12 +98,12 @@ class ForkServerPopen(Child):
         try:
             data = self._message(process_obj)
             fds = [int(fd) for fd in self._fds]
-            if len(data) > INLINE:
-                with open(self._data(), "wb", closefd=False) as file:
-                    file.write(data)
-                fds.append(self._data())
-                data = b""
-            client.hand_over(self, process_obj, data, fds)
+            if len(data) <= INLINE:
+                client.hand_over(self, process_obj, data, fds)
+                return
+            self._hold(data)
+            client.hand_over(self, process_obj, b"", [*fds, self._data()])
+            self._feed(data)
         finally:
             self._drop_data()
             let_go(self)

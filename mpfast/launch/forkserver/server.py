@@ -24,9 +24,11 @@ from multiprocessing.context import set_spawning_popen
 from pickle import dumps, load
 
 from .. import handoff
+from ..child import Child, above
 from ..life import rehearse
 from . import inherit
 from .exits import KernelReaps, ServerReaps
+from .pairs import pair
 from .spare import Spare
 
 TYPE_CHECKING = False
@@ -46,7 +48,7 @@ _REPORT = struct.Struct("=iiQ")
 class ForkServer:
     def __init__(self, ctl: int, parent: int, orders: dict[str, Any]) -> None:
         self.ctl = socket.socket(fileno=ctl)
-        self.parent = os.pidfd_open(parent)
+        self.parent = above(os.pidfd_open(parent))
         self.interrupt: Any = signal.SIG_DFL  # the children's handler of SIGINT
         self.mask = orders["state"]["mask"]
         self.main: dict[str, Any] = orders["main"]  # empty if children need not load it
@@ -150,7 +152,7 @@ class ForkServer:
             handoff.send(self.ctl.fileno(), _REPORT.pack(0, e.errno or errno.EAGAIN, 0))
 
     def _fork(self, idle: int) -> bool:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours, theirs = pair()
         with ours, theirs:
             self.reaps.prepare()
             try:
@@ -271,15 +273,26 @@ def _has_threads() -> bool:
 def _begin_again(orders: dict[str, Any], ctl: int, data: int) -> NoReturn:
     """Runs this program anew in the same process, which ends its threads. The descriptors keep their numbers."""
     util._flush_std_streams()  # type: ignore[attr-defined]
-    memory = os.memfd_create("mpfast-child")
-    with open(memory, "wb", closefd=False) as file:
-        file.write(dumps(orders))
-    os.lseek(memory, 0, os.SEEK_SET)
-    os.dup2(memory, data)
+    child, message = Child(), dumps(orders)
+    if child._hold(message):
+        _feed(child, message)
+    os.dup2(child._data(), data)
     for fd in (ctl, data, orders["table"]):
         if fd is not None:
             os.set_inheritable(fd, True)
     os.execve(sys.executable, sys.orig_argv, orders["state"]["environ"])
+
+
+def _feed(child: Child, message: bytes) -> None:
+    """Another process does it, as this one will read it. It is a grandchild, so that there is nothing to reap."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        pid = os.fork()
+    if pid == 0:
+        if os.fork() == 0:
+            child._feed(message)
+        os._exit(0)
+    os.waitpid(pid, 0)
 
 
 def main(ctl: int, data: int, parent: int) -> None:

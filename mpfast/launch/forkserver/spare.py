@@ -86,9 +86,7 @@ class Spare:
                 os._exit(0)
         if data:
             return io.BytesIO(data), fds
-        file = open(fds.pop(), "rb")  # noqa: SIM115
-        file.seek(0)
-        return file, fds
+        return open(fds.pop(), "rb"), fds
 
     def _run(self, file: io.BufferedIOBase) -> int:
         signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT,))

@@ -14,6 +14,7 @@ from cpython.bytes cimport PyBytes_AS_STRING
 from libc.errno cimport EAGAIN, EBADF, ECONNREFUSED, ECONNRESET, EINTR, EPIPE, errno
 from libc.stdint cimport int32_t, uint32_t, uint64_t
 from libc.stdlib cimport free
+from mpfast.core.base.descriptor cimport DESCRIPTOR_FIRST
 from mpfast.core.child.child cimport child_wait
 from mpfast.core.base.posix cimport *
 from mpfast.core.child.handoff cimport *
@@ -98,7 +99,7 @@ cdef class Spares:
         self.source = source
         self.process = process
         self.table = None if source is None else source.table
-        self.server = fcntl(server, F_DUPFD_CLOEXEC, 0)
+        self.server = fcntl(server, F_DUPFD_CLOEXEC, DESCRIPTOR_FIRST)
         if self.server < 0:
             raise_call(-errno, "F_DUPFD_CLOEXEC")
         self.mark = handoff_mark(self.server)
