@@ -10,7 +10,8 @@ from .errors import CorruptedQueueError, LockOwnerDied
 __version__ = "0.1.0.dev0"
 __all__ = [name for name in dir(context._default_context) if not name.startswith("_")]
 globals().update((name, getattr(context._default_context, name)) for name in __all__)
-__all__ += ["CorruptedQueueError", "LockInfo", "LockOwnerDied", "QueueStats", "ShutDown", "Waiter"]
+__all__ += ["BrokenPool", "CorruptedQueueError", "LockInfo", "LockOwnerDied", "ProcessPoolExecutor", "QueueStats"]
+__all__ += ["RemoteError", "ShutDown", "TaskTimeout", "Waiter", "WorkerDied"]
 __all__ += ["install", "installed", "locks", "strict_pickling"]
 
 __path__.append(f"{__path__[0]}/former")  # where pickles of older versions find their modules
@@ -28,6 +29,14 @@ def __getattr__(name):
         from .standin import install
 
         return getattr(install, name)
+    if name in ("BrokenPool", "RemoteError", "TaskTimeout", "WorkerDied"):
+        from .tasks import errors
+
+        return getattr(errors, name)
+    if name == "ProcessPoolExecutor":
+        from .executor import ProcessPoolExecutor
+
+        return ProcessPoolExecutor
     if name == "ShutDown":
         from .channel.channel import ShutDown
 

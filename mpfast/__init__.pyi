@@ -22,14 +22,20 @@ from .diagnostics import Waiter as Waiter
 from .diagnostics import locks as locks
 from .errors import CorruptedQueueError as CorruptedQueueError
 from .errors import LockOwnerDied as LockOwnerDied
+from .executor import ProcessPoolExecutor as ProcessPoolExecutor
 from .standin.install import install as install
 from .standin.install import installed as installed
+from .tasks.errors import BrokenPool as BrokenPool
+from .tasks.errors import RemoteError as RemoteError
+from .tasks.errors import TaskTimeout as TaskTimeout
+from .tasks.errors import WorkerDied as WorkerDied
 
 __all__ = [
     "Array",
     "AuthenticationError",
     "Barrier",
     "BoundedSemaphore",
+    "BrokenPool",
     "BufferTooShort",
     "Condition",
     "CorruptedQueueError",
@@ -43,17 +49,21 @@ __all__ = [
     "Pool",
     "Process",
     "ProcessError",
+    "ProcessPoolExecutor",
     "Queue",
     "QueueStats",
     "RLock",
     "RawArray",
     "RawValue",
+    "RemoteError",
     "Semaphore",
     "ShutDown",
     "SimpleQueue",
+    "TaskTimeout",
     "TimeoutError",
     "Value",
     "Waiter",
+    "WorkerDied",
     "active_children",
     "allow_connection_pickling",
     "cpu_count",

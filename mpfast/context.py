@@ -190,11 +190,17 @@ class Context(BaseContext):
         initializer: Callable[..., object] | None = None,
         initargs: Iterable[Any] = (),
         maxtasksperchild: int | None = None,
+        *,
+        timeout: float | None = None,
+        retries: int | None = None,
     ) -> Pool:
-        """Returns a pool of worker processes."""
+        """Returns a pool of worker processes. For timeout and retries, see the class."""
         from .pool import Pool
 
-        return Pool(processes, initializer, initargs, maxtasksperchild, context=self.get_context())
+        context = self.get_context()
+        if timeout is None and retries is None:
+            return Pool(processes, initializer, initargs, maxtasksperchild, context)
+        return Pool(processes, initializer, initargs, maxtasksperchild, context, timeout=timeout, retries=retries)
 
     def Manager(self) -> SyncManager:
         """Returns a manager and starts its server process."""

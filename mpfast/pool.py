@@ -1,23 +1,92 @@
 # SPDX-License-Identifier: MIT
-"""multiprocessing.pool, with a Pool that uses mpfast's context."""
+"""multiprocessing.pool, with a Pool of mpfast's own.
+
+A subclass that overrides one of the Pool's hooks, as joblib's and torch's do, gets multiprocessing's engine over
+mpfast's queues and processes. So does a Pool with a context that is not mpfast's. All others have mpfast's engine, the
+room tasks/.
+"""
 
 from __future__ import annotations
 
+import os
+import warnings
 from multiprocessing import pool as _stdlib
-from multiprocessing.pool import ThreadPool
+from multiprocessing import util as _util
+from multiprocessing.pool import CLOSE, INIT, RUN, TERMINATE, ThreadPool
 from typing import Any
 
-from .context import _default_context
+from .context import _default_context, _Starts
+from .errors import explained
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
 
 __all__ = ["Pool", "ThreadPool"]
 
+_STDLIB: Any = vars(_stdlib)["Pool"]  # under the stand-in, the module's attribute means the class below
+# What subclasses of multiprocessing's Pool override to change its queues or its processes.
+_NAMES = (
+    "Process", "_get_sentinels", "_get_tasks", "_get_worker_sentinels", "_guarded_task_generation", "_handle_results",
+    "_handle_tasks", "_handle_workers", "_help_stuff_finish", "_join_exited_workers", "_maintain_pool", "_map_async",
+    "_repopulate_pool", "_repopulate_pool_static", "_setup_queues", "_terminate_pool", "_wait_for_updates",
+    "_wrap_exception",
+)  # fmt: skip
+HOOKS: dict[str, Any] = {name: vars(_STDLIB)[name] for name in _NAMES if name in vars(_STDLIB)}
+
 
 def __getattr__(name: str) -> Any:
+    if name in ("BrokenPool", "RemoteError", "TaskTimeout", "WorkerDied"):
+        from .tasks import errors
+
+        return getattr(errors, name)
     return getattr(_stdlib, name)
 
 
-class Pool(_stdlib.Pool):
-    """multiprocessing's, with mpfast's context unless `context` is given."""
+def _engine() -> Any:
+    try:
+        from .tasks import engine
+    except ImportError as error:
+        raise explained(error) from None
+    return engine
+
+
+def _terminate(desk: Any, crew: Any) -> None:
+    """Ends a pool that is terminated, collected, or there when the interpreter exits."""
+    _util.debug("finalizing pool")
+    desk.stop()
+    crew.terminate()
+    _release(desk, crew)
+
+
+def _release(desk: Any, crew: Any) -> None:
+    import threading
+
+    if desk.butler is not None and desk.butler is not threading.current_thread():
+        desk.butler.join()
+    if desk.is_free():
+        desk.release()
+        crew.release()
+
+
+def _forget(crew: Any) -> None:
+    """Called in a forked child, to which the pool does not belong."""
+    crew.desk.forget()
+    crew.forget()
+
+
+class Pool(_STDLIB):  # type: ignore[misc]
+    """A pool of worker processes, with multiprocessing's methods.
+
+    A worker that is killed costs the one task that it ran, whose result is a WorkerDied. Another worker takes its
+    place. Any thread of the process that made the pool may use it. In a forked child the pool raises RuntimeError.
+
+    timeout: for how many seconds a task, or each element, may run. When its time is up, its worker is killed, and its
+    result is a TaskTimeout. The time counts from when a worker begins with it. retries: how often it is run again if
+    its worker dies. Both are for methods that are not given their own. timeout=math.inf stands for none there.
+    """
+
+    _desk: Any = None
 
     def __init__(
         self,
@@ -26,17 +95,337 @@ class Pool(_stdlib.Pool):
         initargs: Any = (),
         maxtasksperchild: int | None = None,
         context: Any = None,
+        *,
+        timeout: float | None = None,
+        retries: int | None = None,
     ) -> None:
-        super().__init__(processes, initializer, initargs, maxtasksperchild, context or _default_context.get_context())
+        context = context or _default_context.get_context()
+        if self._changes_hooks() or not _is_ours(context):
+            _refuse(timeout, retries)
+            super().__init__(processes, initializer, initargs, maxtasksperchild, context)
+            return
+        self._pool: Any = []
+        self._state = INIT
+        self._ctx = context
+        _engine().check_limits(timeout, retries)
+        self._set_up(processes, initializer, initargs, maxtasksperchild)
+        _engine().set_limits(self._desk, timeout, retries)
+        self._state = RUN
+
+    def _changes_hooks(self) -> bool:
+        """Does this class override a hook, or has a program replaced one?"""
+        for name in HOOKS:
+            owner = next(cls for cls in type(self).__mro__ if name in vars(cls))
+            if owner is not Pool and (owner is not _STDLIB or vars(owner)[name] is not HOOKS[name]):
+                return True
+        return any(name in vars(self) for name in HOOKS)
+
+    def _set_up(self, processes: int | None, initializer: Any, initargs: Any, maxtasksperchild: int | None) -> None:
+        if processes is None:
+            processes = getattr(os, "process_cpu_count", os.cpu_count)() or 1
+        if processes < 1:
+            raise ValueError("Number of processes must be at least 1")
+        if maxtasksperchild is not None and (not isinstance(maxtasksperchild, int) or maxtasksperchild <= 0):
+            raise ValueError("maxtasksperchild must be a positive int or None")
+        if initializer is not None and not callable(initializer):
+            raise TypeError("initializer must be a callable")
+        self._processes = processes
+        self._initializer, self._initargs, self._maxtasksperchild = initializer, initargs, maxtasksperchild
+        engine = _engine()
+        crew = engine.Crew(self._ctx, processes, initializer, tuple(initargs), maxtasksperchild, "pool")
+        self._desk = crew.desk = engine.Engine(crew, maxtasksperchild is not None)
+        self._pool = crew.workers
+        self._call = engine.call
+        self._taskqueue: Any = engine.TaskQueue(self._desk)
+        _util.register_after_fork(crew, _forget)
+        try:
+            crew.fill()
+        except BaseException:
+            _terminate(self._desk, crew)
+            raise
+        self._terminate = _util.Finalize(self, _terminate, args=(self._desk, crew), exitpriority=15)
+
+    def __del__(self, _warn: Any = warnings.warn, RUN: str = RUN) -> None:
+        if self._desk is None:
+            super().__del__()
+        elif self._state == RUN and not self._desk.is_foreign():
+            _warn(f"unclosed running multiprocessing pool {self!r}", ResourceWarning, source=self)
+
+    @property
+    def _cache(self) -> Any:
+        """The jobs that are not over."""
+        if self._desk is None:
+            return self.__dict__["_cache"]
+        self._desk.look()
+        return self._desk.jobs
+
+    @_cache.setter
+    def _cache(self, value: Any) -> None:
+        self.__dict__["_cache"] = value
+
+    def _check_running(self) -> None:
+        if self._desk is not None and self._desk.is_foreign():
+            self._desk.refuse()
+        if self._state != RUN:
+            raise ValueError("Pool not running")
 
     def _setup_queues(self) -> None:
-        for end in self._ctx.Pipe(duplex=False):  # type: ignore[attr-defined]
+        """For multiprocessing's engine."""
+        for end in self._ctx.Pipe(duplex=False):
             end.close()  # where pipes are refused, the pool's threads could not say so
-        super()._setup_queues()  # type: ignore[misc]
+        super()._setup_queues()
 
     def _repopulate_pool(self) -> None:
-        """Called once, for the first workers. A thread will watch queues. If there is no descriptor for that, the error
-        is the caller's. Else it would end the thread, and nobody would get a result."""
-        super()._repopulate_pool()  # type: ignore[misc]
-        for queue in self._get_sentinels():  # type: ignore[attr-defined]
+        if self._desk is not None:
+            self._desk.settle_as_drainer()
+            return
+        super()._repopulate_pool()
+        # A thread will watch queues. If there is no descriptor for that, the error is the caller's. Else it would end
+        # the thread, and nobody would get a result.
+        for queue in self._get_sentinels():
             queue.fileno()
+
+    def apply(
+        self,
+        func: Callable[..., Any],
+        args: Iterable[Any] = (),
+        kwds: Mapping[str, Any] = {},
+        *,
+        timeout: float | None = None,
+        retries: int | None = None,
+    ) -> Any:
+        """Calls func(*args, **kwds) in a worker and returns the result."""
+        if self._desk is None:
+            _refuse(timeout, retries)
+            return super().apply(func, args, kwds)
+        if self._state != RUN:
+            raise ValueError("Pool not running")
+        return self._call(self._desk, func, args, kwds, None, None, False, timeout, retries).get()
+
+    def apply_async(
+        self,
+        func: Callable[..., Any],
+        args: Iterable[Any] = (),
+        kwds: Mapping[str, Any] = {},
+        callback: Callable[[Any], object] | None = None,
+        error_callback: Callable[[BaseException], object] | None = None,
+        *,
+        timeout: float | None = None,
+        retries: int | None = None,
+    ) -> Any:
+        """As apply(), but returns an AsyncResult at once. The callbacks run in a thread of the pool's."""
+        if self._desk is None:
+            _refuse(timeout, retries)
+            return super().apply_async(func, args, kwds, callback, error_callback)
+        if self._state != RUN:
+            raise ValueError("Pool not running")
+        made = self._call(self._desk, func, args, kwds, callback, error_callback, True, timeout, retries)
+        made.keep(self)
+        return made
+
+    def map(
+        self,
+        func: Callable[[Any], Any],
+        iterable: Iterable[Any],
+        chunksize: int | None = None,
+        *,
+        timeout: float | None = None,
+        retries: int | None = None,
+    ) -> list[Any]:
+        """Calls func for each element. Returns the list of results, or raises the first exception."""
+        if self._desk is None:
+            _refuse(timeout, retries)
+            return super().map(func, iterable, chunksize)  # type: ignore[no-any-return]
+        return self._deal_map(  # type: ignore[no-any-return]
+            func, iterable, chunksize, star=False, lazy=False, timeout=timeout, retries=retries
+        ).get()
+
+    def map_async(
+        self,
+        func: Callable[[Any], Any],
+        iterable: Iterable[Any],
+        chunksize: int | None = None,
+        callback: Callable[[list[Any]], object] | None = None,
+        error_callback: Callable[[BaseException], object] | None = None,
+        *,
+        timeout: float | None = None,
+        retries: int | None = None,
+    ) -> Any:
+        """As map(), but returns a MapResult at once."""
+        if self._desk is None:
+            _refuse(timeout, retries)
+            return super().map_async(func, iterable, chunksize, callback, error_callback)
+        return self._deal_map(
+            func, iterable, chunksize, callback, error_callback, star=False, timeout=timeout, retries=retries
+        )
+
+    def starmap(
+        self,
+        func: Callable[..., Any],
+        iterable: Iterable[Iterable[Any]],
+        chunksize: int | None = None,
+        *,
+        timeout: float | None = None,
+        retries: int | None = None,
+    ) -> list[Any]:
+        """Calls func(*element) for each element. Returns the list of results, or raises the first exception."""
+        if self._desk is None:
+            _refuse(timeout, retries)
+            return super().starmap(func, iterable, chunksize)  # type: ignore[no-any-return]
+        return self._deal_map(  # type: ignore[no-any-return]
+            func, iterable, chunksize, star=True, lazy=False, timeout=timeout, retries=retries
+        ).get()
+
+    def starmap_async(
+        self,
+        func: Callable[..., Any],
+        iterable: Iterable[Iterable[Any]],
+        chunksize: int | None = None,
+        callback: Callable[[list[Any]], object] | None = None,
+        error_callback: Callable[[BaseException], object] | None = None,
+        *,
+        timeout: float | None = None,
+        retries: int | None = None,
+    ) -> Any:
+        """As starmap(), but returns a MapResult at once."""
+        if self._desk is None:
+            _refuse(timeout, retries)
+            return super().starmap_async(func, iterable, chunksize, callback, error_callback)
+        return self._deal_map(
+            func, iterable, chunksize, callback, error_callback, star=True, timeout=timeout, retries=retries
+        )
+
+    def _deal_map(
+        self,
+        func: Any,
+        iterable: Any,
+        chunksize: int | None,
+        callback: Any = None,
+        error_callback: Any = None,
+        *,
+        star: bool,
+        lazy: bool = True,
+        timeout: float | None,
+        retries: int | None,
+    ) -> Any:
+        self._check_running()
+        if type(iterable) not in (list, tuple, range):
+            iterable = list(iterable)
+        made = _engine().map_elements(
+            self._desk, func, iterable, chunksize, star, callback, error_callback, lazy, timeout, retries
+        )
+        made.keep(self)
+        return made
+
+    def imap(
+        self,
+        func: Callable[[Any], Any],
+        iterable: Iterable[Any],
+        chunksize: int = 1,
+        *,
+        buffersize: int | None = None,
+        timeout: float | None = None,
+        retries: int | None = None,
+    ) -> Any:
+        """Returns an iterator over the results, in order.
+
+        buffersize: how many tasks may be dealt whose results were not yielded. None: any number.
+        """
+        if self._desk is None:
+            _refuse(timeout, retries)
+            return super().imap(func, iterable, chunksize, **_given(buffersize))
+        return self._deal_stream(func, iterable, chunksize, buffersize, False, timeout, retries)
+
+    def imap_unordered(
+        self,
+        func: Callable[[Any], Any],
+        iterable: Iterable[Any],
+        chunksize: int = 1,
+        *,
+        buffersize: int | None = None,
+        timeout: float | None = None,
+        retries: int | None = None,
+    ) -> Any:
+        """As imap(), but in the order in which results come."""
+        if self._desk is None:
+            _refuse(timeout, retries)
+            return super().imap_unordered(func, iterable, chunksize, **_given(buffersize))
+        return self._deal_stream(func, iterable, chunksize, buffersize, True, timeout, retries)
+
+    def _deal_stream(
+        self,
+        func: Any,
+        iterable: Any,
+        chunksize: int,
+        buffersize: int | None,
+        unordered: bool,
+        timeout: float | None,
+        retries: int | None,
+    ) -> Any:
+        self._check_running()
+        if chunksize < 1:
+            raise ValueError(f"Chunksize must be 1+, not {chunksize:n}")
+        if buffersize is not None and not isinstance(buffersize, int):
+            raise TypeError("buffersize must be an integer or None")
+        if buffersize is not None and buffersize < 1:
+            raise ValueError("buffersize must be None or > 0")
+        room = None if buffersize is None else buffersize * chunksize
+        engine = _engine()
+        made = engine.stream(self._desk, func, iterable, chunksize, unordered, False, room, timeout, retries)
+        made.keep(self)
+        return made if chunksize == 1 else engine.chunks(made, chunksize)
+
+    def close(self) -> None:
+        """Lets the workers end when all tasks are done. No new task is taken."""
+        if self._desk is None:
+            super().close()
+            return
+        _util.debug("closing pool")
+        if self._desk.is_foreign():
+            self._desk.refuse()
+        if self._state == RUN:
+            self._state = CLOSE
+            self._desk.close()
+
+    def terminate(self) -> None:
+        """Ends the workers at once. Results that are not there will never be."""
+        if self._desk is None:
+            super().terminate()
+            return
+        _util.debug("terminating pool")
+        self._state = TERMINATE
+        if not self._desk.is_foreign():
+            self._terminate()
+
+    def join(self) -> None:
+        """Waits until all workers have ended. Call close() or terminate() before."""
+        if self._desk is None:
+            super().join()
+            return
+        _util.debug("joining pool")
+        if self._desk.is_foreign():
+            self._desk.refuse()
+        if self._state == RUN:
+            raise ValueError("Pool is still running")
+        if self._state not in (CLOSE, TERMINATE):
+            raise ValueError("In unknown state")
+        if not self._desk.stopped:
+            self._desk.run_out()
+        self._desk.crew.join()
+        self._terminate()
+
+
+def _refuse(timeout: float | None, retries: int | None) -> None:
+    """multiprocessing's engine has neither."""
+    if timeout is not None or retries is not None:
+        raise TypeError("timeout and retries need mpfast's engine, which this class or its context does without")
+
+
+def _given(buffersize: int | None) -> dict[str, Any]:
+    return {} if buffersize is None else {"buffersize": buffersize}
+
+
+def _is_ours(context: Any) -> bool:
+    """Does the context start processes of mpfast's?"""
+    process = getattr(context, "Process", None)
+    return isinstance(process, type) and issubclass(process, _Starts)

@@ -38,8 +38,8 @@ README_LINES = 130
 HANGING = 0.25
 
 ROOMS = (
-    *("family", "serialize", "channel", "sync", "wire", "launch", "standin", "cli", "former", "integrations"),
-    *(f"core/{room}" for room in ("base", "family", "locks", "store", "queue", "life", "wire", "child")),
+    *("family", "serialize", "channel", "sync", "wire", "launch", "tasks", "standin", "cli", "former", "integrations"),
+    *(f"core/{room}" for room in ("base", "family", "locks", "store", "queue", "tasks", "life", "wire", "child")),
 )
 CODE_SETS = {
     "faces": ("mpfast/*.*",),

@@ -22,7 +22,8 @@ CORE = {
     "locks": ("base", "family"),
     "store": ("base", "family"),
     "queue": ("base", "family", "store"),
-    "life": ("base", "family", "locks", "store", "queue"),
+    "tasks": ("base", "family", "store", "queue"),
+    "life": ("base", "family", "locks", "store", "queue", "tasks"),
     "wire": ("base",),
     "child": ("base",),
 }
@@ -37,7 +38,8 @@ ROOMS = {
     "wire": ("core", "errors", "serialize"),
     "launch": ("core", "errors", "family"),
     "diagnostics": ("channel",),
-    "faces": ("core", "errors", "family", "serialize", "sync", "channel", "wire", "launch", "diagnostics"),
+    "tasks": ("core", "errors", "family", "serialize", "channel", "launch"),
+    "faces": ("core", "errors", "family", "serialize", "sync", "channel", "wire", "launch", "diagnostics", "tasks"),
     "standin": ("faces",),
     "cli": ("faces", "standin"),
     "integrations": ("faces",),
@@ -45,7 +47,7 @@ ROOMS = {
     "top": ("faces", "errors"),
 }
 # The public modules with a content of their own; the other files at the top are aliases of the stdlib's modules.
-FACES = {"connection", "context", "managers", "pool", "queues", "sharedctypes", "synchronize"}
+FACES = {"connection", "context", "executor", "managers", "pool", "queues", "sharedctypes", "synchronize"}
 TOP = {"__init__", "__main__"}
 
 # (file, what it imports): why it may.
@@ -53,9 +55,11 @@ LATE_DOORS = {
     ("__init__.py", "diagnostics"): "mpfast.locks() and its named tuples, when they are used",
     ("__init__.py", "standin.install"): "mpfast.install(), for programs that call it",
     ("__init__.py", "channel.channel"): "mpfast.ShutDown, when it is used",
+    ("__init__.py", "tasks.errors"): "mpfast.WorkerDied and its kin, when they are used",
     ("__init__.pyi", "channel.channel"): "types only",
     ("__init__.pyi", "diagnostics"): "types only",
     ("__init__.pyi", "standin.install"): "types only",
+    ("__init__.pyi", "tasks.errors"): "types only",
     ("diagnostics.py", "family.census"): "only mpfast.locks() counts",
     ("cli/doctor.py", "*"): "it looks into every room, and says which one cannot be loaded",
     ("__main__.py", "cli.commands"): "python -m mpfast is the command line",
@@ -190,6 +194,12 @@ BAD = [
     ("family/family.pyx", "from ..context import x"),
     ("family/family.pyx", "from .. import errors, context"),
     ("channel/channel.pyx", "        from ..diagnostics import QueueStats"),
+    ("channel/channel.pyx", "from mpfast.tasks.rings cimport Ring"),
+    ("launch/child.pyx", "def f():\n    from ..tasks import crew\n"),
+    ("diagnostics.py", "def f():\n    from .tasks.desk import Desk\n"),
+    ("tasks/crew.py", "def f():\n    from ..pool import Pool\n"),
+    ("tasks/desk.pyx", "from mpfast.sync.mutex import Lock"),
+    ("tasks/calls.pyx", "from ..executor import Future"),
     ("wire/wire.pyx", "from mpfast.family.family cimport Handle"),
     ("wire/wire.pyx", "import mpfast.sync.mutex"),
     ("errors.py", "import mpfast.context"),
@@ -197,6 +207,8 @@ BAD = [
     ("diagnostics.py", "from .family import census"),
     ("core/queue/queue.h", '#include "core/life/reap.h"'),
     ("core/store/block.h", '#include "core/queue/take.h"'),
+    ("core/queue/reap.h", '#include "core/tasks/ledger.h"'),
+    ("core/tasks/ledger.h", '#include "core/life/reap.h"'),
     ("core/wire/wire.h", '#  include "core/family/peers.h"'),
     ("core/base/spin.h", '#include "core/family/participant.h"'),
     ("core/wire/wire.pxd", 'cdef extern from "core/family/family.h" nogil:'),
@@ -214,7 +226,11 @@ GOOD = [
     ("launch/forkserver/exits.py", "from ..child import Child\nfrom . import inherit\n"),
     ("channel/channel.pyx", "from mpfast.serialize.pickling cimport done\nfrom ..errors import CorruptedQueueError\n"),
     ("diagnostics.py", "def locks():\n    from .family import census\n"),
+    ("pool.py", "def f():\n    from .tasks import engine\n"),
+    ("tasks/worker.pyx", "from . import failures\nfrom ..launch import child\n"),
+    ("tasks/parcel.pyx", "from mpfast.channel.payload cimport payload\nfrom mpfast.serialize.pickling cimport done\n"),
     ("core/life/tend.h", '#include "core/queue/queue.h"'),
+    ("core/tasks/ledger.h", '#include "core/queue/reap.h"'),
     ("errors.py", "from multiprocessing import ProcessError, context"),
 ]
 

@@ -12,6 +12,8 @@ import sys
 import threading
 import weakref
 
+# Where classes are that the face does not define itself.
+_FACES = {f"tasks.{name}": "pool" for name in ("calls", "maps", "streams")}
 _derived: weakref.WeakValueDictionary[tuple[type, type], type] = weakref.WeakValueDictionary()
 
 
@@ -30,7 +32,8 @@ def _counterpart(cls: type) -> type | None:
     """The class of multiprocessing's, or of threading's, that has been loaded and that this class stands for."""
     for base in cls.__mro__:
         package, _, face = base.__module__.partition(".")
-        if package == "mpfast" and face in ("queues", "synchronize"):
+        face = _FACES.get(face, face)
+        if package == "mpfast" and face in ("queues", "synchronize", "pool"):
             module = sys.modules.get(f"multiprocessing.{face}")
             found = module and vars(module).get(base.__name__)
             if isinstance(found, type):

@@ -590,8 +590,3 @@ def open_child(int pid):
 def trial():
     """Tries whether the kernel tells the exit code of a process that was reaped. 0 if it does, else an -errno."""
     return child_info_try()
-
-
-def guard(int parent, int until=-1):
-    """This process, a daemon, ends with its parent, however that ends, and with the process of the pidfd `until`."""
-    child_guard(parent, until)

@@ -283,3 +283,8 @@ def rehearse(process_obj, int parent_sentinel):
         (_process._current_process, _process._parent_process,
          _process._children, _process._process_counter) = before
         _context._default_context._actual_context = method
+
+
+def guard(int parent, int until=-1):
+    """This process, a daemon, ends with its parent, however that ends, and with the process of the pidfd `until`."""
+    child_guard(parent, until)

@@ -8,7 +8,7 @@ import sys
 from multiprocessing import process, spawn
 from pickle import load
 
-from .child import guard
+from .life import guard
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

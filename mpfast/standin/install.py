@@ -40,6 +40,7 @@ NAMES = {
     "synchronize": ("Barrier", "BoundedSemaphore", "Condition", "Event", "Lock", "RLock", "Semaphore"),
     "connection": ("Client", "Connection", "Listener", "Pipe", "XmlClient", "XmlListener", "wait"),
     "queues": ("JoinableQueue", "Queue", "SimpleQueue"),
+    "pool": ("Pool",),
 }
 SOURCES = {"queues": "mpfast.standin.queues"}
 METHODS = {"fork": "ForkContext", "forkserver": "ForkServerContext", "spawn": "SpawnContext"}

@@ -93,7 +93,7 @@ QUEUE = [
     ("queue_damage", "take", "if (unlikely(!name_valid(name)))", "if (0)"),
     ("queue_damage", "page", "if (!name_valid(cell_what(cell)))", "if (0)"),
     ("queue_damage", "store/layout", "&& name_index(name) < class_blocks(name_class(name))", ""),
-    ("queue_damage", "store/layout", "return word >> 61 <= BLOCK_QUEUED;", "return true;"),
+    ("queue_damage", "store/layout", "return word >> 61 <= BLOCK_LOST;", "return true;"),
     ("queue_damage", "page", "tail <= head &&", ""),
     ("queue_damage", "page", "&& head <= tail + 1", ""),
     ("queue_damage", "page", "|| directory_segment(entry) >= QUEUE_SEGMENTS", ""),
@@ -206,16 +206,82 @@ EXITS = [
     ),
     ("exit_table_kills", "exit_table", "continue; /* once more", "return EXITS_UNKNOWN; /* once more"),
 ]
+TASKS = [  # of a pool. Those of pool.h break the protocol that its worker, or the pool's process, has to keep
+    ("tasks_kills", "store/reap", "if (r->store->header->policy == REAP_KEEP)", "if (0)"),
+    (
+        "tasks_kills",
+        "store/reap",
+        "if (r->store->header->policy == REAP_KEEP)",
+        "if (owned && r->store->header->policy == REAP_KEEP)",
+    ),
+    ("tasks_kills", "ledger", "        reap_blocks(&reaper);", "        (void)reaper;"),
+    (
+        "tasks_kills",
+        "group",
+        "cas_acqrel(group, &word, over ? word | GROUP_FINISHED : word + 1)",
+        "(store_relaxed(group, over ? word | GROUP_FINISHED : word + 1), true)",
+    ),
+    (
+        "group_races",
+        "group",
+        "cas_acqrel(group, &word, group_make(*from, *from))",
+        "(store_relaxed(group, group_make(*from, *from)), true)",
+    ),
+    ("tasks_kills", "group", "if (word & GROUP_CONDEMNED)\n            return GROUP_GIVEN_UP;", ""),
+    ("group_races", "group", "cas_acqrel(group, &word, then)", "(store_relaxed(group, then), true)"),
+    ("tasks", "results", "store_relaxed(&result_of(item)->count, 0); /* published by block_free */", ";"),
+    (
+        "tasks_kills",
+        "pool",
+        "    store_relaxed((shared64 *)cell_at(out, n),",
+        "    result_count(&result_of(out)->count, n + 1);\n    store_relaxed((shared64 *)cell_at(out, n),",
+    ),
+    (
+        "tasks_kills",
+        "pool",
+        "    drain();\n    settle_lost(results, dead, deliver);\n    settle_lost(tasks, dead, settle_task);\n",
+        "    settle_lost(tasks, dead, settle_task);\n    drain();\n    settle_lost(results, dead, deliver);\n",
+    ),
+    ("tasks_kills", "pool", "i == GROUP_GIVEN_UP; pause()", "0;"),
+    ("tasks_kills_asleep", "workers", "        eventcount_notify(&tasks->header->items, n);", "        (void)n;"),
+    ("tasks_kills_asleep", "workers", "    eventcount_wake(&tasks->header->items, INT_MAX);\n", "    (void)tasks;\n"),
+    ("tasks", "workers", "    eventcount_wake(&tasks->header->items, INT_MAX);\n", "    (void)tasks;\n"),
+    ("tasks", "workers", "load_seq(&s->pool->leave) || ", ""),
+    ("tasks", "workers", " || load_seq(&s->pool->workers[s->number].leave)", ""),
+    ("tasks", "ledger", "if (state_generation(state) == identity_generation(identity))", "if (1)"),
+    ("tasks", "ledger", "        item->size = 0;", "        ;"),
+    (
+        "tasks",
+        "ledger",
+        "load_acquire(&b->word) != block_lost(identity)",
+        "block_state(load_acquire(&b->word)) != BLOCK_LOST",
+    ),
+    ("tasks", "results", "BLOCK_LOST)", "99)"),
+    ("tasks", "results", "    if (rc == 0)\n        store_relaxed(&result_of(item)->count, 0);", ""),
+    ("tasks", "results", "end < deadline ? end : deadline", "deadline"),
+    ("tasks", "walk", "if (!family_fd_valid(s->family))", "if (0)"),
+    ("tasks", "tasks/tasks", "if (unlikely(!task_sound(item)))", "if (0)"),
+    ("tasks", "group", " || (element >= *to && !running)", ""),
+    ("group_races", "group", "(running ? GROUP_CONDEMNED : 0)", "GROUP_CONDEMNED"),
+]
+TASK_ORDERS = [
+    ("group_races", "group", "cas_acqrel(group, &word, over", "cas_relaxed(group, &word, over"),
+    ("group_races", "group", "cas_acqrel(group, &word, then)", "cas_relaxed(group, &word, then)"),
+    ("group_races", "group", "cas_acqrel(group, &word, group_make", "cas_relaxed(group, &word, group_make"),
+    ("group_races", "group", "store_release(count, n)", "store_relaxed(count, n)"),
+    ("group_races", "group", "load_acquire(count)", "load_relaxed(count)"),
+]
 MUTANTS = [
-    *(Mutant(*row, "tsan") for row in ORDERS),
-    *(Mutant(*row, "plain") for row in (*LOGIC, *QUEUE, *BELL, *TABLE, *EXITS)),
+    *(Mutant(*row, "tsan") for row in (*ORDERS, *TASK_ORDERS)),
+    *(Mutant(*row, "plain") for row in (*LOGIC, *QUEUE, *BELL, *TABLE, *EXITS, *TASKS)),
 ]
 
 
 def mutated(mutant: Mutant, where: Path) -> Path:
-    core = where / "core"
-    shutil.copytree(ROOT / "mpfast/core", core)
-    (header,) = core.rglob(f"{mutant.header}.h")
+    """Copies of the core and of the harnesses, with the mutant in one of their headers."""
+    shutil.copytree(ROOT / "mpfast/core", where / "core")
+    shutil.copytree(ROOT / "tests/c", where / "c", ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    (header,) = where.rglob(f"{mutant.header}.h")
     text = header.read_text()
     assert mutant.old in text, f"{header.name} has changed: the mutant has to"
     header.write_text(text.replace(mutant.old, mutant.new))
@@ -232,7 +298,7 @@ def test_mutant_is_caught(mutant: Mutant, tmp_path: Path) -> None:
     flags = next(variant.flags for variant in VARIANTS if variant.name == mutant.variant)
     target = tmp_path / mutant.harness
     include = f"-I{mutated(mutant, tmp_path)}"
-    built = test_c.build(ROOT / f"tests/c/{mutant.harness}.c", target, [include, "-Wno-error", *flags])
+    built = test_c.build(tmp_path / f"c/{mutant.harness}.c", target, [include, "-Wno-error", *flags])
     assert built.returncode == 0, built.stderr
     for _ in range(TRIES):
         result = test_c.run([*prefix, str(target)], DEADLINE)

@@ -200,6 +200,38 @@ QUEUE_PINS = [
     Run("queue_pins", "FORK_FIRST", "", KEPT),
 ]
 
+COSTS, TWICE, ASTRAY = "lost<=1", "ran[i]==0", "runs[w]==e"
+GROUP = [
+    Run("group", "recall, cancel", "RECALLS=1 CANCELS=1"),
+    Run("group", "kills, recall, cancel", "KILLS=1 RECALLS=1 CANCELS=1"),
+    Run("group", "kills of both workers, cancel", "KILLS=2 CANCELS=1"),
+    Run("group", "kills of both workers, recall", "KILLS=2 RECALLS=1"),
+    Run("group", "kills, task is freed first", "KILLS=2 FREE_FIRST"),
+    Run("group", "ANY_LOST", "KILLS=2", COSTS),
+    Run("group", "CLAIM_FIRST", "KILLS=1", COSTS),
+    Run("group", "FREE_HALF_PUT", "KILLS=1", COSTS),
+    Run("group", "TASKS_FIRST", "KILLS=1", "outcome[e]=="),
+    Run("group", "COUNT_FIRST", "KILLS=1", "cell[k]!=0"),
+    Run("group", "RUN_FIRST", "KILLS=1", TWICE),
+    Run("group", "RECALL_STORE", "RECALLS=1", TWICE),
+    Run("group", "KILL_FIRST", "CANCELS=1", ASTRAY),
+    Run("group", "IGNORE_CONDEMNED", "CANCELS=1", ASTRAY),
+    Run("group", "LATE_SIGNAL", "CANCELS=1 KILLS=1", "runs[doomed]=="),
+    Run("group", "NO_MARK", "KILLS=1", "owner!=w"),
+]
+
+SLEEPS_ON = "sleepers==0"
+BATON = [
+    Run("baton", "patient threads", "HASTY=0"),
+    Run("baton", "one has a timeout", "HASTY=1"),
+    Run("baton", "two have a timeout", "HASTY=2"),
+    Run("baton", "all have a timeout", "HASTY=3"),
+    Run("baton", "FORGET_OTHERS", "HASTY=0", SLEEPS_ON),
+    Run("baton", "PASS_FIRST", "HASTY=0", SLEEPS_ON),
+    Run("baton", "KEEP_BATON", "HASTY=1", SLEEPS_ON),
+    Run("baton", "IGNORE_WOKEN", "HASTY=1", "woken[j]"),
+]
+
 RACE, SLEEPING_GETTER, SLEEPING_PUTTER = "DATA RACE", "asleep < 0", "!asleep"
 QUEUE_ORDERS = [
     Run("queue_orders", "put, get, sleep", ""),
@@ -214,7 +246,7 @@ QUEUE_ORDERS = [
 ]
 
 ORDERS = ["queue_orders"]
-RUNS = [*LOCK, *CONDITION, *BARRIER, *SLOTS, *QUEUE, *QUEUE_SLEEP, *QUEUE_PINS, *QUEUE_ORDERS]
+RUNS = [*LOCK, *CONDITION, *BARRIER, *SLOTS, *QUEUE, *QUEUE_SLEEP, *QUEUE_PINS, *GROUP, *BATON, *QUEUE_ORDERS]
 
 
 def tool(command: list[str], directory: str) -> str:

@@ -21,6 +21,9 @@ cdef extern from "<poll.h>" nogil:
         short revents
     int c_poll "poll"(pollfd *fds, unsigned long count, int timeout)
 
+cdef extern from "<sys/eventfd.h>" nogil:
+    int eventfd_write(int fd, unsigned long value)
+
 cdef extern from "<sys/uio.h>" nogil:
     struct iovec:
         void *iov_base

@@ -43,12 +43,19 @@ static inline void reap_watchers(const struct queue *q, uint32_t index)
     }
 }
 
+/* The dead participant, for the store. Its entry is not given back yet. */
+static inline struct store_reaper queue_reaper(const struct queue *q, uint32_t index)
+{
+    uint32_t generation = state_generation(load_relaxed(&q->store.family->participants[index].state));
+    return (struct store_reaper){&q->store, index, identity_make(index, generation), block_published, q};
+}
+
 static inline void queue_reap(struct family *f, uint32_t slot, uint32_t index)
 {
     struct queue q;
     if (view_open(f, slot, &q) == 0) {
         reap_segments(&q, index);
-        struct store_reaper reaper = {&q.store, index, block_published, &q};
+        struct store_reaper reaper = queue_reaper(&q, index);
         store_reap(&reaper);
         reap_watchers(&q, index);
         eventcount_wake(&q.header->items, INT_MAX); /* it may have put or taken, and died before it woke others */

@@ -8,11 +8,14 @@
  *
  * Blocks never move and are never anything else, so that a stale reference to one always meets a block's word.
  *
- *   block:  0 = free, or OWNED or QUEUED | participant:12 (from bit 49) | ticket:49, which a take leaves as it is */
+ *   block:  0 = free, or OWNED, QUEUED or LOST | participant:12 (from bit 49) | ticket:49, which a take leaves as it is
+ *
+ * A block is LOST if its owner died, and the user of the store wants to look at such blocks itself: REAP_KEEP. Then the
+ * generation of the dead participant is where the ticket was. */
 #ifndef MPFAST_STORE_LAYOUT_H
 #define MPFAST_STORE_LAYOUT_H
 
-#include "core/family/family.h"
+#include "core/family/participant.h"
 
 #ifndef STORE_BLOCKS
 #define STORE_BLOCKS (1u << 26) /* of one size, at most */
@@ -31,7 +34,10 @@
 
 #define BLOCK_LOW 16 /* large blocks at home: each allocation looks at all of them */
 
-enum block_state { BLOCK_FREE, BLOCK_OWNED, BLOCK_QUEUED };
+enum block_state { BLOCK_FREE, BLOCK_OWNED, BLOCK_QUEUED, BLOCK_LOST };
+
+/* What becomes of a dead participant's blocks. They are free again, or wait for the user of the store (core/tasks). */
+enum reap_policy { REAP_FREE, REAP_KEEP };
 
 #define TICKET_MASK ((UINT64_C(1) << 49) - 1)
 #define NO_TICKET TICKET_MASK /* of a block whose item was not put yet */
@@ -46,7 +52,11 @@ static inline uint64_t block_queued(uint32_t index, uint64_t ticket)
 {
     return (uint64_t)BLOCK_QUEUED << 61 | (uint64_t)index << 49 | (ticket & TICKET_MASK);
 }
-static inline bool block_word_sound(uint64_t word) { return word >> 61 <= BLOCK_QUEUED; }
+static inline uint64_t block_lost(uint32_t identity)
+{
+    return (uint64_t)BLOCK_LOST << 61 | (uint64_t)identity_index(identity) << 49 | identity_generation(identity);
+}
+static inline bool block_word_sound(uint64_t word) { return word >> 61 <= BLOCK_LOST; }
 static inline bool block_has_ticket(uint64_t word, uint64_t ticket)
 {
     return block_state(word) == BLOCK_QUEUED && (word & TICKET_MASK) == (ticket & TICKET_MASK);
@@ -105,6 +115,7 @@ struct store_header {
     shared32 top[STORE_CLASSES]; /* blocks at or above it are most likely free, or were never used */
     shared32 freed;              /* the eventcount of calls that wait for memory */
     shared32 broken;             /* something in the slot or its window was not what the algorithm says */
+    uint32_t policy;             /* enum reap_policy, as it was before the slot was shared */
     uint64_t budget;             /* bytes of memory for blocks. 0: as much as there is */
 };
 

@@ -7,7 +7,6 @@
 #ifndef MPFAST_STORE_MAP_H
 #define MPFAST_STORE_MAP_H
 
-#include "core/family/participant.h"
 #include "core/store/layout.h"
 
 #define STORE_EXTENTS 24

@@ -1,17 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /* What a dead participant had in a store: blocks that it owned, items that it was about to hand over. The process that
  * reaps its entry does this before the entry gets a new owner. No process waits for it. Until then the store goes on,
- * and only has less memory. Every step may be repeated. */
+ * and only has less memory. Every step may be repeated.
+ *
+ * Where the store says REAP_KEEP, the blocks are marked as LOST instead, also those of items that were not handed over.
+ * Nothing else happens to them, so any process may do it, at any time and any number of times. */
 #ifndef MPFAST_STORE_REAP_H
 #define MPFAST_STORE_REAP_H
 
 #include "core/store/hold.h"
+#include "core/store/walk.h"
 
-/* Which participant is dead, and how to ask the user about an item. Is the block of this name and word what its ticket
- * names? If it was, and was taken since, its word has changed. */
+/* Which participant is dead, of which generation, and how to ask the user about an item. Is the block of this name and
+ * word what its ticket names? If it was, and was taken since, its word has changed. */
 struct store_reaper {
     const struct store *store;
-    uint32_t index;
+    uint32_t index, identity;
     bool (*published)(const void *user, uint64_t name, uint64_t word);
     const void *user;
 };
@@ -33,6 +37,14 @@ static inline bool reap_unpublished(const struct store_reaper *r, uint64_t name,
            cas_acqrel(&b->word, &word, block_owned(r->index, NO_TICKET)); /* pairs with item_take_block */
 }
 
+/* The block waits for the user of the store. Others may be marking it as well, so only the dead one's is touched. */
+static inline void reap_keep(const struct store_reaper *r, struct block *b)
+{
+    uint64_t word = load_acquire(&b->word); /* pairs with reap_unpublished */
+    if (block_state(word) == BLOCK_OWNED && block_participant(word) == r->index)
+        cas_acqrel(&b->word, &word, block_lost(r->identity)); /* pairs with ledger_next */
+}
+
 static inline void reap_block(const struct store_reaper *r, uint64_t name, struct block *b)
 {
     bool large = name_class(name) >= STORE_LARGE;
@@ -43,41 +55,28 @@ static inline void reap_block(const struct store_reaper *r, uint64_t name, struc
     bool owned = block_state(word) == BLOCK_OWNED && block_participant(word) == r->index;
     if (!owned && !reap_unpublished(r, name, b))
         return;
-    if (large)
+    if (r->store->header->policy == REAP_KEEP)
+        reap_keep(r, b);
+    else if (large)
         reap_large(r->store, name, large_block(b));
     else
         store_release(&b->word, 0); /* pairs with block_try */
 }
 
-/* All blocks of a class whose headers exist. Looking at others would make them. */
-static inline void reap_class(const struct store_reaper *r, uint32_t class)
+static inline void reap_blocks(const struct store_reaper *r)
 {
-    const struct store *s = r->store;
-    bool large = class >= STORE_LARGE;
-    uint64_t step = large ? sizeof(struct large_block) : class_size(class);
-    off_t start = (off_t)(window_offset(s->slot) + (large ? class_headers_at(class) : class_data_at(class)));
-    off_t at = start, end = start + (off_t)(class_blocks(class) * step);
-    while (at < end) {
-        off_t data = lseek(s->family->fd, at, SEEK_DATA);
-        off_t hole = data < 0 || data >= end ? -1 : lseek(s->family->fd, data, SEEK_HOLE);
-        if (hole < 0)
-            return;
-        at = hole < end ? hole : end;
-        for (off_t o = data; o < at; o += (off_t)step) {
-            uint32_t i = (uint32_t)((uint64_t)(o - start) / step);
-            struct block *b = block_at(s, class, i);
-            if (b != NULL)
-                reap_block(r, block_name(class, i), b);
-        }
-    }
+    struct block_walk walk;
+    struct block *b;
+    uint64_t name;
+    walk_begin(&walk);
+    while ((b = walk_next(r->store, &walk, &name)) != NULL)
+        reap_block(r, name, b);
 }
 
 static inline void store_reap(const struct store_reaper *r)
 {
     struct store_header *h = r->store->header;
-    for (uint32_t class = 0; class < STORE_CLASSES; class ++)
-        if (load_relaxed(&h->top[class]) != 0)
-            reap_class(r, class);
+    reap_blocks(r);
     store_relaxed(&h->memory, memory_measure(r->store));
     eventcount_wake(&h->freed, INT_MAX); /* it may have freed, and died before it woke others */
 }

@@ -8,7 +8,10 @@ OF_EXTENSIONS = [
     *(
         "_posixsubprocess",
         "atexit",
+        "builtins",
         "collections",
+        "concurrent.futures",
+        "concurrent.futures._base",
         "contextlib",
         "copyreg",
         "errno",
@@ -18,7 +21,7 @@ OF_EXTENSIONS = [
         "pickle",
         "posix",
     ),
-    *("queue", "reprlib", "signal", "sys", "threading", "traceback", "types", "warnings", "weakref"),
+    *("queue", "reprlib", "signal", "sys", "tempfile", "threading", "traceback", "types", "warnings", "weakref"),
 ]
 
 

@@ -14,7 +14,7 @@ from multiprocessing import forkserver, process, spawn, util
 from pickle import load
 
 from .. import handoff
-from ..child import guard
+from ..life import guard
 from . import inherit
 
 TYPE_CHECKING = False

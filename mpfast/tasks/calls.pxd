@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: MIT
+from libc.stdint cimport uint64_t
+from mpfast.tasks.desk cimport Job
+
+
+cdef class Called(Job):
+    cdef object func
+    cdef object args, kwds         # until they are dealt
+    cdef uint64_t block            # the name of the task's block and 1, or 0
+    cdef bint settled
+
+    cdef bint revoke(self) except -1
+    cdef int arrive(self, object value, bint failed) except -1
+
+
+cdef class ApplyResult(Called):
+    cdef dict __dict__             # programs may set attributes
+    cdef object __weakref__
+    cdef readonly bint _success
+    cdef readonly object _value
+    cdef readonly object _callback
+    cdef readonly object _error_callback
+
+
+cdef class FutureCall(Called):
+    cdef object future
+    cdef object value              # for the butler to tell
+    cdef bint failed

@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: MIT
+# cython: language_level=3
+"""Single calls: what Pool.apply_async() returns, and what is behind an executor's future."""
+
+from mpfast.tasks.desk cimport FED_ALL, FED_FULL, Desk, Job, fed
+from mpfast.tasks.limits cimport deadline_of, limit_of, name_of, retries_of
+from mpfast.tasks.parcel cimport deal_call
+
+import types
+from concurrent.futures import CancelledError
+from concurrent.futures._base import FINISHED, PENDING
+from multiprocessing import TimeoutError
+
+from ..family.claims import claimed
+from .views import Ended, names_of
+
+
+cdef class Called(Job):
+    """One call of a function."""
+
+    cdef fed feed(self) except *:
+        if self.settled or self.block != 0:
+            return FED_ALL
+        if not self.desk.room():
+            return FED_FULL
+        try:
+            self.block = deal_call(self.desk.tasks, self.number, self.desk.function(self.func), self.args, self.kwds)
+            if self.timeout:
+                self.desk.add_timed(self.block - 1, self, 0)
+        except BaseException as error:
+            if self.interrupts(error):
+                raise
+            self.settle(0, error, True)
+        self.args = self.kwds = None
+        if self.settled and self.block != 0:
+            self.revoke()  # it was cancelled meanwhile
+        return FED_ALL
+
+    cdef bint revoke(self) except -1:
+        """Takes the call back, or kills the worker that runs it. False: it has ended."""
+        return self.block == 0 or self.desk.condemn(self, self.block - 1, 0)
+
+    def cancel_future(self):
+        pass
+
+    cdef bint lacks(self, Py_ssize_t index):
+        return not self.settled
+
+    cdef int settle(self, Py_ssize_t index, object value, bint failed) except -1:
+        if not self.settled:
+            self.settled = True
+            self.arrive(value, failed)
+            self.finish()
+        return 0
+
+    cdef int arrive(self, object value, bint failed) except -1:
+        raise NotImplementedError
+
+    cdef str describe(self, Py_ssize_t index):
+        return name_of(self.func)
+
+    def fail(self, error):
+        self.settle(0, error, True)
+
+
+cdef class ApplyResult(Called):
+    """What Pool.apply_async() returns."""
+
+    __class_getitem__ = classmethod(types.GenericAlias)
+
+    @property
+    def _job(self):
+        return self.number
+
+    @property
+    def _pool(self):
+        return None if self.over else self.desk
+
+    @property
+    def _cache(self):
+        return self.desk.jobs
+
+    @property
+    def _event(self):
+        return Ended(self)
+
+    @property
+    def __class__(self):
+        return claimed(type(self))
+
+    def __dir__(self):
+        return names_of(type(self))
+
+    cdef int arrive(self, object value, bint failed) except -1:
+        self._value, self._success = value, not failed
+        return 0
+
+    @property
+    def pid(self):
+        """The pid of the worker that runs the call, or None."""
+        self.desk.check()
+        return None if self.settled else self.desk.taker_of(self.block, self.number)
+
+    def running(self):
+        """Does a worker run the call?"""
+        return self.pid is not None
+
+    def cancel(self):
+        """Cancels the call, so that get() raises concurrent.futures.CancelledError. False: it has ended.
+
+        A call that waits is never run. The worker that runs it is killed, and another one takes its place. No other
+        task is touched. It does not block, and any thread may call it. In a forked child it raises RuntimeError.
+        """
+        error = CancelledError()
+        self.desk.check()
+        if self.ready() or self.settled or not self.revoke():
+            return False
+        self.settle(0, error, True)
+        self.args = self.kwds = None
+        return True
+
+    def _set(self, i, obj):
+        """As multiprocessing's result has it: obj is (success, value)."""
+        self.settle(i, obj[1], not obj[0])
+
+    cdef tell(self):
+        callback = self._callback if self._success else self._error_callback
+        if callback is not None:
+            callback(self._value)
+
+    def ready(self):
+        """Is there a result, or an error?"""
+        if not self.over:
+            self.desk.collect()
+        return self.over
+
+    def successful(self):
+        """Has the call returned without an exception? Raises ValueError if it has not ended."""
+        if not self.ready():
+            raise ValueError(f"{self!r} not ready")
+        return self._success
+
+    def wait(self, timeout=None):
+        """Waits for the result, at most so many seconds."""
+        if not self.over:
+            self.desk.wait_for(self, deadline_of(timeout))
+
+    def get(self, timeout=None):
+        """Returns the result, or raises what the call has raised. Raises TimeoutError if there is none in time."""
+        if not self.over:
+            self.desk.wait_for(self, deadline_of(timeout))
+            if not self.over:
+                raise TimeoutError
+        if self._success:
+            return self._value
+        raise self._value
+
+
+def call(Desk desk, func, args, kwds, callback, error_callback, bint later, timeout=None, retries=None):
+    """Deals a call. Returns its ApplyResult. `later`: the caller does not wait for it now."""
+    cdef ApplyResult job = ApplyResult.__new__(ApplyResult)
+    job.func, job.args, job.kwds, job.left = func, args, kwds, 1
+    job._callback, job._error_callback = callback, error_callback
+    job.told_by_butler = job.urgent = callback is not None or error_callback is not None
+    job.timeout, job.retries = limit_of(timeout, desk.timeout), retries_of(retries, desk.retries)
+    job.lazy = later and job.timeout != 0
+    if later and desk.butler is None:
+        desk.need_butler()
+    desk.add(job)
+    desk.start_feeding(job)
+    return job
+
+
+cdef class FutureCall(Called):
+    """A call whose result goes to a future. The future keeps it, and it keeps the future until it is over."""
+
+    cdef int arrive(self, object value, bint failed) except -1:
+        cdef dict names
+        if self.told_by_butler:
+            self.value, self.failed = value, failed
+            return 0
+        names = self.future.__dict__
+        if names["_state"] is PENDING:
+            names["_exception" if failed else "_result"] = value
+            names["_state"] = FINISHED
+        return 0
+
+    cdef int close(self) except -1:
+        Job.close(self)
+        self.future = self.func = None
+        return 0
+
+    cdef tell(self):
+        value, self.value = self.value, None
+        self.future._tell(value, self.failed)
+
+    def wait(self, timeout):
+        """Waits until the call is over, at most so many seconds."""
+        if not self.over:
+            self.desk.wait_for(self, deadline_of(timeout))
+
+    def collect(self):
+        """Looks what results have come."""
+        if not self.over:
+            self.desk.collect()
+
+    def watch(self):
+        """Somebody waits for the future in a way that does not come here, so that the butler has to tell it."""
+        if not self.over and not self.settled and not self.urgent:
+            self.told_by_butler = self.urgent = True
+            self.desk.urgent += 1
+            self.desk.call_butler()
+
+    @property
+    def running(self):
+        """Has a worker begun with it?"""
+        return not self.settled and self.desk.taker_of(self.block, self.number) is not None
+
+    def drop(self, bint running):
+        """Takes the call back. If `running`, kills the worker that runs it.
+
+        False: a worker has begun with it, or it is over. After True, the future says that it is cancelled, and calls let_go().
+        """
+        if self.settled:
+            return False
+        if not (self.revoke() if running else self.desk.take_back(self, self.block)):
+            return False
+        self.settled = self.cancelled = True
+        self.args = self.kwds = None
+        return True
+
+    def let_go(self):
+        """The future says by now that it is cancelled."""
+        self.close()
+
+    def cancel_future(self):
+        """shutdown() cancels what no worker has begun with."""
+        if self.future is not None:
+            self.future.cancel()
+
+
+def call_for(Desk desk, future, func, args, kwds):
+    """Deals a call for a future."""
+    cdef FutureCall job = FutureCall.__new__(FutureCall)
+    job.func, job.args, job.kwds, job.left, job.future = func, args, kwds, 1, future
+    job.timeout, job.retries, job.lazy = desk.timeout, desk.retries, desk.timeout != 0
+    future._call = job
+    desk.add(job)
+    desk.start_feeding(job)

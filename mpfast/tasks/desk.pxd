@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: MIT
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+from mpfast.core.family.waiting cimport spin_history
+from mpfast.core.tasks.layout cimport pool_header
+from mpfast.tasks.parcel cimport Function
+from mpfast.tasks.rings cimport Ring
+
+cdef enum fed:       # what Job.feed() returns
+    FED_ALL          # nothing is left to deal
+    FED_ENOUGH       # more may be dealt when results have come
+    FED_FULL         # the ring is full
+
+
+cdef class Sleeper:
+    cdef object lock
+    cdef bint woken
+    cdef unsigned long thread
+
+    cdef void wake(self)
+
+
+cdef class Job:
+    cdef Desk desk
+    cdef readonly uint64_t number
+    cdef Py_ssize_t left      # elements without an outcome
+    cdef bint over            # all have one, and it was told
+    cdef bint told_by_butler  # it has a callback
+    cdef bint urgent          # somebody waits for it in a way that the desk does not see
+    cdef bint lazy            # it goes on when results come, even if nobody asks
+    cdef list waiting         # Sleepers
+    cdef list groups          # names of blocks with more than one element
+    cdef int64_t per          # nanoseconds an element, as measured
+    cdef bint recalled
+    cdef bint put_off         # it waits for room in the ring
+    cdef int struck           # how often pickling its elements was interrupted
+    cdef object keeper        # the pool, which is not collected before
+    cdef readonly bint cancelled
+    cdef int64_t timeout      # nanoseconds that an element may run. 0: any time
+    cdef int retries          # how often an element is run again if its worker dies
+    cdef dict tries           # by index, how often it was
+
+    cdef bint satisfied(self)
+    cdef int settle(self, Py_ssize_t index, object value, bint failed) except -1
+    cdef bint lacks(self, Py_ssize_t index)
+    cdef bint run_again(self, Py_ssize_t index) except -1
+    cdef fed feed(self) except *
+    cdef bint interrupts(self, object error)
+    cdef str describe(self, Py_ssize_t index)
+    cdef int finish(self) except -1
+    cdef int close(self) except -1
+    cdef tell(self)
+
+
+cdef class LastJob(Job):
+    pass
+
+
+cdef class Desk:
+    cdef readonly Ring tasks
+    cdef readonly Ring results
+    cdef pool_header *header
+    cdef uint32_t identity
+    cdef readonly object crew
+    cdef readonly dict jobs
+    cdef LastJob last_job
+    cdef uint64_t counter
+    cdef readonly bint exact         # groups are what multiprocessing makes of them
+    cdef readonly object broken      # an exception, once no task can be run any more
+    cdef readonly bint closed        # no job is taken any more
+    cdef readonly bint stopped       # nobody drains any more
+    cdef unsigned long drainer       # the thread that drains, or 0
+    cdef list line                   # Sleepers
+    cdef spin_history history
+    cdef list halves                 # blocks of which unpickling was interrupted
+    cdef object backlog              # Jobs that wait for room in the ring
+    cdef Py_ssize_t full_for         # results that have to come before the ring is looked at again
+    cdef Py_ssize_t credit           # tasks that may be dealt before the ring is looked at
+    cdef object finished             # Jobs for the butler to tell of
+    cdef readonly object butler
+    cdef bint butler_idle
+    cdef bint sleeping               # the drainer waits for the bell
+    cdef bint settling               # the drainer unpickles results, or settles deaths
+    cdef int urgent, lazy            # Jobs that are so
+    cdef int64_t drained             # when a caller has drained last
+    cdef int64_t patience            # until groups are recalled
+    cdef int64_t timeout             # of jobs that do not say, nanoseconds that an element may run. 0: any time
+    cdef int retries                 # of jobs that do not say
+    cdef dict timed                  # Timed, by the names of their blocks
+    cdef int64_t asleep              # until when the drainer sleeps. 0: it does not
+    cdef Function last
+    cdef int nudged                  # eventfd of the drainer
+    cdef int called                  # eventfd of the butler
+    cdef readonly int deaths, redealt, recalls
+
+    cdef int check(self) except -1
+    cdef int add(self, Job job) except -1
+    cdef Function function(self, object call)
+    cdef bint room(self) except -1
+    cdef int start_feeding(self, Job job) except -1
+    cdef int feed_backlog(self) except -1
+    cdef int feed(self, Job job) except -1
+    cdef int all_over(self) except -1
+    cdef int wait_for(self, Job job, int64_t deadline) except -1
+    cdef int collect(self) except -1
+    cdef int bell(self) except -1
+    cdef int nudge(self) except -1
+    cdef int call_butler(self) except -1
+    cdef int settle_deaths(self) except -1
+    cdef int recall(self) except -1
+    cdef int64_t end_overdue(self) except -1
+    cdef bint condemn(self, Job job, uint64_t name, uint64_t index) except -1
+    cdef bint condemn_all(self, Job job) except -1
+    cdef int add_timed(self, uint64_t name, Job job, Py_ssize_t index) except -1

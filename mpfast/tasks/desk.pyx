@@ -1,0 +1,418 @@
+# SPDX-License-Identifier: MIT
+# cython: language_level=3
+"""Job and Desk: what a pool's process knows of its jobs, and how it deals them to the workers.
+
+drain.pyx says how results are taken and waited for, and deaths.pyx what happens to the tasks of killed workers.
+
+The interpreter's lock guards what is here. A step that must not be seen half done calls nothing that runs Python code.
+"""
+
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+from mpfast.core.base.atomic cimport load32
+from mpfast.core.base.posix cimport c_close
+from mpfast.core.base.clock cimport MICROSECOND, NEVER
+from mpfast.core.queue.queue cimport queue_size, queue_stats, queue_stats_t
+from mpfast.core.tasks.workers cimport pool_leave, pool_map, pool_unmap, worker_leave, worker_look, worker_prepare
+from mpfast.core.tasks.layout cimport worker_state
+from mpfast.family.family cimport me
+from mpfast.tasks.parcel cimport function_of
+from mpfast.tasks.rings cimport Ring
+
+import os
+import threading
+from collections import deque
+
+cdef extern from "Python.h":
+    unsigned long PyThread_get_thread_ident()
+
+cdef Py_ssize_t RING_TASKS = 8192            # at most in the ring, and as many results that nobody has collected
+cdef size_t RING_BYTES = 32 << 20
+cdef Py_ssize_t CREDIT = 64                  # tasks that are dealt between two looks at the ring
+cdef int64_t RECALL_FIRST = 500 * MICROSECOND
+cdef int STRIKES = 3                         # so often may the pickling of a job's elements be interrupted
+
+SKIPPED = object()  # the value of an element that was not run, because one before it in its unit has failed
+
+
+cdef class Sleeper:
+    """A thread that waits while another one drains. It is woken once."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.lock.acquire()
+        self.thread = PyThread_get_thread_ident()
+
+    cdef void wake(self):
+        if not self.woken:
+            self.woken = True
+            self.lock.release()
+
+
+cdef class Job:
+    """What a caller has asked for. It has one element or many, and each gets one outcome."""
+
+    cdef int settle(self, Py_ssize_t index, object value, bint failed) except -1:
+        """Element `index` has an outcome."""
+        raise NotImplementedError
+
+    cdef bint lacks(self, Py_ssize_t index):
+        """Has element `index` no outcome yet?"""
+        raise NotImplementedError
+
+    cdef bint run_again(self, Py_ssize_t index) except -1:
+        """The worker of element `index` died. Is the element to be run once more?"""
+        if self.retries == 0:
+            return False
+        if self.tries is None:
+            self.tries = {}
+        self.tries[index] = self.tries.get(index, 0) + 1
+        return self.tries[index] <= self.retries
+
+    cdef fed feed(self) except *:
+        """Deals elements. An element that cannot be pickled is settled with the error."""
+        return FED_ALL
+
+    cdef str describe(self, Py_ssize_t index):
+        """What runs element `index`, for messages."""
+        return f"job {self.number}"
+
+    cdef bint satisfied(self):
+        """Has a caller that waits what it waits for?"""
+        return self.over
+
+    cdef bint interrupts(self, object error):
+        """Has a signal's handler raised this while elements were pickled? Not if they raise it again and again."""
+        if isinstance(error, Exception):
+            return False
+        self.struck += 1
+        return self.struck < STRIKES
+
+    cdef int finish(self) except -1:
+        """All elements have an outcome."""
+        if self.told_by_butler:
+            self.desk.finished.append(self)
+            self.desk.call_butler()
+            return 0
+        return self.close()
+
+    cdef int close(self) except -1:
+        """The job is over for everybody."""
+        cdef Desk desk = self.desk
+        cdef list waiting = self.waiting
+        if self.over:
+            return 0
+        self.over = True
+        self.waiting = self.groups = None
+        if self.number in desk.jobs:
+            del desk.jobs[self.number]
+        desk.urgent -= self.urgent
+        desk.lazy -= self.lazy
+        if waiting is not None:
+            for w in waiting:
+                (<Sleeper>w).wake()
+        if desk.drainer != 0 and desk.drainer != PyThread_get_thread_ident():
+            desk.nudge()
+        if not desk.jobs:
+            desk.all_over()
+        self.keeper = None
+        return 0
+
+    def keep(self, pool):
+        """The pool is not collected before the job is over."""
+        if not self.over:
+            self.keeper = pool
+
+    cdef tell(self):
+        """Runs callbacks."""
+
+    def pool_gone(self):
+        """The pool was terminated."""
+
+    def cancel_future(self):
+        """Cancels the job, if it is for a future and no worker has begun with it."""
+
+
+cdef class LastJob(Job):
+    """What join() waits for: that there is no job any more."""
+
+    cdef bint satisfied(self):
+        return not self.desk.jobs
+
+
+cdef class Desk:
+    """Desk(crew, exact): the desk of a new pool. `crew` starts workers."""
+
+    def __cinit__(self):
+        self.nudged = self.called = -1
+
+    def __init__(self, crew, bint exact):
+        self.tasks, self.results = Ring(), Ring()
+        self.identity = me(self.tasks)
+        self.header = pool_map(self.tasks.view)
+        if self.header == NULL:
+            raise MemoryError("cannot map the header of a pool")
+        self.nudged = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.called = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.crew, self.exact = crew, exact
+        self.jobs, self.line, self.halves, self.timed = {}, [], [], {}
+        self.backlog, self.finished = deque(), deque()
+        self.patience = RECALL_FIRST
+        self.bell()  # now, so that a lack of descriptors is the constructor's error
+
+    def __dealloc__(self):
+        pool_unmap(self.header)
+        for fd in (self.nudged, self.called):
+            if fd >= 0:
+                c_close(fd)
+
+    def release(self):
+        """Closes the descriptors. Nobody waits any more."""
+        nudged, called = self.nudged, self.called
+        self.nudged = self.called = -1
+        for fd in (nudged, called):
+            if fd >= 0:
+                os.close(fd)
+
+    def forget(self):
+        """Called in a forked child, to which the pool does not belong."""
+        self.release()
+        self.stopped = True
+        self.drainer, self.line, self.butler, self.timed = 0, [], None, {}
+        self.backlog.clear()
+        self.jobs.clear()
+
+    cdef int check(self) except -1:
+        """Raises if this process does not have the pool."""
+        if load32(self.tasks.identity) != self.identity:
+            self.refuse()
+        return 0
+
+    def is_foreign(self):
+        """Is this a child that was forked from the pool's process?"""
+        return load32(self.tasks.identity) != self.identity
+
+    def refuse(self):
+        raise RuntimeError(f"this pool belongs to process {self.crew.owner}: it cannot be used in process "
+                           f"{os.getpid()}, which was forked from it")
+
+    # ---- jobs and dealing
+
+    cdef int add(self, Job job) except -1:
+        """Takes a job in. Nothing is dealt yet."""
+        self.check()
+        if self.closed:
+            raise self.crew.closed()  # another thread has closed the pool since the caller looked
+        if (job.urgent or job.lazy) and self.butler is None:
+            self.call_butler()  # before the job is here, since a thread may be refused
+        self.counter += 1
+        job.desk, job.number, job.over = self, self.counter, False
+        self.urgent += job.urgent
+        self.lazy += job.lazy
+        self.jobs[self.counter] = job
+        if (job.urgent or job.lazy) and self.butler_idle:
+            self.call_butler()
+        return 0
+
+    cdef Function function(self, object call):
+        """The function, ready to be dealt. Only the pickle of a global name can be used again."""
+        cdef Function last = self.last
+        if last is not None and last.call is call:
+            return last
+        last = function_of(call)
+        if last.named:
+            self.last = last
+        return last
+
+    cdef bint room(self) except -1:
+        """May another task be put into the ring?"""
+        cdef queue_stats_t s
+        cdef Py_ssize_t waiting
+        if self.credit > 0:
+            self.credit -= 1
+            return True
+        queue_stats(self.tasks.view, &s)
+        waiting = max(<Py_ssize_t>s.size, <Py_ssize_t>queue_size(self.results.view))
+        if waiting + CREDIT > RING_TASKS or s.memory - min(s.idle, s.memory) > RING_BYTES and s.size > 0:
+            self.full_for = min(CREDIT // 2, waiting // 4)
+            return False
+        self.credit = CREDIT - 1 if s.memory < RING_BYTES // 2 else 0
+        return True
+
+    cdef int start_feeding(self, Job job) except -1:
+        """Deals what may be dealt. The rest is dealt when there is room."""
+        if self.broken is not None:
+            self.fail_job(job)
+            return 0
+        if self.backlog:
+            self.put_off(job)
+            return 0
+        return self.feed(job)
+
+    cdef int feed(self, Job job) except -1:
+        """Deals what may be dealt of a job that is not put off."""
+        try:
+            if job.feed() == FED_FULL:
+                self.put_off(job)
+        except BaseException:
+            self.put_off(job)  # the interrupt is for the thread, and the elements are still to be dealt
+            raise
+        return 0
+
+    def put_off(self, Job job):
+        """The job waits until there is room in the ring."""
+        if job.put_off or job.over:
+            return
+        job.put_off = True
+        self.backlog.append(job)
+        if self.butler is not None and self.butler_idle:
+            self.call_butler()
+
+    cdef int feed_backlog(self) except -1:
+        cdef Job job
+        cdef bint full
+        if self.full_for > 0:
+            self.full_for -= 1
+            return 0
+        while self.backlog:
+            job = self.backlog.popleft()
+            try:
+                full = not job.over and job.feed() == FED_FULL
+            except BaseException:
+                self.backlog.appendleft(job)
+                raise
+            if full:
+                self.backlog.appendleft(job)
+                return 0
+            job.put_off = False
+        return 0
+
+    def fail_job(self, Job job):
+        """Gives all elements without an outcome the pool's error."""
+        job.fail(self.error())
+
+    def error(self):
+        """The pool's error, a new one each time. What was raised refers to the frames that it came through."""
+        made = type(self.broken)(*self.broken.args)
+        made.__cause__ = self.broken.__cause__
+        return made
+
+    # ---- life
+
+    def prepare_seat(self, uint32_t number):
+        """The place gets a new worker."""
+        worker_prepare(self.header, number)
+
+    def state_of(self, uint32_t number):
+        """0: the worker of this place is starting. 1: it may have tasks. 2: it ends by itself."""
+        return <int>worker_state(worker_look(self.header, number))
+
+    def dismiss(self, uint32_t number):
+        """A worker is to go as soon as it has nothing."""
+        worker_leave(self.tasks.view, self.header, number)
+
+    def dismiss_all(self):
+        """All workers are to go. No element is without an outcome."""
+        if self.is_foreign():
+            return  # what is dropped or closed in a forked child is no end of its parent's workers
+        self.crew.replacing = False
+        pool_leave(self.tasks.view, self.header)
+
+    cdef int all_over(self) except -1:
+        """There is no job any more."""
+        if self.closed:
+            self.dismiss_all()
+        if self.last_job is not None and self.last_job.waiting is not None:
+            for w in self.last_job.waiting:
+                (<Sleeper>w).wake()
+        return 0
+
+    def close(self):
+        """No job is taken any more. The workers go when all jobs are over."""
+        self.check()
+        self.closed = True
+        if not self.jobs:
+            self.dismiss_all()
+
+    def work_off(self):
+        """Nobody waits for what is left, so the butler does it."""
+        if self.is_foreign():
+            return
+        self.urgent += 1
+        self.call_butler()
+
+    def cancel_all(self):
+        """Cancels the calls that no worker has begun with."""
+        for job in list(self.jobs.values()):
+            (<Job>job).cancel_future()
+
+    def run_out(self):
+        """Waits until all jobs are over."""
+        if self.jobs and self.butler is not None and self.butler.ident == PyThread_get_thread_ident():
+            raise RuntimeError("a callback cannot wait for the end of the pool that runs it")
+        if self.last_job is None:
+            self.last_job = LastJob.__new__(LastJob)
+            self.last_job.desk = self
+        if not self.stopped:
+            self.wait_for(self.last_job, NEVER)
+
+    def stop(self):
+        """Nobody drains from now on. Jobs without an outcome stay so."""
+        self.closed = self.stopped = True
+        self.backlog.clear()
+        for fd in (self.nudged, self.called):
+            if fd >= 0:
+                os.eventfd_write(fd, 1)
+        for w in list(self.line):
+            (<Sleeper>w).wake()
+        for job in list(self.jobs.values()):
+            (<Job>job).pool_gone()
+
+    def is_free(self):
+        """Does nobody drain?"""
+        return self.drainer == 0
+
+    # ---- what the classes below do
+
+    cdef int wait_for(self, Job job, int64_t deadline) except -1:
+        """Waits until the job is over, or the time is up."""
+        raise NotImplementedError
+
+    cdef int collect(self) except -1:
+        """Delivers what is there, if nobody drains."""
+        raise NotImplementedError
+
+    cdef int bell(self) except -1:
+        """A descriptor that can be readable when there are results."""
+        raise NotImplementedError
+
+    cdef int nudge(self) except -1:
+        """Wakes the drainer."""
+        raise NotImplementedError
+
+    cdef int call_butler(self) except -1:
+        """Wakes the butler, which is made by the first call."""
+        raise NotImplementedError
+
+    cdef int settle_deaths(self) except -1:
+        """Gives what dead workers were running an outcome."""
+        raise NotImplementedError
+
+    cdef int recall(self) except -1:
+        """Deals again what waits behind an element that runs."""
+        raise NotImplementedError
+
+    cdef int64_t end_overdue(self) except -1:
+        """Ends what runs for too long. Returns when to look again."""
+        raise NotImplementedError
+
+    cdef bint condemn(self, Job job, uint64_t name, uint64_t index) except -1:
+        """Ends the worker that runs an element."""
+        raise NotImplementedError
+
+    cdef bint condemn_all(self, Job job) except -1:
+        """Ends what runs of a job, and takes the rest back."""
+        raise NotImplementedError
+
+    cdef int add_timed(self, uint64_t name, Job job, Py_ssize_t index) except -1:
+        """An element with a time limit was dealt."""
+        raise NotImplementedError

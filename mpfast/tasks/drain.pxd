@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: MIT
+from libc.stdint cimport int64_t, uint32_t
+from mpfast.core.store.item cimport store_item
+from mpfast.tasks.desk cimport Desk, Job
+
+
+cdef class Drain(Desk):
+    cdef int wait_on(self, Job job, int64_t deadline) except -1
+    cdef int drain_for(self, Job job, int64_t deadline) except -1
+    cdef int drain(self, Job job, int64_t deadline) except -1
+    cdef int stand_in_line(self, Job job, int64_t deadline) except -1
+    cdef int lay_down(self) except -1
+    cdef bint wait_a_little(self, int64_t deadline) except -1
+    cdef int take(self, store_item *item) except -1
+    cdef int deliver(self, store_item *item) except -1
+    cdef int deliver_from(self, store_item *item, uint32_t at) except -1
+    cdef int feed_more(self, Job job) except -1
+    cdef object loaded(self, store_item *item, uint32_t i)
+    cdef int sleep(self, int64_t deadline) except -1
+    cdef bint wanted(self)
+    cdef int rest(self) except -1

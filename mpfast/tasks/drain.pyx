@@ -1,0 +1,394 @@
+# SPDX-License-Identifier: MIT
+# cython: language_level=3
+"""Drain: how results come from the workers to the threads that wait for them.
+
+There is no thread between a caller and the workers. The thread that waits for a job takes results out of the ring for
+everybody, one thread at a time. It is the *drainer*. The others sleep until their job is done or it is their turn to
+drain. A thread of the pool's own, the *butler*, drains only if nobody else does and somebody has to be told of a result.
+"""
+
+from cpython.exc cimport PyErr_CheckSignals
+from libc.errno cimport EAGAIN, EINTR, ETIMEDOUT
+from libc.stdint cimport int64_t, uint32_t
+from mpfast.channel.payload cimport payload_from_immediate, payload_load
+from mpfast.core.base.clock cimport MICROSECOND, MILLISECOND, NEVER, clock_now
+from mpfast.core.base.posix cimport eventfd_write
+from mpfast.core.queue.queue cimport queue_arm, queue_bell, queue_silence, queue_unheard
+from mpfast.core.store.item cimport store_item
+from mpfast.core.tasks.layout cimport RESULT_START, result
+from mpfast.core.tasks.results cimport result_cells, result_free, result_of, result_payload, result_take, result_wait
+from mpfast.tasks.desk cimport Desk, Job, Sleeper
+from mpfast.tasks.parcel cimport CELL_ERROR, CELL_KIND, CELL_NOW, CELL_SKIPPED, cell
+
+from .desk import SKIPPED
+from .errors import RemoteError
+
+cdef extern from "Python.h":
+    unsigned long PyThread_get_thread_ident()
+
+cdef int64_t LOOK = 10 * MILLISECOND         # a drainer that has results all the time looks for deaths so often
+cdef int64_t UNHEARD = 100 * MILLISECOND     # a drainer that cannot be woken looks so often
+cdef int64_t GRACE = 5 * MILLISECOND         # for which the butler leaves the draining to callers
+cdef int64_t RECALL_FIRST = 500 * MICROSECOND
+cdef int64_t RECALL_LAST = 100 * MILLISECOND
+
+
+cdef class Half:
+    """A result block of which some elements are settled."""
+    cdef store_item item
+    cdef uint32_t at
+
+    @staticmethod
+    cdef Half of(const store_item *item, uint32_t at):
+        cdef Half half = Half.__new__(Half)
+        half.item, half.at = item[0], at
+        return half
+
+
+cdef class Drain(Desk):
+    """A desk whose results are drained."""
+
+    # ---- waiting and draining
+
+    cdef int wait_for(self, Job job, int64_t deadline) except -1:
+        """Waits until the job is over, or the time is up."""
+        if job.timeout == 0 or job.lazy:
+            return self.wait_on(job, deadline)
+        try:
+            return self.wait_on(job, deadline)
+        finally:
+            if not job.over and not job.lazy and not self.is_foreign():  # the caller leaves, but its job has a limit
+                job.lazy = True
+                self.lazy += 1
+                self.call_butler()
+
+    cdef int wait_on(self, Job job, int64_t deadline) except -1:
+        cdef bint stood = False
+        while not job.satisfied():
+            self.check()
+            if self.stopped:
+                self.wait_stopped(job, deadline)
+                return 0
+            stood = self.drainer != 0 and self.drainer != PyThread_get_thread_ident()
+            if stood:
+                self.stand_in_line(job, deadline)
+            else:
+                self.drain_for(job, deadline)
+            if deadline <= clock_now():
+                break
+        if stood and self.drainer == 0:
+            self.lay_down()  # it may have been this thread's turn
+        return 0
+
+    def wait_stopped(self, Job job, int64_t deadline):
+        """The pool was terminated, so the job is never over. As in multiprocessing, its waiters wait on."""
+        w = Sleeper()
+        if job.waiting is None:
+            job.waiting = []
+        job.waiting.append(w)
+        (<Sleeper>w).lock.acquire(True, -1 if deadline == NEVER else max(0, (deadline - clock_now()) / 1e9))
+
+    cdef int drain_for(self, Job job, int64_t deadline) except -1:
+        cdef unsigned long before = self.drainer
+        self.drainer = PyThread_get_thread_ident()
+        try:
+            self.drain(job, deadline)
+        finally:
+            self.drainer = before
+            self.drained = clock_now()
+            if before == 0:
+                self.lay_down()
+        return 0
+
+    cdef int lay_down(self) except -1:
+        """The draining is given to the first thread in line, or to the butler."""
+        cdef Sleeper w, chosen = None
+        for w in self.line:
+            if not w.woken and (chosen is None or w.thread == chosen.thread):
+                chosen = w  # a thread that waits once more, in a signal's handler, can only go on there
+        if chosen is not None:
+            chosen.wake()
+            return 0
+        if self.butler_idle and self.wanted():
+            self.call_butler()
+        return 0
+
+    cdef int stand_in_line(self, Job job, int64_t deadline) except -1:
+        """Sleeps until the job is over, or it is this thread's turn to drain."""
+        cdef Sleeper w = Sleeper()
+        cdef bint in_time = False
+        self.line.append(w)
+        if job.waiting is None:
+            job.waiting = []
+        job.waiting.append(w)
+        if self.butler_drains():
+            self.nudge()  # a caller that waits goes before the butler
+        try:
+            in_time = w.lock.acquire(True, -1 if deadline == NEVER else max(0, (deadline - clock_now()) / 1e9))
+        finally:
+            self.line.remove(w)
+            if job.waiting is not None:
+                job.waiting.remove(w)
+            if not in_time and w.woken and self.drainer == 0:
+                self.lay_down()  # it was this thread's turn, but it leaves
+        return 0
+
+    def butler_drains(self):
+        return self.butler is not None and self.drainer == self.butler.ident
+
+    cdef int drain(self, Job job, int64_t deadline) except -1:
+        """Delivers results until the job is over. None: until the butler has other things to do."""
+        cdef store_item item
+        cdef int64_t now, looked = clock_now()
+        cdef bint quiet
+        self.patience = RECALL_FIRST
+        while not self.stopped:
+            if self.halves:
+                self.finish_halves()
+            if job is None:
+                if self.finished or self.line or not self.jobs or not self.wanted():
+                    return 0
+            elif job.satisfied():
+                return 0
+            quiet = not self.take(&item)
+            if not quiet:
+                self.deliver(&item)
+                now = clock_now()
+                if now - looked > LOOK:
+                    looked = now
+                    self.settle_deaths()
+                    if self.timed:
+                        self.end_overdue()
+                continue
+            if deadline <= clock_now():
+                return 0
+            if not self.wait_a_little(deadline):
+                self.sleep(deadline)
+        return 0
+
+    cdef bint wait_a_little(self, int64_t deadline) except -1:
+        """False: nothing has come."""
+        cdef int rc
+        with nogil:
+            rc = result_wait(self.results.view, deadline, &self.history)
+        PyErr_CheckSignals()
+        if rc < 0 and rc != -EINTR and rc != -ETIMEDOUT:
+            self.results.fails(rc, "cannot wait for")
+        return rc != -ETIMEDOUT
+
+    cdef int take(self, store_item *item) except -1:
+        """1: a block of results."""
+        cdef int rc = result_take(self.results.view, item)
+        if rc == -EAGAIN:
+            return 0
+        if rc < 0:
+            self.results.fails(rc, "cannot get from")
+        return 1
+
+    def look(self):
+        """Delivers what is there, for code that looks inside."""
+        self.collect()
+
+    def waiting_jobs(self):
+        """How many jobs wait for room in the ring?"""
+        return len(self.backlog)
+
+    cdef int collect(self) except -1:
+        """Delivers what is there, if nobody drains."""
+        cdef store_item item
+        if self.drainer != 0 or self.stopped or self.is_foreign():
+            return 0
+        self.drainer = PyThread_get_thread_ident()
+        try:
+            if self.halves:
+                self.finish_halves()
+            while self.take(&item):
+                self.deliver(&item)
+        finally:
+            self.drainer = 0
+            self.lay_down()
+        return 0
+
+    cdef int deliver(self, store_item *item) except -1:
+        return self.deliver_from(item, 0)
+
+    cdef int deliver_from(self, store_item *item, uint32_t at) except -1:
+        """Settles the elements of a result block from cell `at` on, and gives the block back."""
+        cdef result *r = result_of(item)
+        cdef uint32_t i = at, n = result_cells(item)
+        cdef const cell *c
+        cdef Job job
+        cdef bint failed, outer = self.settling
+        self.settling = True
+        try:
+            if n > 0 and item.kind == RESULT_START:
+                self.crew.refused(r.worker, self.loaded(item, 0))
+                n = 0
+            job = self.jobs.get(r.job) if n > at else None
+            while job is not None and i < n:
+                c = <const cell *>result_payload(item) + i
+                failed = c.kind & CELL_ERROR
+                if c.kind & CELL_NOW:
+                    value = payload_from_immediate(<int64_t>c.value)
+                elif c.kind & CELL_SKIPPED:
+                    value = SKIPPED
+                else:
+                    try:
+                        value = payload_load(c.kind & CELL_KIND, result_payload(item) + c.value, c.size, None,
+                                             self.results)
+                    except Exception as e:
+                        value, failed = self.crew.unloadable(e, failed), True
+                i += 1
+                job.settle(r.first + i - 1, value, failed)
+            if job is not None and r.elapsed:
+                job.per = r.elapsed // n
+        except BaseException:
+            self.halves.append(Half.of(item, i))
+            raise
+        finally:
+            self.settling = outer
+        value = None
+        result_free(self.results.view, item)
+        self.patience = RECALL_FIRST
+        return self.feed_more(job)
+
+    cdef int feed_more(self, Job job) except -1:
+        """Elements of this job have an outcome, so more may be dealt."""
+        if job is not None and not job.over and not job.put_off:
+            self.feed(job)
+        if self.backlog:
+            self.feed_backlog()
+        return 0
+
+    def finish_halves(self):
+        """Goes on where an exception in a thread has interrupted a delivery."""
+        cdef Half half
+        while self.halves:
+            half = self.halves.pop()
+            self.deliver_from(&half.item, half.at)
+
+    cdef object loaded(self, store_item *item, uint32_t i):
+        cdef const cell *c = <const cell *>result_payload(item) + i
+        try:
+            return payload_load(c.kind & CELL_KIND, result_payload(item) + c.value, c.size, None, self.results)
+        except Exception as e:
+            return RemoteError.unloadable(e, True)
+
+    cdef int sleep(self, int64_t deadline) except -1:
+        """Nothing came for a while. Sleeps until there is a result, a worker has ended or somebody nudges."""
+        cdef int64_t now, until = min(deadline, <int64_t>self.crew.until())
+        cdef bint recalls = self.recall(), outer = self.sleeping
+        cdef int64_t before = self.asleep
+        cdef int fd = self.bell()
+        if self.backlog:
+            self.feed_backlog()  # tasks that were cancelled have left room, and no result
+        if queue_arm(self.results.view, False):
+            return 0
+        now = clock_now()
+        if recalls:
+            until = min(until, now + self.patience)
+            self.patience = min(2 * self.patience, RECALL_LAST)
+        if queue_unheard(self.results.view):
+            until = min(until, now + UNHEARD)
+        if self.backlog:
+            until = min(until, now + UNHEARD)
+        if self.timed:
+            until = min(until, self.end_overdue())
+        self.asleep = until
+        self.sleeping = True
+        try:
+            self.crew.sleep(fd, self.nudged, None if until == NEVER else max(0, until - now) / 1e9)
+        finally:
+            self.asleep = before
+            queue_silence(self.results.view)
+            self.sleeping = outer
+            if outer:
+                self.nudge()  # a signal's handler has drained, and the sleep that it interrupted would not hear the bell
+        self.settle_deaths()
+        return 0
+
+    cdef int bell(self) except -1:
+        """A descriptor that can be readable when there are results."""
+        cdef int fd = queue_bell(self.results.view, False)
+        if fd < 0:
+            self.results.fails(fd, "cannot wait for")
+        return fd
+
+    cdef int nudge(self) except -1:
+        """Wakes the drainer, or lets its next sleep end at once."""
+        if self.nudged >= 0:
+            eventfd_write(self.nudged, 1)  # no other thread runs, so it is not closed meanwhile
+        return 0
+
+    # ---- the butler
+
+    cdef bint wanted(self):
+        """Does somebody have to drain, even if no caller waits?"""
+        return self.urgent > 0 or self.lazy > 0 or bool(self.backlog)
+
+    cdef int call_butler(self) except -1:
+        if self.is_foreign():
+            return 0
+        if self.butler is None:
+            self.take_on(self.crew.butler(self))
+        elif self.called >= 0:
+            eventfd_write(self.called, 1)
+        return 0
+
+    def take_on(self, butler):
+        """True: this thread is the butler. False: there is another one, as an interrupt came when it was started."""
+        if self.butler is None:
+            self.butler = butler
+        return self.butler is butler
+
+    def need_butler(self):
+        """From now on there are jobs for which nobody may wait."""
+        if self.butler is None:
+            self.call_butler()
+
+    def butler_turn(self):
+        """What the butler does again and again. False: it has to end."""
+        cdef Job job
+        while self.finished:
+            job = self.finished.popleft()
+            try:
+                job.tell()
+            finally:
+                job.close()
+            job = None
+        if self.stopped or self.closed and not self.jobs and not self.crew.workers:
+            return False
+        if self.drainer == 0 and self.jobs and self.wanted() and (self.urgent or clock_now() - self.drained > GRACE):
+            self.drain_for(None, NEVER)
+        else:
+            self.rest()
+        return not self.stopped
+
+    cdef int rest(self) except -1:
+        """The butler sleeps until it is called, or a worker has ended."""
+        grace = GRACE / 1e9 if (self.lazy or self.backlog) and self.drainer == 0 else None  # a drainer calls when it ends
+        self.butler_idle = True
+        try:
+            ended = self.crew.rest(self.called, grace)
+        finally:
+            self.butler_idle = False
+        if ended and self.drainer == 0:
+            self.settle_as_drainer()
+        elif ended:  # the drainer hears of it as well, so it is left to it for a while
+            self.butler_idle = True
+            try:
+                self.crew.rest(self.called, GRACE / 1e9, False)
+            finally:
+                self.butler_idle = False
+        return 0
+
+    def settle_as_drainer(self):
+        """Looks for deaths, if nobody drains."""
+        if self.drainer != 0 or self.stopped or self.is_foreign():
+            return
+        self.drainer = PyThread_get_thread_ident()
+        try:
+            self.settle_deaths()
+        finally:
+            self.drainer = 0
+            self.lay_down()

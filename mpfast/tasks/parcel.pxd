@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: MIT
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+from mpfast.channel.payload cimport payload
+from mpfast.core.tasks.layout cimport task
+from mpfast.serialize.pickling cimport Pickling
+from mpfast.tasks.rings cimport Ring
+
+cdef enum:  # what is in a task block, behind its header and the function
+    FORM_CALL    # one payload, (args, kwds)
+    FORM_RANGE   # start and step
+    FORM_CELLS   # a cell an element, then their payloads. Each is loaded by the worker that runs it
+    FORM_UNIT    # one payload, a tuple of all elements
+
+cdef enum:  # flags of a parcel
+    PARCEL_STAR = 1      # function(*element)
+    PARCEL_CHUNK = 4     # a chunk as the caller wants it. An element that fails stands for the rest of it
+    PARCEL_NAMED = 2     # the function's pickle is the name of a global, so a worker may keep what it has loaded
+
+cdef enum:  # of a cell, beside the kinds of payloads
+    CELL_KIND = 63
+    CELL_NOW = 64        # the value itself is in the cell
+    CELL_ERROR = 128     # an exception
+    CELL_SKIPPED = 256   # not run, because an element before it in its unit has failed
+
+cdef struct cell:
+    uint32_t kind
+    uint32_t size
+    uint64_t value       # or where the payload begins, from the first cell on
+
+cdef struct parcel:      # follows the task's header. The function's payload follows, then the elements
+    uint32_t form
+    uint32_t flags
+    uint32_t start       # the first element of this block. Those before it are dealt in another one
+    uint32_t function_kind
+    uint32_t function_size
+    uint32_t kind        # of the payload of a call or a unit
+    uint32_t at          # where the elements begin, from the task's header on
+    uint64_t size        # of the elements
+
+
+cdef class Function:
+    cdef readonly object call
+    cdef readonly bytes stored
+    cdef int kind
+    cdef readonly bint named
+
+
+cdef parcel *parcel_of(task *t) noexcept
+cdef Pickling measured(object value, payload *p)
+cdef Function function_of(object call)
+cdef uint64_t deal_call(Ring ring, uint64_t job, Function function, object args, object kwds) except 0
+cdef uint64_t deal_range(Ring ring, uint64_t job, Py_ssize_t first, uint32_t n, Function function, uint32_t flags,
+                         int64_t start, int64_t step) except 0
+cdef uint64_t deal_unit(Ring ring, uint64_t job, Py_ssize_t first, uint32_t n, Function function, uint32_t flags,
+                        object elements) except 0
+cdef int deal_piece(Ring ring, const task *whole, size_t size, uint32_t start, uint32_t to) except -1
+
+
+cdef class Cells:
+    cdef Ring ring
+    cdef char *scratch
+    cdef size_t room, used
+    cdef uint32_t count, most
+
+    cdef int begin(self, uint32_t most) except -1
+    cdef int grow(self, size_t size) except -1
+    cdef bint add(self, object value) except -1
+    cdef uint64_t deal(self, uint64_t job, Py_ssize_t first, Function function, uint32_t flags) except 0
+
+
+cdef class Opened:
+    cdef const task *t
+    cdef const parcel *p
+    cdef Ring ring
+    cdef bint unit       # an element that fails stands for the rest of its unit
+    cdef object call
+    cdef object elements
+    cdef dict known
+
+    cdef open(self, Ring ring, const task *t)
+    cdef object loaded(self, const char *data)
+    cdef object run(self, uint32_t index)
+    cdef close(self)

@@ -1,0 +1,281 @@
+# SPDX-License-Identifier: MIT
+# cython: language_level=3
+"""What a task block holds: a function and a group of elements.
+
+The pool's process writes it with deal_...(), and a worker reads it with Opened. In what form the elements lie depends on
+what the caller asked for. With chunksize=1 each is a payload of its own, so that it is loaded once, by the worker that
+runs it. A chunk of more is one pickle as in multiprocessing, so that objects that are in it twice stay identical.
+"""
+
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdlib cimport free, realloc
+from libc.string cimport memcpy
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from mpfast.channel.payload cimport (
+    payload, payload_from_immediate, payload_immediate, payload_load, payload_measure,
+    payload_measure_by, payload_store, place,
+)
+from mpfast.core.store.item cimport NO_BLOCK, store_item
+from mpfast.core.tasks.layout cimport task
+from mpfast.core.tasks.tasks cimport task_deal, task_free, task_of, task_prepare
+from mpfast.serialize.pickling cimport Pickling, done, replaced
+from mpfast.tasks.rings cimport Ring
+
+import types
+
+cdef size_t LARGE = 65536        # bytes from which other threads may run while memory is brought in
+cdef size_t SCRATCH = 32768      # bytes of elements that are dealt together
+
+
+cdef inline size_t rounded(size_t size) noexcept:
+    return (size + 7) & ~<size_t>7
+
+
+cdef inline parcel *parcel_of(task *t) noexcept:
+    return <parcel *>&t[1]
+
+
+cdef Pickling measured(object value, payload *p):
+    """As payload_measure(), or by the pickler that a program has put in multiprocessing's place."""
+    pickler = replaced(place)
+    if pickler is None:
+        return payload_measure(value, p)
+    return payload_measure_by(pickler, value, p)
+
+
+cdef bint is_named(object call):
+    """Is this function pickled as the name of a global?"""
+    cls = type(call)
+    return cls is types.FunctionType or cls is type or \
+        cls is types.BuiltinFunctionType and type(call.__self__) is types.ModuleType
+
+
+cdef class Function:
+    """A function, ready to be dealt with elements."""
+
+
+cdef Function function_of(object call):
+    """Pickles it. Raises what pickling raises."""
+    cdef payload p
+    cdef Function made = Function.__new__(Function)
+    cdef Pickling pickling = measured(call, &p)
+    try:
+        if p.size > 0x7FFFFFFF:
+            raise OverflowError(f"a function of {p.size} bytes is too large")
+        made.stored = PyBytes_FromStringAndSize(NULL, p.size)
+        payload_store(&p, pickling, PyBytes_AS_STRING(made.stored))
+    finally:
+        if pickling is not None:
+            done(pickling)
+    made.call, made.kind, made.named = call, p.kind, is_named(call)
+    return made
+
+
+cdef int prepare(Ring ring, size_t size, store_item *item) except -1:
+    cdef int rc
+    item.block = NO_BLOCK
+    if size < LARGE:
+        rc = task_prepare(ring.view, size, item)
+    else:
+        with nogil:
+            rc = task_prepare(ring.view, size, item)
+    if rc < 0:
+        item.block = NO_BLOCK
+        ring.fails(rc, f"no memory for a task of {size} bytes in")
+    return 0
+
+
+cdef char *begin(Ring ring, uint64_t job, Py_ssize_t first, uint32_t n, Function function, uint32_t flags, int form,
+                 int kind, size_t size, store_item *item) except NULL:
+    """Gets a task block and writes all but the elements. Returns where they go."""
+    cdef size_t length = PyBytes_GET_SIZE(function.stored)
+    cdef size_t at = sizeof(task) + sizeof(parcel) + rounded(length)
+    cdef parcel *p
+    cdef task *t
+    prepare(ring, at + size - sizeof(task), item)
+    t = task_of(item)
+    p = parcel_of(t)
+    t.job, t.first, t.count = job, first, n
+    p.form, p.flags, p.start = form, flags | (PARCEL_NAMED if function.named else 0), 0
+    p.function_kind, p.function_size = function.kind, <uint32_t>length
+    p.kind, p.at, p.size = kind, <uint32_t>at, size
+    memcpy(item.data + sizeof(task) + sizeof(parcel), PyBytes_AS_STRING(function.stored), length)
+    return item.data + at
+
+
+cdef uint64_t put(Ring ring, store_item *item, uint32_t start, uint32_t to) except 0:
+    """Deals the elements [start, to) of the block. Returns its name and 1."""
+    cdef int rc
+    parcel_of(task_of(item)).start = start
+    rc = task_deal(ring.view, item, start, to)
+    if rc < 0:
+        task_free(ring.view, item)
+        ring.fails(rc, "cannot put into")
+    return item.block + 1
+
+
+cdef uint64_t deal_payload(Ring ring, uint64_t job, Py_ssize_t first, uint32_t n, Function function, uint32_t flags,
+                           int form, object value) except 0:
+    cdef store_item item
+    cdef payload p
+    cdef Pickling pickling = measured(value, &p)
+    item.block = NO_BLOCK
+    try:
+        payload_store(&p, pickling, begin(ring, job, first, n, function, flags, form, p.kind, p.size, &item))
+    except:
+        if item.block != NO_BLOCK:
+            task_free(ring.view, &item)
+        raise
+    finally:
+        if pickling is not None:
+            done(pickling)
+    return put(ring, &item, 0, n)
+
+
+cdef uint64_t deal_call(Ring ring, uint64_t job, Function function, object args, object kwds) except 0:
+    return deal_payload(ring, job, 0, 1, function, 0, FORM_CALL, (args, kwds))
+
+
+cdef uint64_t deal_unit(Ring ring, uint64_t job, Py_ssize_t first, uint32_t n, Function function, uint32_t flags,
+                        object elements) except 0:
+    return deal_payload(ring, job, first, n, function, flags, FORM_UNIT, elements)
+
+
+cdef uint64_t deal_range(Ring ring, uint64_t job, Py_ssize_t first, uint32_t n, Function function, uint32_t flags,
+                         int64_t start, int64_t step) except 0:
+    cdef store_item item
+    cdef int64_t *where = <int64_t *>begin(ring, job, first, n, function, flags, FORM_RANGE, 0, 16, &item)
+    where[0], where[1] = start, step
+    return put(ring, &item, 0, n)
+
+
+cdef int deal_piece(Ring ring, const task *whole, size_t size, uint32_t start, uint32_t to) except -1:
+    """Deals the elements [start, to) of a group once more, in a block of their own. `size`: of the whole block."""
+    cdef store_item item
+    prepare(ring, size - sizeof(task), &item)
+    memcpy(item.data, whole, size)
+    put(ring, &item, start, to)
+    return 0
+
+
+cdef class Cells:
+    """A group of elements, each a payload of its own, before it is dealt."""
+
+    def __cinit__(self, Ring ring):
+        self.ring = ring
+
+    def __dealloc__(self):
+        free(self.scratch)
+
+    cdef int begin(self, uint32_t most) except -1:
+        """Begins a group of at most so many elements."""
+        self.most, self.count = most, 0
+        self.used = most * sizeof(cell)
+        return self.grow(0)
+
+    cdef int grow(self, size_t size) except -1:
+        cdef size_t room = self.used + size
+        cdef char *scratch
+        if room > self.room or self.scratch == NULL:
+            room += room // 2 + 64
+            scratch = <char *>realloc(self.scratch, room)
+            if scratch == NULL:
+                raise MemoryError(f"no memory for {room} bytes of tasks")
+            self.scratch, self.room = scratch, room
+        return 0
+
+    cdef bint add(self, object value) except -1:
+        """Adds an element. False: the group has to be dealt now."""
+        cdef payload p
+        cdef Pickling pickling
+        cdef int64_t number = 0
+        cdef cell c
+        if payload_immediate(value, &number):
+            c.kind, c.size, c.value = CELL_NOW, 0, <uint64_t>number
+        else:
+            pickling = measured(value, &p)
+            try:
+                self.grow(p.size)
+                payload_store(&p, pickling, self.scratch + self.used)
+            finally:
+                if pickling is not None:
+                    done(pickling)
+            c.kind, c.size, c.value = p.kind, <uint32_t>p.size, self.used
+            if p.size > 0xFFFFFFFF:
+                raise OverflowError(f"an element of {p.size} bytes is too large")
+            self.used += rounded(p.size)
+            if self.used > self.room:
+                self.grow(0)
+        (<cell *>self.scratch)[self.count] = c
+        self.count += 1
+        return self.count < self.most and self.used - self.most * sizeof(cell) < SCRATCH
+
+    cdef uint64_t deal(self, uint64_t job, Py_ssize_t first, Function function, uint32_t flags) except 0:
+        """Deals what was added, as the elements `first` and following."""
+        cdef store_item item
+        cdef size_t unused = (self.most - self.count) * sizeof(cell), table = self.count * sizeof(cell)
+        cdef size_t rest = self.used - self.most * sizeof(cell)
+        cdef char *where = begin(self.ring, job, first, self.count, function, flags, FORM_CELLS, 0, table + rest, &item)
+        memcpy(where, self.scratch, table)
+        memcpy(where + table, self.scratch + self.most * sizeof(cell), rest)
+        for i in range(self.count):
+            if not (<cell *>where)[i].kind & CELL_NOW:
+                (<cell *>where)[i].value -= unused
+        return put(self.ring, &item, 0, self.count)
+
+
+cdef class Opened:
+    """A task block that a worker has taken."""
+
+    def __cinit__(self):
+        self.known = {}
+
+    cdef open(self, Ring ring, const task *t):
+        """Loads the function, and the elements if they are one payload. Raises what unpickling raises."""
+        cdef const char *data = <const char *>t
+        self.ring, self.t, self.p = ring, t, parcel_of(<task *>t)
+        data += sizeof(task) + sizeof(parcel)
+        self.unit = self.p.form == FORM_UNIT or bool(self.p.flags & PARCEL_CHUNK)
+        self.call = self.loaded(data)
+        if self.p.form == FORM_UNIT or self.p.form == FORM_CALL:
+            data = <const char *>self.t + self.p.at
+            self.elements = payload_load(self.p.kind, data, self.p.size, None, ring)
+
+    cdef object loaded(self, const char *data):
+        cdef bytes key
+        if not self.p.flags & PARCEL_NAMED:
+            return payload_load(self.p.function_kind, data, self.p.function_size, None, self.ring)
+        key = PyBytes_FromStringAndSize(data, self.p.function_size)
+        call = self.known.get(key)
+        if call is None:
+            call = payload_load(self.p.function_kind, data, self.p.function_size, None, self.ring)
+            self.known[key] = call
+        return call
+
+    cdef object run(self, uint32_t index):
+        """Calls the function for an element."""
+        cdef const cell *c
+        cdef const int64_t *numbers
+        cdef const char *data = <const char *>self.t + self.p.at
+        if self.p.form == FORM_CALL:
+            args, kwds = self.elements
+            self.elements = None
+            return self.call(*args, **kwds)
+        if self.p.form == FORM_RANGE:
+            numbers = <const int64_t *>data
+            element = numbers[0] + <int64_t>index * numbers[1]
+        elif self.p.form == FORM_UNIT:
+            element = self.elements[index]
+        else:
+            c = <const cell *>data + index
+            if c.kind & CELL_NOW:
+                element = payload_from_immediate(<int64_t>c.value)
+            else:
+                element = payload_load(c.kind & CELL_KIND, data + c.value, c.size, None, self.ring)
+        if self.p.flags & PARCEL_STAR:
+            return self.call(*element)
+        return self.call(element)
+
+    cdef close(self):
+        self.call = self.elements = None
+        self.t = NULL

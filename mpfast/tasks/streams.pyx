@@ -1,0 +1,279 @@
+# SPDX-License-Identifier: MIT
+# cython: language_level=3
+"""Results that come one by one: what Pool.imap() returns."""
+
+from libc.stdint cimport int64_t
+from mpfast.core.base.clock cimport clock_now
+from mpfast.tasks.desk cimport FED_FULL, Desk, Sleeper
+from mpfast.tasks.limits cimport deadline_of, limit_of, retries_of
+from mpfast.tasks.maps cimport Fed, is_plain_range
+from mpfast.tasks.parcel cimport PARCEL_CHUNK, PARCEL_STAR
+
+import builtins
+from collections import deque
+from multiprocessing import TimeoutError
+
+from ..family.claims import claimed
+from .desk import SKIPPED
+from .views import names_of
+
+
+cdef class Stream(Fed):
+    """Results that are yielded as they come, in the order of the elements or not."""
+
+    cdef object next_elements(self, Py_ssize_t n):
+        if type(self.elements) is range:
+            return self.elements[self.at:self.at + n]
+        popleft = self.elements.popleft
+        return tuple([popleft() for _ in range(n)])
+
+    cdef bint give_back(self, object elements, Py_ssize_t dealt):
+        if type(self.elements) is deque:
+            self.elements.extendleft(reversed(elements[dealt:]))
+        return type(self.elements) in (deque, range)
+
+    cdef Py_ssize_t out(self):
+        return self.left - (self.end - self.at)
+
+    cdef Py_ssize_t size_now(self):
+        cdef Py_ssize_t n = Fed.size_now(self)
+        if self.room and self.at - self.yielded + n > self.room:
+            n = max(0, self.room - (self.at - self.yielded))
+        return n
+
+    cdef bint lacks(self, Py_ssize_t index):
+        if self.over:
+            return False
+        return index not in self.known if self.unordered else index >= self.yielded and index not in self.found
+
+    cdef int settle(self, Py_ssize_t index, object value, bint failed) except -1:
+        if not self.lacks(index):
+            return 0
+        self.left -= 1
+        if self.unordered:
+            self.known.add(index)
+            self.arrived.append((failed, value))
+            self.wake()
+        else:
+            self.found[index] = (failed, value)
+            if index == self.yielded:
+                self.wake()
+        if self.feeder is not None:
+            self.feeder.wake()
+        if self.ended and self.left == 0:
+            self.finish()
+        return 0
+
+    cdef int wake(self) except -1:
+        """The threads that wait for the next result look again."""
+        if self.waiting is not None:
+            for w in self.waiting:
+                (<Sleeper>w).wake()
+        return 0
+
+    cdef bint satisfied(self):
+        """Is the next result there, or will there be none?"""
+        return self.over or (len(self.arrived) > 0 if self.unordered else self.yielded in self.found)
+
+    cdef object pop(self):
+        """The next result, as (failed, value), or None."""
+        if self.unordered:
+            if not self.arrived:
+                return None
+            found = self.arrived.popleft()
+        else:
+            found = self.found.pop(self.yielded, None)
+        if found is not None:
+            self.yielded += 1
+        return found
+
+    def take(self, int64_t deadline):
+        """Waits for the next result. Returns (failed, value), or None at the end. Raises TimeoutError."""
+        self.desk.check()
+        found = self.pop()
+        while found is None and not self.over:
+            self.desk.wait_for(self, deadline)
+            found = self.pop()
+            if found is None and not self.over and deadline <= clock_now():
+                raise TimeoutError
+        if found is None:
+            return None
+        if self.room and not self.over:
+            self.go_on()
+        return found
+
+    def take_chunk(self, Py_ssize_t size, timeout):
+        """Waits for the results of the next chunk. Returns them as a list, or None at the end.
+
+        Raises its exception, or the TimeoutError that is not multiprocessing's.
+        """
+        cdef int64_t deadline = deadline_of(timeout)
+        cdef list chunk = []
+        while len(chunk) < size:
+            try:
+                found = self.take(deadline)
+            except TimeoutError:
+                raise builtins.TimeoutError from None
+            if found is None:
+                return chunk or None
+            failed, value = found
+            if failed:
+                raise value
+            if value is not SKIPPED:
+                chunk.append(value)
+            if self.unordered:
+                break
+        return chunk
+
+    def abandon(self):
+        """Nobody wants the rest of the results."""
+        if not self.over:
+            self.elements = ()
+            self.left -= self.end - self.at
+            self.end = self.at
+            self.ended = True
+            if self.left == 0:
+                self.finish()
+
+    def cancel_future(self):
+        self.abandon()
+
+    def go_on(self):
+        """Deals what there is room for now that a result was taken."""
+        if self.feeder is not None:
+            self.feeder.wake()
+        if self.feed() == FED_FULL:
+            self.desk.put_off(self)
+
+    def fail(self, error):
+        """Gives all elements without an outcome this error."""
+        self.elements = ()
+        self.ended = True
+        for index in range(self.yielded if not self.unordered else 0, self.end):
+            if self.lacks(index):
+                self.settle(index, error, True)
+        self.finish()
+
+    def add(self, element):
+        """The feeder has another element."""
+        self.elements.append(element)
+        self.end += 1
+        self.left += 1
+        if self.feed() == FED_FULL:
+            self.desk.put_off(self)
+
+    def add_error(self, error):
+        """The input has raised an exception. It comes where the element would have been."""
+        self.left += 1
+        self.settle(self.end, error, True)  # elements before it may still have to be dealt
+
+    def end_of_input(self):
+        self.ended = True
+        if self.left == 0:
+            self.finish()
+
+    @property
+    def limit(self):
+        """How many results may be ahead, or 0."""
+        return self.room
+
+    def gone(self):
+        """Will no more elements be dealt?"""
+        return self.over or self.desk.stopped or self.desk.broken is not None
+
+    def pool_gone(self):
+        if self.feeder is not None:
+            self.feeder.wake()
+
+    def ahead(self):
+        """How many elements were read and have no outcome, or were not yielded if that is limited."""
+        return self.end - self.yielded if self.room else self.left
+
+
+cdef class IMapIterator(Stream):
+    """What Pool.imap() returns: an iterator over the results, in order. Any thread may use it."""
+
+    @property
+    def _job(self):
+        return self.number
+
+    @property
+    def __class__(self):
+        return claimed(type(self))
+
+    def __dir__(self):
+        return names_of(type(self))
+
+    def _set(self, i, obj):
+        """As multiprocessing's iterator has it: obj is (success, value)."""
+        self.settle(i, obj[1], not obj[0])
+
+    def _set_length(self, length):
+        """As multiprocessing's iterator has it. The length is known here."""
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        return self.next()
+
+    def next(self, timeout=None):
+        """Returns the next result, or raises what the call has raised.
+
+        Raises TimeoutError if it has not come in so many seconds, and StopIteration at the end.
+        """
+        found = self.take(deadline_of(timeout))
+        if found is None:
+            raise StopIteration
+        failed, value = found
+        if failed:
+            raise value
+        return value
+
+
+cdef class IMapUnorderedIterator(IMapIterator):
+    """What Pool.imap_unordered() returns: an iterator over the results, as they come."""
+
+
+def chunks(Stream job, Py_ssize_t size):
+    """Yields the results of a Stream that was dealt in chunks. An error is the whole chunk's, and ends it."""
+    while (chunk := job.take_chunk(size, None)) is not None:
+        yield from chunk
+
+
+def stream(Desk desk, func, iterable, Py_ssize_t chunksize, bint unordered, bint star=False, room=None, timeout=None,
+           retries=None):
+    """Deals a function for elements whose results are yielded one by one. Returns the Stream.
+
+    room: how many results may be ahead of the one that is yielded. None: any number.
+    """
+    cdef Stream job = IMapUnorderedIterator.__new__(IMapUnorderedIterator) if unordered else \
+        IMapIterator.__new__(IMapIterator)
+    job.func, job.flags, job.chunksize = func, PARCEL_STAR if star else 0, chunksize
+    job.unordered, job.room = unordered, room or 0
+    job.groups, job.found, job.arrived, job.known = [], {}, deque(), set()
+    job.most = chunksize if chunksize > 1 else 1 << 40
+    if chunksize > 1:
+        job.flags |= PARCEL_CHUNK
+    job.timeout, job.retries = limit_of(timeout, desk.timeout), retries_of(retries, desk.retries)
+    job.lazy = True
+    at_hand = never_blocks(iterable)
+    if at_hand:
+        job.elements = iterable if is_plain_range(iterable) else deque(iterable)
+        job.left = job.end = len(job.elements)
+        job.ended = True
+    else:
+        job.elements = deque()
+    desk.add(job)
+    if not at_hand:
+        job.feeder = desk.crew.feeder(job, iterable)
+    elif job.end == 0:
+        job.close()
+    else:
+        desk.start_feeding(job)
+    return job
+
+
+cdef bint never_blocks(iterable):
+    """Is iterating over it sure to take no time?"""
+    return type(iterable) in (range, list, tuple, dict, set, frozenset, str, bytes, bytearray, deque)

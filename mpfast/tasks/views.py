@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: MIT
+"""What other code finds under multiprocessing's private names."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+__all__ = ["Ended", "TaskQueue", "names_of"]
+
+
+def names_of(cls: type) -> list[str]:
+    """What dir() says of an object of the class. Not by its __class__, which has names that the object lacks."""
+    return [name for name in dir(cls) if name != "__module__"]
+
+
+class Ended:
+    """A result's `_event`."""
+
+    def __init__(self, result: Any) -> None:
+        self._result = result
+
+    def is_set(self) -> bool:
+        return self._result.ready()  # type: ignore[no-any-return]
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self._result.wait(timeout)
+        return self.is_set()
+
+
+class TaskQueue:
+    """A pool's `_taskqueue`: the jobs that wait for room."""
+
+    def __init__(self, desk: Any) -> None:
+        self._desk = desk
+
+    def qsize(self) -> int:
+        return self._desk.waiting_jobs()  # type: ignore[no-any-return]
+
+    def empty(self) -> bool:
+        return self.qsize() == 0

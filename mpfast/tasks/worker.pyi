@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: MIT
+from collections.abc import Callable, Iterable
+from types import FrameType
+from typing import Any
+
+from typing_extensions import disjoint_base
+
+from .rings import Ring
+
+@disjoint_base
+class Worker:
+    """A worker at its seat. `how` says how exceptions travel."""
+
+    def __init__(self, tasks: Ring, results: Ring, number: int, how: Any) -> None: ...
+    def ready(self) -> None: ...
+    def leave(self) -> None: ...
+    def interrupted(self, number: int, frame: FrameType | None) -> None: ...
+    def refuse(self, error: BaseException) -> None: ...
+    def turn(self) -> bool: ...
+
+def guard_worker() -> None: ...
+def work(
+    tasks: Ring,
+    results: Ring,
+    number: int,
+    initializer: Callable[..., object] | None,
+    initargs: Iterable[Any],
+    maxtasks: int | None,
+    kind: str,
+) -> None: ...
