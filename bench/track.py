@@ -100,4 +100,4 @@ tell_asv(
     scenario=[key for key in keys(launch.PLAIN) if key in ("start", "first_line", "start_join")],
     method=list(START_METHODS),
 )
-tell_asv(track_pool, scenario=keys(pools.SCENARIOS), method=["fork"], placement=list(PLACEMENTS))
+tell_asv(track_pool, scenario=pools.TRACKED, method=["fork"], placement=list(PLACEMENTS))

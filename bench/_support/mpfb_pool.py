@@ -7,6 +7,8 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
+from mpfb_talk import payload
+
 
 def settle(cpus: Iterable[int]) -> None:
     """A worker begins."""
@@ -15,3 +17,12 @@ def settle(cpus: Iterable[int]) -> None:
 
 def same(thing: Any) -> Any:
     return thing
+
+
+def size(thing: Any) -> int:
+    return len(thing)
+
+
+def given(name: str) -> Any:
+    """A payload that the worker has made before."""
+    return payload(name)

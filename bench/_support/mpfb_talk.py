@@ -12,10 +12,10 @@ from mpfb_play import Things
 MIB = 1 << 20
 
 
-def array() -> Any:
+def array(size: int) -> Any:
     import numpy
 
-    return numpy.arange(64 * MIB, dtype="u1")
+    return numpy.arange(size, dtype="u1")
 
 
 PAYLOADS: dict[str, Any] = {
@@ -24,7 +24,9 @@ PAYLOADS: dict[str, Any] = {
     "1 KiB": lambda: bytes(1024),
     "64 KiB": lambda: bytes(65536),
     "1 MiB": lambda: bytes(MIB),
-    "64 MiB array": array,
+    "64 KiB array": lambda: array(65536),
+    "1 MiB array": lambda: array(MIB),
+    "64 MiB array": lambda: array(64 * MIB),
 }
 
 

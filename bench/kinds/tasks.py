@@ -1,22 +1,25 @@
 # SPDX-License-Identifier: MIT
-"""Scenarios of a pool of workers. The tasks do nothing but come back."""
+"""Scenarios of a pool of workers. The tasks do next to nothing."""
 
 from __future__ import annotations
 
+import concurrent.futures
+import importlib
+import importlib.util
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import repeat
 from multiprocessing.context import BaseContext
+from time import perf_counter_ns
 from typing import Any, ClassVar
 
 from mpfb_pool import same, settle
 from mpfb_talk import check, payload
 
 from ..base.deadline import Limits, deadline
-from ..base.errors import CellError
+from ..base.errors import CellError, Skipped
 from ..base.impls import origins
 from ..base.placement import Place
 from .alone import clocked
@@ -27,6 +30,8 @@ WORKERS = 2
 
 class Workers:
     """Two workers, whichever class leads them."""
+
+    lead: Any  # the pool or the executor
 
     @abstractmethod
     def one(self, thing: Any) -> Any:
@@ -61,48 +66,59 @@ class Workers:
             raise CellError(f"workers ended badly, exit codes {codes}")
 
 
+def queues_of(lead: Any, *names: str) -> list[Any]:
+    return [queue for name in names if (queue := getattr(lead, name, None)) is not None]
+
+
 class OfPool(Workers):
     def __init__(self, context: BaseContext, cpus: frozenset[int]) -> None:
-        self._pool: Any = context.Pool(WORKERS, settle, (cpus,))
+        self.lead = context.Pool(WORKERS, settle, (cpus,))
 
     def one(self, thing: Any) -> Any:
-        return self._pool.apply(same, (thing,))
+        return self.lead.apply(same, (thing,))
 
     def all(self, things: Sequence[Any]) -> Sequence[Any]:
-        done: Sequence[Any] = self._pool.map(same, things, 1)
+        done: Sequence[Any] = self.lead.map(same, things, 1)
         return done
 
     def parts(self) -> list[Any]:
-        return [self._pool._inqueue, self._pool._outqueue]
+        """Itself, and its queues if it has such."""
+        return [self.lead, *queues_of(self.lead, "_inqueue", "_outqueue")]
 
     def processes(self) -> list[Any]:
-        return list(self._pool._pool)
+        return list(self.lead._pool)
 
     def finish(self) -> None:
-        self._pool.close()
-        self._pool.join()
+        self.lead.close()
+        self.lead.join()
 
 
 class OfExecutor(Workers):
-    """Its queue of calls is a class of its own that derives from the stdlib's, in both."""
+    """The package's own executor, or the stdlib's over its context.
+
+    The stdlib's has a queue of calls whose class derives from the stdlib's on both sides.
+    """
 
     def __init__(self, context: BaseContext, cpus: frozenset[int]) -> None:
-        self._executor: Any = ProcessPoolExecutor(WORKERS, context, settle, (cpus,))
+        package = importlib.import_module(type(context).__module__.partition(".")[0])
+        self._own = hasattr(package, "ProcessPoolExecutor")
+        make = package.ProcessPoolExecutor if self._own else concurrent.futures.ProcessPoolExecutor
+        self.lead = make(WORKERS, context, settle, (cpus,))
 
     def one(self, thing: Any) -> Any:
-        return self._executor.submit(same, thing).result()
+        return self.lead.submit(same, thing).result()
 
     def all(self, things: Sequence[Any]) -> Sequence[Any]:
-        return list(self._executor.map(same, things))
+        return list(self.lead.map(same, things))
 
     def parts(self) -> list[Any]:
-        return [self._executor._result_queue]
+        return [self.lead] if self._own else queues_of(self.lead, "_result_queue")
 
     def processes(self) -> list[Any]:
-        return list(self._executor._processes.values())
+        return list(self.lead._processes.values())
 
     def finish(self) -> None:
-        self._executor.shutdown()
+        self.lead.shutdown()
 
 
 Work = tuple[Workers, Any]  # and what they are given
@@ -133,6 +149,8 @@ class Tasks(Scenario):
 
     @contextmanager
     def open(self, context: BaseContext, place: Place, limits: Limits) -> Iterator[TasksSide]:
+        if "array" in self.payload and importlib.util.find_spec("numpy") is None:
+            raise Skipped("numpy is not installed")
         with deadline(limits.child, self.title):
             workers = self.workers(context, place.peer)
             check(self.payload, workers.one(payload(self.payload)))
@@ -186,3 +204,26 @@ class LifeSide:
             workers = self._scenario.workers(self._context, self._place.peer)
             workers.all([1, 2])
             workers.close()
+
+
+@dataclass(frozen=True)
+class First(Life):
+    """From nothing to the first result. The end is not measured."""
+
+    @contextmanager
+    def open(self, context: BaseContext, place: Place, limits: Limits) -> Iterator[LifeSide]:
+        yield FirstSide(self, context, place, limits)
+
+
+class FirstSide(LifeSide):
+    def batch(self, count: int) -> float:
+        with deadline(self._limits.batch, self._scenario.title):
+            return sum(self._first() for _number in range(count))
+
+    def _first(self) -> float:
+        begin = perf_counter_ns()
+        workers = self._scenario.workers(self._context, self._place.peer)
+        workers.one(1)
+        took = perf_counter_ns() - begin
+        workers.close()
+        return took
