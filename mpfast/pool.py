@@ -8,6 +8,7 @@ room tasks/.
 
 from __future__ import annotations
 
+import errno
 import os
 import warnings
 from multiprocessing import pool as _stdlib
@@ -104,11 +105,17 @@ class Pool(_STDLIB):  # type: ignore[misc]
             _refuse(timeout, retries)
             super().__init__(processes, initializer, initargs, maxtasksperchild, context)
             return
-        self._pool: Any = []
         self._state = INIT
         self._ctx = context
         _engine().check_limits(timeout, retries)
-        self._set_up(processes, initializer, initargs, maxtasksperchild)
+        try:
+            self._set_up(processes, initializer, initargs, maxtasksperchild)
+        except OSError as error:
+            if error.errno != errno.EFBIG:
+                raise
+            # A hard limit on the size of files leaves no shared memory. The context has multiprocessing's queues then.
+            super().__init__(processes, initializer, initargs, maxtasksperchild, context)
+            return
         _engine().set_limits(self._desk, timeout, retries)
         self._state = RUN
 
@@ -134,7 +141,6 @@ class Pool(_STDLIB):  # type: ignore[misc]
         engine = _engine()
         crew = engine.Crew(self._ctx, processes, initializer, tuple(initargs), maxtasksperchild, "pool")
         self._desk = crew.desk = engine.Engine(crew, maxtasksperchild is not None)
-        self._pool = crew.workers
         self._call = engine.call
         self._taskqueue: Any = engine.TaskQueue(self._desk)
         _util.register_after_fork(crew, _forget)
@@ -150,6 +156,19 @@ class Pool(_STDLIB):  # type: ignore[misc]
             super().__del__()
         elif self._state == RUN and not self._desk.is_foreign():
             _warn(f"unclosed running multiprocessing pool {self!r}", ResourceWarning, source=self)
+
+    @property
+    def _pool(self) -> Any:
+        """The workers. Those that have died are replaced first."""
+        if self._desk is None:
+            return self.__dict__.get("_pool", [])
+        if self._state == RUN and not self._desk.is_foreign():
+            self._desk.settle_as_drainer()
+        return self._desk.crew.workers
+
+    @_pool.setter
+    def _pool(self, value: Any) -> None:
+        self.__dict__["_pool"] = value
 
     @property
     def _cache(self) -> Any:

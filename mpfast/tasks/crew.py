@@ -285,6 +285,7 @@ class Crew:
         self.sleeper.close()
         self.ends.close()
         self.on_death = self.on_end = None
+        self.desk = None  # the rings, and their descriptors, go with the desk. It is not to wait for the collector
 
     def forget(self) -> None:
         """Called in a forked child."""
