@@ -3,7 +3,7 @@
 
 A subclass that overrides one of the Pool's hooks, as joblib's and torch's do, gets multiprocessing's engine over
 mpfast's queues and processes. So does a Pool with a context that is not mpfast's. All others have mpfast's engine, the
-room tasks/.
+room tasks/, in a program with MPFAST_POOL=own in its environment.
 """
 
 from __future__ import annotations
@@ -42,6 +42,11 @@ def __getattr__(name: str) -> Any:
 
         return getattr(errors, name)
     return getattr(_stdlib, name)
+
+
+def own_engine() -> bool:
+    """Do pools have mpfast's engine? It is new, so a program has to ask for it, with MPFAST_POOL=own."""
+    return os.environ.get("MPFAST_POOL") == "own"
 
 
 def _engine() -> Any:
@@ -101,7 +106,7 @@ class Pool(_STDLIB):  # type: ignore[misc]
         retries: int | None = None,
     ) -> None:
         context = context or _default_context.get_context()
-        if self._changes_hooks() or not _is_ours(context):
+        if not own_engine() or self._changes_hooks() or not _is_ours(context):
             _refuse(timeout, retries)
             super().__init__(processes, initializer, initargs, maxtasksperchild, context)
             return
@@ -111,9 +116,10 @@ class Pool(_STDLIB):  # type: ignore[misc]
         try:
             self._set_up(processes, initializer, initargs, maxtasksperchild)
         except OSError as error:
-            if error.errno != errno.EFBIG:
+            if error.errno not in (errno.EFBIG, errno.ENOSYS, errno.EPERM):
                 raise
-            # A hard limit on the size of files leaves no shared memory. The context has multiprocessing's queues then.
+            # The system refuses what our engine needs. Or a hard limit on the size of files leaves no shared memory.
+            # Then the context has multiprocessing's queues.
             super().__init__(processes, initializer, initargs, maxtasksperchild, context)
             return
         _engine().set_limits(self._desk, timeout, retries)

@@ -7,8 +7,10 @@ drain.pyx says how results are taken and waited for, and deaths.pyx what happens
 The interpreter's lock guards what is here. A step that must not be seen half done calls nothing that runs Python code.
 """
 
+from libc.errno cimport EAGAIN
 from libc.stdint cimport int64_t, uint32_t, uint64_t
-from mpfast.core.base.atomic cimport load32
+from libc.string cimport memset
+from mpfast.core.base.atomic cimport load32, shared32
 from mpfast.core.base.posix cimport c_close
 from mpfast.core.base.clock cimport MICROSECOND, NEVER
 from mpfast.core.queue.queue cimport queue_size, queue_stats, queue_stats_t
@@ -18,12 +20,16 @@ from mpfast.family.family cimport me
 from mpfast.tasks.parcel cimport function_of
 from mpfast.tasks.rings cimport Ring
 
+import errno
 import os
 import threading
 from collections import deque
 
 cdef extern from "Python.h":
     unsigned long PyThread_get_thread_ident()
+
+cdef extern from "core/base/futex.h" nogil:
+    int futex_wait(shared32 *word, uint32_t expected, int64_t deadline)
 
 cdef Py_ssize_t RING_TASKS = 8192            # at most in the ring, and as many results that nobody has collected
 cdef size_t RING_BYTES = 32 << 20
@@ -139,6 +145,13 @@ cdef class LastJob(Job):
         return not self.desk.jobs
 
 
+cdef bint may_sleep() noexcept:
+    """Does the kernel let a thread sleep on a word of memory? This call returns at once, as the word is another."""
+    cdef shared32 word
+    memset(&word, 0, sizeof(word))
+    return futex_wait(&word, 1, NEVER) == -EAGAIN
+
+
 cdef class Desk:
     """Desk(crew, exact): the desk of a new pool. `crew` starts workers."""
 
@@ -146,6 +159,8 @@ cdef class Desk:
         self.nudged = self.called = -1
 
     def __init__(self, crew, bint exact):
+        if not may_sleep():
+            raise OSError(errno.ENOSYS, "this system refuses the waits that a pool of mpfast's needs (FUTEX_WAIT_BITSET)")
         self.tasks, self.results = Ring(), Ring()
         self.identity = me(self.tasks)
         self.header = pool_map(self.tasks.view)

@@ -76,3 +76,16 @@ def executor(make_executor):
 def held_executor(make_executor, gate):
     yield make_executor(initializer=pooled.keep, initargs=(gate,))
     gate.open(100)  # an executor waits for its tasks, those of a test that failed too
+
+
+@pytest.fixture(autouse=True)
+def own_engine(monkeypatch):
+    """Pools have mpfast's engine here, also in programs that a test starts."""
+    monkeypatch.setenv("MPFAST_POOL", "own")
+
+
+def pytest_collection_modifyitems(items):
+    """The engine is not the default yet, so its tests are long ones: make stress."""
+    for item in items:
+        if "tests/pools/" in item.path.as_posix():
+            item.add_marker(pytest.mark.stress)

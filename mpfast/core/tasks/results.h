@@ -99,7 +99,11 @@ static inline int result_wait(struct queue *results, int64_t deadline, struct sp
         return 0;
     int64_t now = clock_now(), end = now + RESULT_PATIENCE;
     int rc = futex_wait(&h->items, seen, end < deadline ? end : deadline);
-    return rc == -EAGAIN ? 0 : rc;
+    if (rc != 0 && rc != -EAGAIN)
+        return rc;
+    return result_ready(results) || clock_now() < end
+               ? 0
+               : -ETIMEDOUT; /* where the kernel refuses the wait, it never says so */
 }
 
 #endif
