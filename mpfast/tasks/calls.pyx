@@ -3,16 +3,14 @@
 """Single calls: what Pool.apply_async() returns, and what is behind an executor's future."""
 
 from mpfast.tasks.desk cimport FED_ALL, FED_FULL, Desk, Job, fed
+from mpfast.tasks.answers cimport tell_callback
 from mpfast.tasks.limits cimport deadline_of, limit_of, name_of, retries_of
 from mpfast.tasks.parcel cimport deal_call
 
-import types
 from concurrent.futures import CancelledError
 from concurrent.futures._base import FINISHED, PENDING
-from multiprocessing import TimeoutError
 
-from ..family.claims import claimed
-from .views import Ended, names_of
+from .answers import Answer
 
 
 cdef class Called(Job):
@@ -63,33 +61,8 @@ cdef class Called(Job):
         self.settle(0, error, True)
 
 
-cdef class ApplyResult(Called):
+cdef class ApplyResult(Called, Answer):
     """What Pool.apply_async() returns."""
-
-    __class_getitem__ = classmethod(types.GenericAlias)
-
-    @property
-    def _job(self):
-        return self.number
-
-    @property
-    def _pool(self):
-        return None if self.over else self.desk
-
-    @property
-    def _cache(self):
-        return self.desk.jobs
-
-    @property
-    def _event(self):
-        return Ended(self)
-
-    @property
-    def __class__(self):
-        return claimed(type(self))
-
-    def __dir__(self):
-        return names_of(type(self))
 
     cdef int arrive(self, object value, bint failed) except -1:
         self._value, self._success = value, not failed
@@ -119,41 +92,8 @@ cdef class ApplyResult(Called):
         self.args = self.kwds = None
         return True
 
-    def _set(self, i, obj):
-        """As multiprocessing's result has it: obj is (success, value)."""
-        self.settle(i, obj[1], not obj[0])
-
     cdef tell(self):
-        callback = self._callback if self._success else self._error_callback
-        if callback is not None:
-            callback(self._value)
-
-    def ready(self):
-        """Is there a result, or an error?"""
-        if not self.over:
-            self.desk.collect()
-        return self.over
-
-    def successful(self):
-        """Has the call returned without an exception? Raises ValueError if it has not ended."""
-        if not self.ready():
-            raise ValueError(f"{self!r} not ready")
-        return self._success
-
-    def wait(self, timeout=None):
-        """Waits for the result, at most so many seconds."""
-        if not self.over:
-            self.desk.wait_for(self, deadline_of(timeout))
-
-    def get(self, timeout=None):
-        """Returns the result, or raises what the call has raised. Raises TimeoutError if there is none in time."""
-        if not self.over:
-            self.desk.wait_for(self, deadline_of(timeout))
-            if not self.over:
-                raise TimeoutError
-        if self._success:
-            return self._value
-        raise self._value
+        tell_callback(self)
 
 
 def call(Desk desk, func, args, kwds, callback, error_callback, bint later, timeout=None, retries=None):

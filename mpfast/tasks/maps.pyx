@@ -5,17 +5,15 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from mpfast.core.base.clock cimport clock_now
 from mpfast.tasks.desk cimport FED_ALL, FED_ENOUGH, FED_FULL, Desk, Job, fed
-from mpfast.tasks.limits cimport deadline_of, limit_of, name_of, retries_of
+from mpfast.tasks.answers cimport tell_callback
+from mpfast.tasks.limits cimport limit_of, name_of, retries_of
 from mpfast.tasks.parcel cimport PARCEL_CHUNK, PARCEL_STAR, Cells, deal_range, deal_unit
 from mpfast.tasks.sizes cimport first_groups, group_size, window
 
-import types
 from concurrent.futures import CancelledError
-from multiprocessing import TimeoutError
 
-from ..family.claims import claimed
+from .answers import Answer
 from .desk import SKIPPED
-from .views import Ended, names_of
 
 cdef object MISSING = object()  # no outcome yet
 cdef object FAILED = object()   # an error, or not run
@@ -149,33 +147,8 @@ cdef bint is_plain_range(elements):
         len(elements) == 0 or max(abs(elements[0]), abs(elements[-1]), abs(elements.step)) < 1 << 62)
 
 
-cdef class MapResult(Fed):
+cdef class MapResult(Fed, Answer):
     """What Pool.map_async() and Pool.starmap_async() return."""
-
-    __class_getitem__ = classmethod(types.GenericAlias)
-
-    @property
-    def _job(self):
-        return self.number
-
-    @property
-    def _pool(self):
-        return None if self.over else self.desk
-
-    @property
-    def _cache(self):
-        return self.desk.jobs
-
-    @property
-    def _event(self):
-        return Ended(self)
-
-    @property
-    def __class__(self):
-        return claimed(type(self))
-
-    def __dir__(self):
-        return names_of(type(self))
 
     cdef object next_elements(self, Py_ssize_t n):
         elements = self.elements[self.at:self.at + n]
@@ -227,41 +200,8 @@ cdef class MapResult(Fed):
         self.fail(error)
         return True
 
-    def _set(self, i, obj):
-        """As multiprocessing's result has it: obj is (success, value)."""
-        self.settle(i, obj[1], not obj[0])
-
     cdef tell(self):
-        callback = self._callback if self._success else self._error_callback
-        if callback is not None:
-            callback(self._value)
-
-    def ready(self):
-        """Are all results there?"""
-        if not self.over:
-            self.desk.collect()
-        return self.over
-
-    def successful(self):
-        """Have all calls returned without an exception? Raises ValueError if some have not ended."""
-        if not self.ready():
-            raise ValueError(f"{self!r} not ready")
-        return self._success
-
-    def wait(self, timeout=None):
-        """Waits for all results, at most so many seconds."""
-        if not self.over:
-            self.desk.wait_for(self, deadline_of(timeout))
-
-    def get(self, timeout=None):
-        """Returns the list of results, or raises the first exception. Raises TimeoutError if they are not there in time."""
-        if not self.over:
-            self.desk.wait_for(self, deadline_of(timeout))
-            if not self.over:
-                raise TimeoutError
-        if self._success:
-            return self._value
-        raise self._value
+        tell_callback(self)
 
 
 def map_elements(Desk desk, func, elements, chunksize, bint star, callback=None, error_callback=None, bint lazy=True,

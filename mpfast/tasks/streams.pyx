@@ -13,9 +13,8 @@ import builtins
 from collections import deque
 from multiprocessing import TimeoutError
 
-from ..family.claims import claimed
+from .answers import Counterpart
 from .desk import SKIPPED
-from .views import names_of
 
 
 cdef class Stream(Fed):
@@ -190,23 +189,8 @@ cdef class Stream(Fed):
         return self.end - self.yielded if self.room else self.left
 
 
-cdef class IMapIterator(Stream):
+cdef class IMapIterator(Stream, Counterpart):
     """What Pool.imap() returns: an iterator over the results, in order. Any thread may use it."""
-
-    @property
-    def _job(self):
-        return self.number
-
-    @property
-    def __class__(self):
-        return claimed(type(self))
-
-    def __dir__(self):
-        return names_of(type(self))
-
-    def _set(self, i, obj):
-        """As multiprocessing's iterator has it: obj is (success, value)."""
-        self.settle(i, obj[1], not obj[0])
 
     def _set_length(self, length):
         """As multiprocessing's iterator has it. The length is known here."""

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+cdef tell_callback(answer)
