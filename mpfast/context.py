@@ -64,6 +64,12 @@ def _module(name: str) -> Any:
         raise explained(error) from None
 
 
+def is_ours(context: Any) -> bool:
+    """Does the context start processes of mpfast's?"""
+    process_class = getattr(context, "Process", None)
+    return isinstance(process_class, type) and issubclass(process_class, _Starts)
+
+
 _launching: ModuleType | None = None
 
 

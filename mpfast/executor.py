@@ -12,8 +12,8 @@ from concurrent.futures import process as _stdlib
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
-from .context import _default_context, _Starts
-from .errors import explained
+from .context import _default_context, _module, is_ours
+from .tasks.hooks import Hooks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,11 +23,13 @@ __all__ = ["BrokenProcessPool", "Future", "ProcessPoolExecutor"]
 
 _STDLIB: Any = vars(_stdlib)["ProcessPoolExecutor"]
 # What subclasses of the stdlib's executor override to change its queues or its processes.
-_NAMES = (
-    *("_adjust_process_count", "_launch_processes", "_spawn_process", "_start_executor_manager_thread"),
-    *("_force_shutdown",),
+_HOOKS = Hooks(
+    _STDLIB,
+    (
+        *("_adjust_process_count", "_launch_processes", "_spawn_process", "_start_executor_manager_thread"),
+        *("_force_shutdown",),
+    ),
 )
-HOOKS: dict[str, Any] = {name: vars(_STDLIB)[name] for name in _NAMES if name in vars(_STDLIB)}
 _OVER = (_base.FINISHED, _base.CANCELLED, _base.CANCELLED_AND_NOTIFIED)
 _CANCELLED = (_base.CANCELLED, _base.CANCELLED_AND_NOTIFIED)
 _ABRUPTLY = "A process in the process pool was terminated abruptly while the future was running or pending."
@@ -37,11 +39,7 @@ _exiting = False
 
 
 def _engine() -> Any:
-    try:
-        from .tasks import engine
-    except ImportError as error:
-        raise explained(error) from None
-    return engine
+    return _module("mpfast.tasks.engine")
 
 
 class Future(_base.Future):  # type: ignore[type-arg]
@@ -191,9 +189,7 @@ class _Staff:
         self.desk.run_out()
         self.crew.join()
         self.end()
-        butler = self.desk.butler
-        if butler is not None and butler is not threading.current_thread():
-            butler.join()
+        self.desk.retire()
 
     def end(self) -> None:
         """All workers have ended."""
@@ -202,11 +198,7 @@ class _Staff:
                 return
             _running.discard(self)
         self.desk.stop()
-        if self.desk.butler is not None and self.desk.butler is not threading.current_thread():
-            self.desk.butler.join()
-        if self.desk.is_free():
-            self.desk.release()
-            self.crew.release()
+        self.desk.retire()
 
 
 def _at_exit() -> None:
@@ -267,7 +259,7 @@ class ProcessPoolExecutor(_STDLIB):  # type: ignore[misc]
     ) -> None:
         if on_worker_death not in (None, "task", "break"):
             raise ValueError(f"on_worker_death must be 'task' or 'break', not {on_worker_death!r}")
-        if self._changes_hooks() or (mp_context is not None and not _is_ours(mp_context)):
+        if _HOOKS.changed(self, ProcessPoolExecutor) or (mp_context is not None and not is_ours(mp_context)):
             if on_worker_death == "task":
                 raise TypeError(f"on_worker_death='task' needs one of mpfast's contexts, not {mp_context!r}")
             if timeout is not None or retries is not None:
@@ -311,14 +303,6 @@ class ProcessPoolExecutor(_STDLIB):  # type: ignore[misc]
         self._executor_manager_thread: Any = None
         self._finalizer: Any = None
         self._gone = False
-
-    def _changes_hooks(self) -> bool:
-        """Does this class override a hook, or has a program replaced one?"""
-        for name in HOOKS:
-            owner = next(cls for cls in type(self).__mro__ if name in vars(cls))
-            if owner is not ProcessPoolExecutor and (owner is not _STDLIB or vars(owner)[name] is not HOOKS[name]):
-                return True
-        return False
 
     def _check_context(self, context: Any, max_tasks_per_child: int | None) -> None:
         """For classes that refuse some contexts."""
@@ -499,12 +483,6 @@ class ProcessPoolExecutor(_STDLIB):  # type: ignore[misc]
         for worker in workers:
             if worker.is_alive():
                 getattr(worker, operation)()
-
-
-def _is_ours(context: Any) -> bool:
-    """Does the context start processes of mpfast's?"""
-    process = getattr(context, "Process", None)
-    return isinstance(process, type) and issubclass(process, _Starts)
 
 
 def _engine_of_call(*args: Any) -> None:

@@ -16,8 +16,8 @@ from multiprocessing import util as _util
 from multiprocessing.pool import CLOSE, INIT, RUN, TERMINATE, ThreadPool
 from typing import Any
 
-from .context import _default_context, _Starts
-from .errors import explained
+from .context import _default_context, _module, is_ours
+from .tasks.hooks import Hooks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 __all__ = ["Pool", "ThreadPool"]
 
 _STDLIB: Any = vars(_stdlib)["Pool"]  # under the stand-in, the module's attribute means the class below
+_mapstar, _starmapstar = vars(_stdlib)["mapstar"], vars(_stdlib)["starmapstar"]  # what its engine runs for a chunk
 # What subclasses of multiprocessing's Pool override to change its queues or its processes.
-_NAMES = (
+_HOOKS = Hooks(_STDLIB, (
     "Process", "_get_sentinels", "_get_tasks", "_get_worker_sentinels", "_guarded_task_generation", "_handle_results",
     "_handle_tasks", "_handle_workers", "_help_stuff_finish", "_join_exited_workers", "_maintain_pool", "_map_async",
     "_repopulate_pool", "_repopulate_pool_static", "_setup_queues", "_terminate_pool", "_wait_for_updates",
     "_wrap_exception",
-)  # fmt: skip
-HOOKS: dict[str, Any] = {name: vars(_STDLIB)[name] for name in _NAMES if name in vars(_STDLIB)}
+))  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
@@ -50,11 +50,7 @@ def own_engine() -> bool:
 
 
 def _engine() -> Any:
-    try:
-        from .tasks import engine
-    except ImportError as error:
-        raise explained(error) from None
-    return engine
+    return _module("mpfast.tasks.engine")
 
 
 def _terminate(desk: Any, crew: Any) -> None:
@@ -62,17 +58,7 @@ def _terminate(desk: Any, crew: Any) -> None:
     _util.debug("finalizing pool")
     desk.stop()
     crew.terminate()
-    _release(desk, crew)
-
-
-def _release(desk: Any, crew: Any) -> None:
-    import threading
-
-    if desk.butler is not None and desk.butler is not threading.current_thread():
-        desk.butler.join()
-    if desk.is_free():
-        desk.release()
-        crew.release()
+    desk.retire()
 
 
 def _forget(crew: Any) -> None:
@@ -106,7 +92,7 @@ class Pool(_STDLIB):  # type: ignore[misc]
         retries: int | None = None,
     ) -> None:
         context = context or _default_context.get_context()
-        if not own_engine() or self._changes_hooks() or not _is_ours(context):
+        if not own_engine() or _HOOKS.changed(self, Pool) or not is_ours(context):
             _refuse(timeout, retries)
             super().__init__(processes, initializer, initargs, maxtasksperchild, context)
             return
@@ -124,14 +110,6 @@ class Pool(_STDLIB):  # type: ignore[misc]
             return
         _engine().set_limits(self._desk, timeout, retries)
         self._state = RUN
-
-    def _changes_hooks(self) -> bool:
-        """Does this class override a hook, or has a program replaced one?"""
-        for name in HOOKS:
-            owner = next(cls for cls in type(self).__mro__ if name in vars(cls))
-            if owner is not Pool and (owner is not _STDLIB or vars(owner)[name] is not HOOKS[name]):
-                return True
-        return any(name in vars(self) for name in HOOKS)
 
     def _set_up(self, processes: int | None, initializer: Any, initargs: Any, maxtasksperchild: int | None) -> None:
         if processes is None:
@@ -258,11 +236,8 @@ class Pool(_STDLIB):  # type: ignore[misc]
         retries: int | None = None,
     ) -> list[Any]:
         """Calls func for each element. Returns the list of results, or raises the first exception."""
-        if self._desk is None:
-            _refuse(timeout, retries)
-            return super().map(func, iterable, chunksize)  # type: ignore[no-any-return]
-        return self._deal_map(  # type: ignore[no-any-return]
-            func, iterable, chunksize, star=False, lazy=False, timeout=timeout, retries=retries
+        return self._map(  # type: ignore[no-any-return]
+            func, iterable, _mapstar, chunksize, lazy=False, timeout=timeout, retries=retries
         ).get()
 
     def map_async(
@@ -277,11 +252,8 @@ class Pool(_STDLIB):  # type: ignore[misc]
         retries: int | None = None,
     ) -> Any:
         """As map(), but returns a MapResult at once."""
-        if self._desk is None:
-            _refuse(timeout, retries)
-            return super().map_async(func, iterable, chunksize, callback, error_callback)
-        return self._deal_map(
-            func, iterable, chunksize, callback, error_callback, star=False, timeout=timeout, retries=retries
+        return self._map(
+            func, iterable, _mapstar, chunksize, callback, error_callback, timeout=timeout, retries=retries
         )
 
     def starmap(
@@ -294,11 +266,8 @@ class Pool(_STDLIB):  # type: ignore[misc]
         retries: int | None = None,
     ) -> list[Any]:
         """Calls func(*element) for each element. Returns the list of results, or raises the first exception."""
-        if self._desk is None:
-            _refuse(timeout, retries)
-            return super().starmap(func, iterable, chunksize)  # type: ignore[no-any-return]
-        return self._deal_map(  # type: ignore[no-any-return]
-            func, iterable, chunksize, star=True, lazy=False, timeout=timeout, retries=retries
+        return self._map(  # type: ignore[no-any-return]
+            func, iterable, _starmapstar, chunksize, lazy=False, timeout=timeout, retries=retries
         ).get()
 
     def starmap_async(
@@ -313,29 +282,31 @@ class Pool(_STDLIB):  # type: ignore[misc]
         retries: int | None = None,
     ) -> Any:
         """As starmap(), but returns a MapResult at once."""
-        if self._desk is None:
-            _refuse(timeout, retries)
-            return super().starmap_async(func, iterable, chunksize, callback, error_callback)
-        return self._deal_map(
-            func, iterable, chunksize, callback, error_callback, star=True, timeout=timeout, retries=retries
+        return self._map(
+            func, iterable, _starmapstar, chunksize, callback, error_callback, timeout=timeout, retries=retries
         )
 
-    def _deal_map(
+    def _map(
         self,
         func: Any,
         iterable: Any,
+        mapper: Any,
         chunksize: int | None,
         callback: Any = None,
         error_callback: Any = None,
         *,
-        star: bool,
         lazy: bool = True,
         timeout: float | None,
         retries: int | None,
     ) -> Any:
+        """What the four methods above have in common. `mapper`: what multiprocessing's engine runs for a chunk."""
+        if self._desk is None:
+            _refuse(timeout, retries)
+            return self._map_async(func, iterable, mapper, chunksize, callback, error_callback)
         self._check_running()
         if type(iterable) not in (list, tuple, range):
             iterable = list(iterable)
+        star = mapper is _starmapstar
         made = _engine().map_elements(
             self._desk, func, iterable, chunksize, star, callback, error_callback, lazy, timeout, retries
         )
@@ -356,9 +327,6 @@ class Pool(_STDLIB):  # type: ignore[misc]
 
         buffersize: how many tasks may be dealt whose results were not yielded. None: any number.
         """
-        if self._desk is None:
-            _refuse(timeout, retries)
-            return super().imap(func, iterable, chunksize, **_given(buffersize))
         return self._deal_stream(func, iterable, chunksize, buffersize, False, timeout, retries)
 
     def imap_unordered(
@@ -372,9 +340,6 @@ class Pool(_STDLIB):  # type: ignore[misc]
         retries: int | None = None,
     ) -> Any:
         """As imap(), but in the order in which results come."""
-        if self._desk is None:
-            _refuse(timeout, retries)
-            return super().imap_unordered(func, iterable, chunksize, **_given(buffersize))
         return self._deal_stream(func, iterable, chunksize, buffersize, True, timeout, retries)
 
     def _deal_stream(
@@ -387,6 +352,10 @@ class Pool(_STDLIB):  # type: ignore[misc]
         timeout: float | None,
         retries: int | None,
     ) -> Any:
+        if self._desk is None:
+            _refuse(timeout, retries)
+            theirs = super().imap_unordered if unordered else super().imap
+            return theirs(func, iterable, chunksize, **({} if buffersize is None else {"buffersize": buffersize}))
         self._check_running()
         if chunksize < 1:
             raise ValueError(f"Chunksize must be 1+, not {chunksize:n}")
@@ -444,13 +413,3 @@ def _refuse(timeout: float | None, retries: int | None) -> None:
     """multiprocessing's engine has neither."""
     if timeout is not None or retries is not None:
         raise TypeError("timeout and retries need mpfast's engine, which this class or its context does without")
-
-
-def _given(buffersize: int | None) -> dict[str, Any]:
-    return {} if buffersize is None else {"buffersize": buffersize}
-
-
-def _is_ours(context: Any) -> bool:
-    """Does the context start processes of mpfast's?"""
-    process = getattr(context, "Process", None)
-    return isinstance(process, type) and issubclass(process, _Starts)

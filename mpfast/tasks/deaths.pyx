@@ -22,13 +22,11 @@ from mpfast.core.tasks.tasks cimport (
 from mpfast.core.tasks.layout cimport worker_identity
 from mpfast.core.tasks.workers cimport worker_look, workers_wake
 from mpfast.launch.child cimport Child
-from mpfast.tasks.desk cimport Job
+from mpfast.tasks.desk cimport RECALL_LAST, Job
 from mpfast.tasks.drain cimport Drain
 from mpfast.tasks.parcel cimport FORM_UNIT, deal_piece, parcel_of
 
 from .errors import TaskTimeout, WorkerDied
-
-cdef int64_t RECALL_LAST = 100 * MILLISECOND
 
 
 cdef class Timed:

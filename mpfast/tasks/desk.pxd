@@ -11,6 +11,10 @@ cdef enum fed:       # what Job.feed() returns
     FED_FULL         # the ring is full
 
 
+cdef int64_t RECALL_FIRST  # until a group that does not move is looked at again, doubled each time
+cdef int64_t RECALL_LAST
+
+
 cdef class Sleeper:
     cdef object lock
     cdef bint woken

@@ -12,9 +12,9 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memset
 from mpfast.core.base.atomic cimport load32, shared32
 from mpfast.core.base.posix cimport c_close
-from mpfast.core.base.clock cimport MICROSECOND, NEVER
+from mpfast.core.base.clock cimport MICROSECOND, MILLISECOND, NEVER
 from mpfast.core.queue.queue cimport queue_size, queue_stats, queue_stats_t
-from mpfast.core.tasks.workers cimport pool_leave, pool_map, pool_unmap, worker_leave, worker_look, worker_prepare
+from mpfast.core.tasks.workers cimport pool_leave, pool_map, pool_unmap, worker_look, worker_prepare
 from mpfast.core.tasks.layout cimport worker_state
 from mpfast.family.family cimport me
 from mpfast.tasks.parcel cimport function_of
@@ -35,6 +35,7 @@ cdef Py_ssize_t RING_TASKS = 8192            # at most in the ring, and as many 
 cdef size_t RING_BYTES = 32 << 20
 cdef Py_ssize_t CREDIT = 64                  # tasks that are dealt between two looks at the ring
 cdef int64_t RECALL_FIRST = 500 * MICROSECOND
+cdef int64_t RECALL_LAST = 100 * MILLISECOND
 cdef int STRIKES = 3                         # so often may the pickling of a job's elements be interrupted
 
 SKIPPED = object()  # the value of an element that was not run, because one before it in its unit has failed
@@ -321,10 +322,6 @@ cdef class Desk:
         """0: the worker of this place is starting. 1: it may have tasks. 2: it ends by itself."""
         return <int>worker_state(worker_look(self.header, number))
 
-    def dismiss(self, uint32_t number):
-        """A worker is to go as soon as it has nothing."""
-        worker_leave(self.tasks.view, self.header, number)
-
     def dismiss_all(self):
         """All workers are to go. No element is without an outcome."""
         if self.is_foreign():
@@ -382,9 +379,13 @@ cdef class Desk:
         for job in list(self.jobs.values()):
             (<Job>job).pool_gone()
 
-    def is_free(self):
-        """Does nobody drain?"""
-        return self.drainer == 0
+    def retire(self):
+        """After stop(). Waits for the butler, and closes the descriptors unless a thread still has to see the end."""
+        if self.butler is not None and self.butler is not threading.current_thread():
+            self.butler.join()
+        if self.drainer == 0:
+            self.release()
+            self.crew.release()
 
     # ---- what the classes below do
 

@@ -15,7 +15,7 @@ cdef class Drain(Desk):
     cdef int deliver(self, store_item *item) except -1
     cdef int deliver_from(self, store_item *item, uint32_t at) except -1
     cdef int feed_more(self, Job job) except -1
-    cdef object loaded(self, store_item *item, uint32_t i)
+    cdef object value_of(self, const store_item *item, uint32_t i, bint *failed)
     cdef int sleep(self, int64_t deadline) except -1
     cdef bint wanted(self)
     cdef int rest(self) except -1

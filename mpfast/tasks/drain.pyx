@@ -11,17 +11,16 @@ from cpython.exc cimport PyErr_CheckSignals
 from libc.errno cimport EAGAIN, EINTR, ETIMEDOUT
 from libc.stdint cimport int64_t, uint32_t
 from mpfast.channel.payload cimport payload_from_immediate, payload_load
-from mpfast.core.base.clock cimport MICROSECOND, MILLISECOND, NEVER, clock_now
+from mpfast.core.base.clock cimport MILLISECOND, NEVER, clock_now
 from mpfast.core.base.posix cimport eventfd_write
 from mpfast.core.queue.queue cimport queue_arm, queue_bell, queue_silence, queue_unheard
 from mpfast.core.store.item cimport store_item
 from mpfast.core.tasks.layout cimport RESULT_START, result
 from mpfast.core.tasks.results cimport result_cells, result_free, result_of, result_payload, result_take, result_wait
-from mpfast.tasks.desk cimport Desk, Job, Sleeper
+from mpfast.tasks.desk cimport RECALL_FIRST, RECALL_LAST, Desk, Job, Sleeper
 from mpfast.tasks.parcel cimport CELL_ERROR, CELL_KIND, CELL_NOW, CELL_SKIPPED, cell
 
 from .desk import SKIPPED
-from .errors import RemoteError
 
 cdef extern from "Python.h":
     unsigned long PyThread_get_thread_ident()
@@ -29,8 +28,11 @@ cdef extern from "Python.h":
 cdef int64_t LOOK = 10 * MILLISECOND         # a drainer that has results all the time looks for deaths so often
 cdef int64_t UNHEARD = 100 * MILLISECOND     # a drainer that cannot be woken looks so often
 cdef int64_t GRACE = 5 * MILLISECOND         # for which the butler leaves the draining to callers
-cdef int64_t RECALL_FIRST = 500 * MICROSECOND
-cdef int64_t RECALL_LAST = 100 * MILLISECOND
+
+
+cdef double seconds_until(int64_t deadline) noexcept:
+    """As a lock's acquire() has it. -1: any time."""
+    return -1 if deadline == NEVER else max(0, (deadline - clock_now()) / 1e9)
 
 
 cdef class Half:
@@ -86,7 +88,7 @@ cdef class Drain(Desk):
         if job.waiting is None:
             job.waiting = []
         job.waiting.append(w)
-        (<Sleeper>w).lock.acquire(True, -1 if deadline == NEVER else max(0, (deadline - clock_now()) / 1e9))
+        (<Sleeper>w).lock.acquire(True, seconds_until(deadline))
 
     cdef int drain_for(self, Job job, int64_t deadline) except -1:
         cdef unsigned long before = self.drainer
@@ -124,7 +126,7 @@ cdef class Drain(Desk):
         if self.butler_drains():
             self.nudge()  # a caller that waits goes before the butler
         try:
-            in_time = w.lock.acquire(True, -1 if deadline == NEVER else max(0, (deadline - clock_now()) / 1e9))
+            in_time = w.lock.acquire(True, seconds_until(deadline))
         finally:
             self.line.remove(w)
             if job.waiting is not None:
@@ -216,28 +218,16 @@ cdef class Drain(Desk):
         """Settles the elements of a result block from cell `at` on, and gives the block back."""
         cdef result *r = result_of(item)
         cdef uint32_t i = at, n = result_cells(item)
-        cdef const cell *c
         cdef Job job
-        cdef bint failed, outer = self.settling
+        cdef bint failed = False, outer = self.settling
         self.settling = True
         try:
             if n > 0 and item.kind == RESULT_START:
-                self.crew.refused(r.worker, self.loaded(item, 0))
+                self.crew.refused(r.worker, self.value_of(item, 0, &failed))
                 n = 0
             job = self.jobs.get(r.job) if n > at else None
             while job is not None and i < n:
-                c = <const cell *>result_payload(item) + i
-                failed = c.kind & CELL_ERROR
-                if c.kind & CELL_NOW:
-                    value = payload_from_immediate(<int64_t>c.value)
-                elif c.kind & CELL_SKIPPED:
-                    value = SKIPPED
-                else:
-                    try:
-                        value = payload_load(c.kind & CELL_KIND, result_payload(item) + c.value, c.size, None,
-                                             self.results)
-                    except Exception as e:
-                        value, failed = self.crew.unloadable(e, failed), True
+                value = self.value_of(item, i, &failed)
                 i += 1
                 job.settle(r.first + i - 1, value, failed)
             if job is not None and r.elapsed:
@@ -267,12 +257,20 @@ cdef class Drain(Desk):
             half = self.halves.pop()
             self.deliver_from(&half.item, half.at)
 
-    cdef object loaded(self, store_item *item, uint32_t i):
+    cdef object value_of(self, const store_item *item, uint32_t i, bint *failed):
+        """What cell i of a result block holds. failed: it is an exception."""
         cdef const cell *c = <const cell *>result_payload(item) + i
+        failed[0] = c.kind & CELL_ERROR
+        if c.kind & CELL_NOW:
+            return payload_from_immediate(<int64_t>c.value)
+        if c.kind & CELL_SKIPPED:
+            return SKIPPED
         try:
             return payload_load(c.kind & CELL_KIND, result_payload(item) + c.value, c.size, None, self.results)
         except Exception as e:
-            return RemoteError.unloadable(e, True)
+            error = self.crew.unloadable(e, failed[0])
+            failed[0] = True
+            return error
 
     cdef int sleep(self, int64_t deadline) except -1:
         """Nothing came for a while. Sleeps until there is a result, a worker has ended or somebody nudges."""

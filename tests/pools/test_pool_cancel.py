@@ -393,9 +393,9 @@ def test_an_argument_that_ends_the_worker(make_pool, chunksize):
     """Is an element's end, and is not dealt again for ever."""
     pool = make_pool(2)
     with pytest.raises(mpfast.WorkerDied):
-        pool.apply(pooled.same, (pooled.Deadly(),))
+        pool.apply(pooled.same, (pooled.DiesWhenLoaded(),))
     with pytest.raises(mpfast.WorkerDied):
-        pool.map(pooled.same, [1, pooled.Deadly(), 2], chunksize)
+        pool.map(pooled.same, [1, pooled.DiesWhenLoaded(), 2], chunksize)
     assert pool.map(pooled.square, range(9)) == [n * n for n in range(9)]
 
 

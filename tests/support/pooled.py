@@ -398,13 +398,6 @@ def die_the_first_time(number):
     return number
 
 
-class Deadly:
-    """Ends the process that unpickles it."""
-
-    def __reduce__(self):
-        return os._exit, (9,)
-
-
 class Endless:
     """Cannot be unpickled in any time."""
 

@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: MIT
+"""Has a program changed how pools or executors of the standard library work inside? Then it has their engine."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+__all__ = ["Hooks"]
+
+
+class Hooks:
+    """Hooks(theirs, names): the methods with these names in a class of the standard library, as they are now."""
+
+    def __init__(self, theirs: type, names: Iterable[str]) -> None:
+        self.theirs = theirs
+        self.methods = {name: vars(theirs)[name] for name in names if name in vars(theirs)}
+
+    def changed(self, made: Any, face: type) -> bool:
+        """Is one of them overridden for `made`, or replaced in the library? The class `face` may override them."""
+        for name, method in self.methods.items():
+            owner = next(cls for cls in type(made).__mro__ if name in vars(cls))
+            if owner is not face and (owner is not self.theirs or vars(owner)[name] is not method):
+                return True
+        return any(name in vars(made) for name in self.methods)
