@@ -92,26 +92,19 @@ class Pool(_STDLIB):  # type: ignore[misc]
         retries: int | None = None,
     ) -> None:
         context = context or _default_context.get_context()
-        if not own_engine() or _HOOKS.changed(self, Pool) or not is_ours(context):
-            _refuse(timeout, retries)
-            super().__init__(processes, initializer, initargs, maxtasksperchild, context)
-            return
-        self._state = INIT
-        self._ctx = context
-        _engine().check_limits(timeout, retries)
-        try:
-            self._set_up(processes, initializer, initargs, maxtasksperchild)
-        except OSError as error:
-            if error.errno not in (errno.EFBIG, errno.ENOSYS, errno.EPERM):
-                raise
-            # The system refuses what our engine needs. Or a hard limit on the size of files leaves no shared memory.
-            # Then the context has multiprocessing's queues.
-            super().__init__(processes, initializer, initargs, maxtasksperchild, context)
-            return
-        _engine().set_limits(self._desk, timeout, retries)
-        self._state = RUN
+        if own_engine() and not _HOOKS.changed(self, Pool) and is_ours(context):
+            _engine().check_limits(timeout, retries)
+            self._state = INIT
+            self._ctx = context
+            if self._set_up(processes, initializer, initargs, maxtasksperchild):
+                _engine().set_limits(self._desk, timeout, retries)
+                self._state = RUN
+                return
+        _refuse(timeout, retries)
+        super().__init__(processes, initializer, initargs, maxtasksperchild, context)
 
-    def _set_up(self, processes: int | None, initializer: Any, initargs: Any, maxtasksperchild: int | None) -> None:
+    def _set_up(self, processes: int | None, initializer: Any, initargs: Any, maxtasksperchild: int | None) -> bool:
+        """Makes our engine and starts the workers. False: the system refuses what the engine needs."""
         if processes is None:
             processes = getattr(os, "process_cpu_count", os.cpu_count)() or 1
         if processes < 1:
@@ -123,8 +116,14 @@ class Pool(_STDLIB):  # type: ignore[misc]
         self._processes = processes
         self._initializer, self._initargs, self._maxtasksperchild = initializer, initargs, maxtasksperchild
         engine = _engine()
-        crew = engine.Crew(self._ctx, processes, initializer, tuple(initargs), maxtasksperchild, "pool")
-        self._desk = crew.desk = engine.Engine(crew, maxtasksperchild is not None)
+        try:
+            crew = engine.Crew(self._ctx, processes, initializer, tuple(initargs), maxtasksperchild, "pool")
+            crew.desk = engine.Engine(crew, maxtasksperchild is not None)
+        except OSError as error:
+            if error.errno in (errno.EFBIG, errno.ENOSYS, errno.EPERM):
+                return False
+            raise
+        self._desk = crew.desk
         self._call = engine.call
         self._taskqueue: Any = engine.TaskQueue(self._desk)
         _util.register_after_fork(crew, _forget)
@@ -134,6 +133,7 @@ class Pool(_STDLIB):  # type: ignore[misc]
             _terminate(self._desk, crew)
             raise
         self._terminate = _util.Finalize(self, _terminate, args=(self._desk, crew), exitpriority=15)
+        return True
 
     def __del__(self, _warn: Any = warnings.warn, RUN: str = RUN) -> None:
         if self._desk is None:

@@ -7,9 +7,7 @@ drain.pyx says how results are taken and waited for, and deaths.pyx what happens
 The interpreter's lock guards what is here. A step that must not be seen half done calls nothing that runs Python code.
 """
 
-from libc.errno cimport EAGAIN
 from libc.stdint cimport int64_t, uint32_t, uint64_t
-from libc.string cimport memset
 from mpfast.core.base.atomic cimport load32, shared32
 from mpfast.core.base.posix cimport c_close
 from mpfast.core.base.clock cimport MICROSECOND, MILLISECOND, NEVER
@@ -29,7 +27,7 @@ cdef extern from "Python.h":
     unsigned long PyThread_get_thread_ident()
 
 cdef extern from "core/base/futex.h" nogil:
-    int futex_wait(shared32 *word, uint32_t expected, int64_t deadline)
+    int futex_wake(shared32 *word, int n)
 
 cdef Py_ssize_t RING_TASKS = 8192            # at most in the ring, and as many results that nobody has collected
 cdef size_t RING_BYTES = 32 << 20
@@ -146,11 +144,10 @@ cdef class LastJob(Job):
         return not self.desk.jobs
 
 
-cdef bint may_sleep() noexcept:
-    """Does the kernel let a thread sleep on a word of memory? This call returns at once, as the word is another."""
+cdef bint may_wake() noexcept:
+    """Does the kernel let a process wake others? A worker sleeps until it is woken, without looking by itself."""
     cdef shared32 word
-    memset(&word, 0, sizeof(word))
-    return futex_wait(&word, 1, NEVER) == -EAGAIN
+    return futex_wake(&word, 1) >= 0  # nobody sleeps there
 
 
 cdef class Desk:
@@ -160,8 +157,8 @@ cdef class Desk:
         self.nudged = self.called = -1
 
     def __init__(self, crew, bint exact):
-        if not may_sleep():
-            raise OSError(errno.ENOSYS, "this system refuses the waits that a pool of mpfast's needs (FUTEX_WAIT_BITSET)")
+        if not may_wake():
+            raise OSError(errno.ENOSYS, "this system refuses FUTEX_WAKE_BITSET, without which a pool's workers sleep on")
         self.tasks, self.results = Ring(), Ring()
         self.identity = me(self.tasks)
         self.header = pool_map(self.tasks.view)
