@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* filesize.h: a file gets its size under any soft limit, none under a hard one, and no thread sees another limit. */
-#include "check.h"
+#include "file_limit.h"
 
 #include "core/base/atomic.h"
 #include "core/base/filesize.h"
@@ -8,12 +8,6 @@
 #include <sys/stat.h>
 
 #define SIZE ((off_t)1 << 40)
-
-static void limit(rlim_t soft, rlim_t hard)
-{
-    struct rlimit l = {soft, hard};
-    EXPECT_EQ(setrlimit(RLIMIT_FSIZE, &l), 0);
-}
 
 static int made(off_t size)
 {
@@ -41,7 +35,7 @@ static void *see(void *unused)
 static void unseen(void)
 {
     pthread_t thread;
-    limit(0, RLIM_INFINITY);
+    file_limit(0, RLIM_INFINITY);
     EXPECT_EQ(pthread_create(&thread, NULL, see, NULL), 0);
     for (int n = 0; n < 100; n++)
         EXPECT_EQ(made(SIZE), 0);
@@ -53,7 +47,7 @@ static void soft_limits(void)
 {
     rlim_t soft[] = {0, 4096, SIZE - 1, SIZE, RLIM_INFINITY};
     for (size_t i = 0; i < sizeof soft / sizeof *soft; i++) {
-        limit(soft[i], RLIM_INFINITY);
+        file_limit(soft[i], RLIM_INFINITY);
         EXPECT_EQ(made(SIZE), 0);
     }
 }
@@ -61,12 +55,12 @@ static void soft_limits(void)
 /* SIGXFSZ would end this process. */
 static void hard_limits(void)
 {
-    limit(4096, 8192);
+    file_limit(4096, 8192);
     EXPECT_EQ(made(4096), 0);
     EXPECT_EQ(made(8192), 0);
     EXPECT_EQ(made(8193), -EFBIG);
     EXPECT(filesize_allowed(4096) && !filesize_allowed(4097));
-    limit(0, 0);
+    file_limit(0, 0);
     EXPECT_EQ(made(0), 0);
     EXPECT_EQ(made(1), -EFBIG);
 }
@@ -86,13 +80,8 @@ static bool privileged(void)
 
 int main(void)
 {
-    struct rlimit before;
-    EXPECT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
-    if (before.rlim_max != RLIM_INFINITY) {
-        puts("there is a limit on the size of files already");
+    if (!file_limit_begin())
         return 77;
-    }
-    signal(SIGXFSZ, SIG_DFL);
     unseen();
     soft_limits();
     EXPECT(waitpid(-1, NULL, __WALL) < 0 && errno == ECHILD); /* no helper is left */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* message.h: a message of any size arrives whole under any limit, its descriptors are no standard streams, and feeding a
  * child that has ended does not wait for other processes that have its end of the socket. */
-#include "check.h"
+#include "file_limit.h"
 
 #include "core/child/child.h"
 #include "core/child/message.h"
@@ -73,12 +73,6 @@ static void ended(void)
     close(pidfd);
 }
 
-static void limit(rlim_t soft)
-{
-    struct rlimit l = {soft, RLIM_INFINITY};
-    EXPECT_EQ(setrlimit(RLIMIT_FSIZE, &l), 0);
-}
-
 static void sizes(void)
 {
     arrives(0, false);
@@ -86,26 +80,21 @@ static void sizes(void)
     arrives(MESSAGE_PIPED, false);
     arrives(MESSAGE_PIPED + 1, false);
     arrives(MOST, false);
-    limit(MESSAGE_PIPED + 1);
+    file_limit(MESSAGE_PIPED + 1, RLIM_INFINITY);
     arrives(MESSAGE_PIPED + 1, false);
     arrives(MESSAGE_PIPED + 2, true);
-    limit(0);
+    file_limit(0, RLIM_INFINITY);
     arrives(MESSAGE_PIPED, false);
     arrives(MESSAGE_PIPED + 1, true);
     arrives(MOST, true);
     ended();
-    limit(RLIM_INFINITY);
+    file_limit(RLIM_INFINITY, RLIM_INFINITY);
 }
 
 int main(void)
 {
-    struct rlimit before;
-    EXPECT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
-    if (before.rlim_max != RLIM_INFINITY) {
-        puts("there is a limit on the size of files already");
+    if (!file_limit_begin())
         return 77;
-    }
-    signal(SIGXFSZ, SIG_DFL);
     signal(SIGPIPE, SIG_DFL);
     fill();
     sizes();

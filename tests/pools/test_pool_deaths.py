@@ -45,18 +45,6 @@ def check(error, how="kill"):
         assert part.lower() in str(error).lower()
 
 
-def outcomes(iterator):
-    """Results and errors until the end."""
-    found = []
-    while True:
-        try:
-            found.append(iterator.next(PATIENCE))
-        except StopIteration:
-            return found
-        except mpfast.WorkerDied as error:
-            found.append(error)
-
-
 def test_the_class():
     assert issubclass(mpfast.WorkerDied, BrokenProcessPool)
     assert issubclass(mpfast.WorkerDied, mpfast.ProcessError)
@@ -122,7 +110,7 @@ def test_a_map(ctx, make_pool, chunksize):
 @HOW
 def test_imap(goes_on, how):
     """Only the element that died has no result, at its place."""
-    found = outcomes(goes_on.imap(pooled.Dier(how), [1, 2, 0, 3, 4, 0, 5]))
+    found = pooled.outcomes(goes_on.imap(pooled.Dier(how), [1, 2, 0, 3, 4, 0, 5]), mpfast.WorkerDied)
     assert [found[n] for n in (0, 1, 3, 4, 6)] == [1, 2, 3, 4, 5]
     check(found[2], how)
     check(found[5], how)
@@ -130,7 +118,7 @@ def test_imap(goes_on, how):
 
 
 def test_imap_unordered(goes_on):
-    found = outcomes(goes_on.imap_unordered(pooled.die_if_zero, list(range(50)) * 2))
+    found = pooled.outcomes(goes_on.imap_unordered(pooled.die_if_zero, list(range(50)) * 2), mpfast.WorkerDied)
     died = [error for error in found if isinstance(error, mpfast.WorkerDied)]
     assert len(died) == 2
     assert collections.Counter(n for n in found if isinstance(n, int)) == dict.fromkeys(range(1, 50), 2)

@@ -22,14 +22,8 @@ def mp():
 
 def outcomes(iterator):
     """Results and the names of errors until the end."""
-    found = []
-    while True:
-        try:
-            found.append(iterator.next(PATIENCE))
-        except StopIteration:
-            return found
-        except BaseException as error:
-            found.append(type(error).__name__)
+    got = pooled.outcomes(iterator, BaseException)
+    return [type(one).__name__ if isinstance(one, BaseException) else one for one in got]
 
 
 def test_each_element_ends_its_worker(make_pool):

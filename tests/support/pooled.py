@@ -338,6 +338,18 @@ def die(how="kill"):
     time.sleep(60)
 
 
+def outcomes(iterator, errors):
+    """Results, and exceptions of that kind, until the end of an imap()."""
+    found = []
+    while True:
+        try:
+            found.append(iterator.next(PATIENCE))
+        except StopIteration:
+            return found
+        except errors as error:
+            found.append(error)
+
+
 class DiesWhenLoaded:
     """A worker that unpickles it ends with exit code 7."""
 
