@@ -79,9 +79,8 @@ def held_executor(make_executor, gate):
 
 
 @pytest.fixture(autouse=True)
-def own_engine(monkeypatch):
-    """Pools have mpfast's engine here, also in programs that a test starts."""
-    monkeypatch.setenv("MPFAST_POOL", "own")
+def with_own_engine(own_engine):
+    """All tests of this folder are about that engine."""
 
 
 def pytest_collection_modifyitems(items):

@@ -15,7 +15,7 @@ import mpfast
 KILLS = int(os.environ.get("MPFAST_POOL_KILLS", "200"))
 KINDS = {"plain": {}, "one worker": {"workers": 1}, "few tasks a worker": {"maxtasksperchild": 3}}
 
-pytestmark = abilities.deaths
+pytestmark = [abilities.deaths, pytest.mark.stress, pytest.mark.usefixtures("own_engine")]
 
 
 def run(method, kind, kills, capsys):
@@ -30,7 +30,6 @@ def test_a_short_storm(capsys):
     run("fork", "plain", 20, capsys)
 
 
-@pytest.mark.stress
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
 @pytest.mark.parametrize("kind", KINDS)
