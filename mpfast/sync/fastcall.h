@@ -44,6 +44,7 @@ static PyObject *fastcall_exit(const struct fastcall_type *fast, PyObject *self,
     return n > 0 && args[0] != Py_None ? fast->raised(self) : fast->leave(self);
 }
 
+/* For the extension that has the type. */
 /* clang-format off */
 #define FASTCALL_DEFINE(name)                                                                                          \
     static struct fastcall_type name;                                                                                  \
@@ -67,9 +68,6 @@ static PyObject *fastcall_exit(const struct fastcall_type *fast, PyObject *self,
         {0},                                                                                                           \
     };
 /* clang-format on */
-
-FASTCALL_DEFINE(fastcall_lock)
-FASTCALL_DEFINE(fastcall_rlock)
 
 static int fastcall_replace(PyTypeObject *type, PyMethodDef *method)
 {

@@ -6,8 +6,5 @@ cdef extern from "sync/fastcall.h":
         pass
     struct PyMethodDef:
         pass
-    fastcall_type fastcall_lock, fastcall_rlock
-    PyMethodDef *fastcall_lock_methods
-    PyMethodDef *fastcall_rlock_methods
     int fastcall_install(object type, fastcall_type *fast, PyMethodDef *methods, fast_function enter,
                          fast_function release, fast_function leave, fast_function raised) except -1

@@ -129,6 +129,16 @@ cdef class Mutex(Handle):
         return "SomeOtherThread" if owner == identity else "SomeOtherProcess"
 
 
+cdef extern from *:
+    """
+    FASTCALL_DEFINE(fastcall_lock)
+    FASTCALL_DEFINE(fastcall_rlock)
+    """
+    fastcall_type fastcall_lock, fastcall_rlock
+    PyMethodDef *fastcall_lock_methods
+    PyMethodDef *fastcall_rlock_methods
+
+
 # When this module is imported, fastcall.h replaces acquire, release, __enter__ and __exit__ of both classes below by
 # functions without an argument tuple. Those fall back on the methods here, which are also the documentation.
 cdef class Lock(Mutex):

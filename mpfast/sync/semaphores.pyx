@@ -22,6 +22,7 @@ from mpfast.errors cimport raise_errno
 from mpfast.family.family cimport Handle, me, serve_signals
 from mpfast.family.naming cimport name_type
 from mpfast.family.timeouts cimport deadline_of, policy_of
+from mpfast.sync.fastcall cimport *
 
 import errno
 import operator
@@ -41,19 +42,27 @@ cdef uint32_t _checked(value) except? 0:
     return number
 
 
+cdef extern from *:
+    """
+    FASTCALL_DEFINE(fastcall_counting)
+    """
+    fastcall_type fastcall_counting
+    PyMethodDef *fastcall_counting_methods
+
+
+# When this module is imported, fastcall.h replaces acquire, release, __enter__ and __exit__ of this class by functions
+# without an argument tuple. Those fall back on the methods here, which are also the documentation.
 cdef class _Counting(Handle):
     """The base of both semaphores. `taken` counts this object's own permits, as multiprocessing does."""
     cdef int taken
     cdef uint32_t taker    # the process that counts. A forked child begins anew
     cdef uint32_t last_tid
 
-    cdef int took(self, int n) except -1:
-        cdef uint32_t identity = me(self)
+    cdef void took(self, uint32_t identity, int n) noexcept:
         if self.taker != identity:
             self.taker = identity
             self.taken = 0
         self.taken += n
-        return 0
 
     cdef bint attempt(self, uint32_t identity) noexcept:
         if self.kind == SLOT_BOUNDED:
@@ -89,20 +98,26 @@ cdef class _Counting(Handle):
 
         Returns True, or False if block is false or the time is up and there is none.
         """
-        cdef uint32_t identity = me(self)
-        cdef int64_t deadline
         if timeout is not None:
             deadline_of(False, timeout)  # a wrong type is an error even if there is nothing to wait for
+        return bool(self.take(block, timeout))
+
+    cdef int take(self, block, timeout) except -1:
+        cdef uint32_t identity = me(self)
+        cdef int64_t deadline
         if not self.attempt(identity):
             deadline = deadline_of(block, timeout)
             if (deadline == 0 or not self.enter(identity, deadline)) and not self.refused(identity):
-                return False
-        self.took(1)
+                return 0
+        self.took(identity, 1)
         self.last_tid = thread_id(identity)
-        return True
+        return 1
 
     def release(self):
         """Gives a permit back and wakes one waiter. ValueError if that would be more than there may be."""
+        self.give()
+
+    cdef int give(self) except -1:
         cdef uint32_t identity = me(self)
         cdef int rc
         if self.kind == SLOT_BOUNDED:
@@ -111,13 +126,14 @@ cdef class _Counting(Handle):
             rc = semaphore_release(<semaphore *>self.cell, identity)
         if rc < 0:
             raise ValueError("semaphore or lock released too many times")
-        self.took(-1)
+        self.took(identity, -1)
+        return 0
 
     def __enter__(self):
-        return self.acquire()
+        return bool(self.take(True, None))
 
     def __exit__(self, kind=None, value=None, traceback=None):
-        self.release()
+        self.give()
 
     def get_value(self):
         """How many permits there are to take. Does not block."""
@@ -132,7 +148,7 @@ cdef class _Counting(Handle):
         return self.get_value() == 0
 
     def _count(self):
-        self.took(0)
+        self.took(me(self), 0)
         return self.taken
 
     def _is_mine(self):
@@ -164,6 +180,18 @@ cdef class _Counting(Handle):
             return self.get_value()
         except Exception:
             return "unknown"
+
+
+cdef object _enter(object self):
+    _Counting.take(<_Counting>self, True, None)
+    return True
+
+
+cdef object _leave(object self):
+    _Counting.give(<_Counting>self)
+
+
+fastcall_install(_Counting, &fastcall_counting, fastcall_counting_methods, _enter, _leave, _leave, _leave)
 
 
 cdef class Semaphore(_Counting):
