@@ -209,7 +209,7 @@ class Crew:
         error.__cause__ = self.cause
         self.desk.break_down(error)
 
-    def unloadable(self, error: Exception, failed: bool) -> BaseException:
+    def unloadable(self, error: BaseException, failed: bool) -> BaseException:
         """What a caller gets in place of what cannot be unpickled. `failed`: an exception, and no result."""
         made: BaseException = RemoteError.unloadable(error, failed)
         if self.on_death is not None:

@@ -82,10 +82,11 @@ cdef class Desk:
     cdef object finished             # Jobs for the butler to tell of
     cdef readonly object butler
     cdef bint butler_idle
+    cdef bint dozing                 # the butler sleeps without looking for results that nobody has taken
     cdef bint sleeping               # the drainer waits for the bell
     cdef bint settling               # the drainer unpickles results, or settles deaths
     cdef int urgent, lazy            # Jobs that are so
-    cdef int64_t drained             # when a caller has drained last
+    cdef int64_t drained             # when a caller has drained last, or a job has woken the butler
     cdef int64_t patience            # until groups are recalled
     cdef int64_t timeout             # of jobs that do not say, nanoseconds that an element may run. 0: any time
     cdef int retries                 # of jobs that do not say
@@ -98,6 +99,7 @@ cdef class Desk:
 
     cdef int check(self) except -1
     cdef int add(self, Job job) except -1
+    cdef int rouse(self) except -1
     cdef Function function(self, object call)
     cdef bint room(self) except -1
     cdef int start_feeding(self, Job job) except -1

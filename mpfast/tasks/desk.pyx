@@ -10,7 +10,7 @@ The interpreter's lock guards what is here. A step that must not be seen half do
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from mpfast.core.base.atomic cimport load32, shared32
 from mpfast.core.base.posix cimport c_close
-from mpfast.core.base.clock cimport MICROSECOND, MILLISECOND, NEVER
+from mpfast.core.base.clock cimport MICROSECOND, MILLISECOND, NEVER, clock_now
 from mpfast.core.queue.queue cimport queue_size, queue_stats, queue_stats_t
 from mpfast.core.tasks.workers cimport pool_leave, pool_map, pool_unmap, worker_look, worker_prepare
 from mpfast.core.tasks.layout cimport worker_state
@@ -205,7 +205,8 @@ cdef class Desk:
         return load32(self.tasks.identity) != self.identity
 
     def refuse(self):
-        raise RuntimeError(f"this pool belongs to process {self.crew.owner}: it cannot be used in process "
+        what = "pool" if self.crew.kind == "pool" else "executor"
+        raise RuntimeError(f"this {what} belongs to process {self.crew.owner}: it cannot be used in process "
                            f"{os.getpid()}, which was forked from it")
 
     # ---- jobs and dealing
@@ -222,9 +223,17 @@ cdef class Desk:
         self.urgent += job.urgent
         self.lazy += job.lazy
         self.jobs[self.counter] = job
-        if (job.urgent or job.lazy) and self.butler_idle:
+        if self.butler_idle and (job.urgent or job.lazy):
             self.call_butler()
+        elif self.dozing:
+            self.drained = clock_now()
+            self.rouse()
         return 0
+
+    cdef int rouse(self) except -1:
+        """There are results to come again. The butler takes them, if nobody does for a while."""
+        self.dozing = False
+        return self.call_butler()
 
     cdef Function function(self, object call):
         """The function, ready to be dealt. Only the pickle of a global name can be used again."""
@@ -349,9 +358,10 @@ cdef class Desk:
         self.urgent += 1
         self.call_butler()
 
-    def cancel_all(self):
-        """Cancels the calls that no worker has begun with."""
-        for job in list(self.jobs.values()):
+    def cancel_all(self, Py_ssize_t spared=0):
+        """Cancels the calls that no worker has begun with. The first `spared` jobs are left alone."""
+        self.collect()
+        for job in list(self.jobs.values())[spared:]:
             (<Job>job).cancel_future()
 
     def run_out(self):

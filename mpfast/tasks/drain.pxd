@@ -17,5 +17,9 @@ cdef class Drain(Desk):
     cdef int feed_more(self, Job job) except -1
     cdef object value_of(self, const store_item *item, uint32_t i, bint *failed)
     cdef int sleep(self, int64_t deadline) except -1
+    cdef object unloadable(self, object error, bint *failed)
+    cdef object reloaded(self, const store_item *item, uint32_t i, bint *failed, object interrupt)
     cdef bint wanted(self)
+    cdef bint is_due(self)
+    cdef object until_due(self)
     cdef int rest(self) except -1

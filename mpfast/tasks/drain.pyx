@@ -28,6 +28,7 @@ cdef extern from "Python.h":
 cdef int64_t LOOK = 10 * MILLISECOND         # a drainer that has results all the time looks for deaths so often
 cdef int64_t UNHEARD = 100 * MILLISECOND     # a drainer that cannot be woken looks so often
 cdef int64_t GRACE = 5 * MILLISECOND         # for which the butler leaves the draining to callers
+cdef int64_t UNTAKEN = 50 * MILLISECOND      # so long may results lie there if nobody has to be told of them
 
 
 cdef double seconds_until(int64_t deadline) noexcept:
@@ -113,6 +114,8 @@ cdef class Drain(Desk):
             return 0
         if self.butler_idle and self.wanted():
             self.call_butler()
+        elif self.dozing and self.jobs:
+            self.rouse()
         return 0
 
     cdef int stand_in_line(self, Job job, int64_t deadline) except -1:
@@ -148,7 +151,7 @@ cdef class Drain(Desk):
             if self.halves:
                 self.finish_halves()
             if job is None:
-                if self.finished or self.line or not self.jobs or not self.wanted():
+                if self.finished or self.line or not self.jobs:
                     return 0
             elif job.satisfied():
                 return 0
@@ -268,9 +271,26 @@ cdef class Drain(Desk):
         try:
             return payload_load(c.kind & CELL_KIND, result_payload(item) + c.value, c.size, None, self.results)
         except Exception as e:
-            error = self.crew.unloadable(e, failed[0])
-            failed[0] = True
-            return error
+            return self.unloadable(e, failed)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as e:
+            return self.reloaded(item, i, failed, e)
+
+    cdef object unloadable(self, object error, bint *failed):
+        made = self.crew.unloadable(error, failed[0])
+        failed[0] = True
+        return made
+
+    cdef object reloaded(self, const store_item *item, uint32_t i, bint *failed, object interrupt):
+        """Unpickling was interrupted. Did a signal's handler raise that, or does what is unpickled raise it?"""
+        cdef const cell *c = <const cell *>result_payload(item) + i
+        try:
+            payload_load(c.kind & CELL_KIND, result_payload(item) + c.value, c.size, None, self.results)
+        except BaseException as e:
+            if type(e) is type(interrupt):
+                return self.unloadable(e, failed)
+        raise interrupt  # it is for the thread, and the result is loaded once more by the next drainer
 
     cdef int sleep(self, int64_t deadline) except -1:
         """Nothing came for a while. Sleeps until there is a result, a worker has ended or somebody nudges."""
@@ -356,20 +376,32 @@ cdef class Drain(Desk):
             job = None
         if self.stopped or self.closed and not self.jobs and not self.crew.workers:
             return False
-        if self.drainer == 0 and self.jobs and self.wanted() and (self.urgent or clock_now() - self.drained > GRACE):
+        if self.drainer == 0 and self.jobs and self.is_due():
             self.drain_for(None, NEVER)
         else:
             self.rest()
         return not self.stopped
 
+    cdef bint is_due(self):
+        """Has the butler left the draining to callers for long enough?"""
+        return self.urgent > 0 or clock_now() - self.drained > (GRACE if self.wanted() else UNTAKEN)
+
+    cdef object until_due(self):
+        """How many seconds the butler sleeps. None: until it is called."""
+        if self.drainer == 0 and (self.lazy or self.backlog):
+            return GRACE / 1e9
+        if self.drainer == 0 and self.jobs or clock_now() - self.drained < UNTAKEN:
+            return UNTAKEN / 1e9
+        return None  # a drainer calls when it ends
+
     cdef int rest(self) except -1:
         """The butler sleeps until it is called, or a worker has ended."""
-        grace = GRACE / 1e9 if (self.lazy or self.backlog) and self.drainer == 0 else None  # a drainer calls when it ends
-        self.butler_idle = True
+        grace = self.until_due()
+        self.butler_idle, self.dozing = True, grace is None
         try:
             ended = self.crew.rest(self.called, grace)
         finally:
-            self.butler_idle = False
+            self.butler_idle = self.dozing = False
         if ended and self.drainer == 0:
             self.settle_as_drainer()
         elif ended:  # the drainer hears of it as well, so it is left to it for a while

@@ -84,7 +84,7 @@ class RemoteError(ProcessError):
         return cls(type(error).__name__, str(error), f'\n"""\n{text}"""')
 
     @classmethod
-    def unloadable(cls, error: Exception, failed: bool) -> RemoteError:
+    def unloadable(cls, error: BaseException, failed: bool) -> RemoteError:
         """What a caller gets in place of what cannot be unpickled. `failed`: an exception, and no result."""
         what = "an exception of a task" if failed else "the result of a task"
         text = f"{what} could not be unpickled: {error}"

@@ -33,6 +33,7 @@ class OfPool:
     """As multiprocessing.pool has it. SystemExit ends a worker."""
 
     catches_all = False
+    ends_unloadable = False  # does a task that cannot be unpickled end its worker?
 
     @staticmethod
     def wrapped(error: BaseException, traceback: TracebackType | None) -> Any:
@@ -51,6 +52,7 @@ class OfExecutor:
     """As concurrent.futures has it. All exceptions are the task's."""
 
     catches_all = True
+    ends_unloadable = False
 
     @staticmethod
     def wrapped(error: BaseException, traceback: TracebackType | None) -> Any:
@@ -59,8 +61,20 @@ class OfExecutor:
         return _ExceptionWithTraceback(error, traceback)  # type: ignore[arg-type]
 
     @staticmethod
+    def log_failed_initializer() -> None:
+        from concurrent.futures import _base
+
+        _base.LOGGER.critical("Exception in initializer:", exc_info=True)
+
+    @staticmethod
     def unsendable(error: BaseException, value: Any) -> Any:
         return OfExecutor.wrapped(error, error.__traceback__)
 
 
-KINDS = {"pool": OfPool, "executor": OfExecutor}
+class OfBreaking(OfExecutor):
+    """For an executor that breaks when a worker ends."""
+
+    ends_unloadable = True
+
+
+KINDS = {"pool": OfPool, "executor": OfExecutor, "breaking": OfBreaking}

@@ -72,6 +72,7 @@ cdef class Opened:
     cdef const task *t
     cdef const parcel *p
     cdef Ring ring
+    cdef bint loading    # an element is being unpickled
     cdef bint unit       # an element that fails stands for the rest of its unit
     cdef object call
     cdef object elements

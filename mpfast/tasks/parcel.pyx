@@ -233,7 +233,7 @@ cdef class Opened:
     cdef open(self, Ring ring, const task *t):
         """Loads the function, and the elements if they are one payload. Raises what unpickling raises."""
         cdef const char *data = <const char *>t
-        self.ring, self.t, self.p = ring, t, parcel_of(<task *>t)
+        self.ring, self.t, self.p, self.loading = ring, t, parcel_of(<task *>t), False
         data += sizeof(task) + sizeof(parcel)
         self.unit = self.p.form == FORM_UNIT or bool(self.p.flags & PARCEL_CHUNK)
         self.call = self.loaded(data)
@@ -271,7 +271,9 @@ cdef class Opened:
             if c.kind & CELL_NOW:
                 element = payload_from_immediate(<int64_t>c.value)
             else:
+                self.loading = True
                 element = payload_load(c.kind & CELL_KIND, data + c.value, c.size, None, self.ring)
+                self.loading = False
         if self.p.flags & PARCEL_STAR:
             return self.call(*element)
         return self.call(element)

@@ -42,6 +42,7 @@ cdef class Worker:
     cdef Opened opened
     cdef object wrapped, unsendable  # how exceptions travel
     cdef bint catches_all
+    cdef bint ends_unloadable
     cdef bint in_task
     cdef uint32_t identity           # another one in a child that a task has forked
     cdef uint32_t ran, mask
@@ -60,7 +61,8 @@ cdef class Worker:
         self.out = Outbox.__new__(Outbox)
         self.out.ring, self.out.seat = results, &self.place
         self.opened = Opened.__new__(Opened)
-        self.wrapped, self.unsendable, self.catches_all = how.wrapped, how.unsendable, how.catches_all
+        self.wrapped, self.unsendable = how.wrapped, how.unsendable
+        self.catches_all, self.ends_unloadable = how.catches_all, how.ends_unloadable
 
     def __dealloc__(self):
         pool_unmap(self.place.pool)
@@ -146,6 +148,8 @@ cdef class Worker:
         try:
             self.opened.open(self.tasks, t)
         except Exception as e:
+            if self.ends_unloadable:
+                raise
             error = e
         task_loaded(t)
         return error
@@ -162,6 +166,8 @@ cdef class Worker:
             finally:
                 self.in_task = False
         except (Exception, KeyboardInterrupt) as e:
+            if self.ends_unloadable and self.opened.loading:
+                raise
             value, flags = failures.sendable(self.wrapped(e, e.__traceback__), e), CELL_ERROR
         except BaseException as e:
             if not self.catches_all:
@@ -171,7 +177,9 @@ cdef class Worker:
             os._exit(0)  # a child that the task has forked came back from it
         try:
             self.out.add(t.job, t.first + i, end - i, value, flags)
-        except Exception as e:
+        except BaseException as e:
+            if not isinstance(e, Exception) and not self.catches_all:
+                raise
             flags = CELL_ERROR
             self.out.add(t.job, t.first + i, end - i, self.unsendable(e, value), flags)
         return flags == 0
@@ -221,7 +229,10 @@ def work(tasks, results, number, initializer, initargs, maxtasks, kind):
             initializer(*initargs)
         except BaseException as error:
             worker.refuse(error)
-            raise
+            if not how.catches_all:
+                raise
+            how.log_failed_initializer()
+            return
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, worker.interrupted)
     worker.ready()
