@@ -13,7 +13,9 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 from .context import _default_context, _module, is_ours
-from .tasks.hooks import Hooks
+from .tasks.hooks import Hooks, refused
+from .tasks.staff import CallQueue, Manager, Staff, join_all
+from .tasks.views import View
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,9 +34,8 @@ _HOOKS = Hooks(
 )
 _OVER = (_base.FINISHED, _base.CANCELLED, _base.CANCELLED_AND_NOTIFIED)
 _CANCELLED = (_base.CANCELLED, _base.CANCELLED_AND_NOTIFIED)
-_ABRUPTLY = "A process in the process pool was terminated abruptly while the future was running or pending."
+_UNUSABLE = "A child process terminated abruptly, the process pool is not usable anymore"
 
-_running: set[_Staff] = set()  # executors with workers, for which the interpreter waits at its end
 _exiting = False
 
 
@@ -143,89 +144,14 @@ class Future(_base.Future):  # type: ignore[type-arg]
         return self._exception
 
 
-class _Staff:
-    """The desk and the workers of an executor. They go on when the executor is collected, until all calls are over."""
-
-    def __init__(self, executor: ProcessPoolExecutor, kind: str = "executor") -> None:
-        engine = _engine()
-        initargs = tuple(executor._initargs)
-        self.crew = engine.Crew(
-            executor._mp_context,
-            executor._max_workers,
-            executor._initializer,
-            initargs,
-            executor._max_tasks_per_child,
-            kind,
-        )
-        self.desk = self.crew.desk = engine.Engine(self.crew, executor._max_tasks_per_child is not None)
-        engine.set_limits(self.desk, *executor._limits)
-        self.lock = threading.Lock()
-        if executor._breaks:
-            self.crew.on_death = self.break_down
-        self.crew.on_end = self.end
-        _running.add(self)
-
-    def break_down(self, dead: dict[int, Any]) -> bool:
-        """A worker that ends when it was not to ends the executor, as in concurrent.futures."""
-        if all(worker.exitcode == 0 for worker in dead.values()) and not self.crew.cause:
-            return False
-        error = BrokenProcessPool(_ABRUPTLY)
-        error.__cause__ = self.crew.cause
-        self.crew.replacing = False
-        self.desk.break_down(error)
-        for worker in list(self.crew.workers):
-            worker.terminate()
-        return True
-
-    def leave(self) -> None:
-        """No call comes any more. The butler works off what there is."""
-        if self.desk.is_foreign():
-            return
-        self.desk.close()
-        self.desk.work_off()
-
-    def join(self) -> None:
-        """Waits until all calls are over and all workers have ended."""
-        self.desk.run_out()
-        self.crew.join()
-        self.end()
-        self.desk.retire()
-
-    def end(self) -> None:
-        """All workers have ended."""
-        with self.lock:
-            if self not in _running:
-                return
-            _running.discard(self)
-        self.desk.stop()
-        self.desk.retire()
-
-
 def _at_exit() -> None:
     """The interpreter waits for calls that are not over, as it does for concurrent.futures' executors."""
     global _exiting
     _exiting = True
-    for staff in list(_running):
-        if staff.desk.is_foreign():
-            continue
-        staff.desk.close()
-        staff.join()
+    join_all()
 
 
 threading._register_atexit(_at_exit)  # type: ignore[attr-defined]
-
-
-class _Manager:
-    """What concurrent.futures has a thread for. Code that joins it waits for the workers' end."""
-
-    def __init__(self, staff: _Staff) -> None:
-        self._staff = staff
-
-    def join(self, timeout: float | None = None) -> None:
-        self._staff.join()
-
-    def is_alive(self) -> bool:
-        return self._staff in _running
 
 
 class ProcessPoolExecutor(_STDLIB):  # type: ignore[misc]
@@ -299,7 +225,10 @@ class ProcessPoolExecutor(_STDLIB):  # type: ignore[misc]
             _engine().check_limits(timeout, retries)
         self._shutdown_thread = False
         self._shutdown_lock = threading.Lock()
-        self._staff: _Staff | None = None
+        self._needs_own = on_worker_death == "task" or timeout is not None or retries is not None
+        if max_tasks_per_child is not None and mp_context.get_start_method() == "fork":
+            self._needs_own = True
+        self._staff: Staff | None = None
         self._executor_manager_thread: Any = None
         self._finalizer: Any = None
         self._gone = False
@@ -307,59 +236,119 @@ class ProcessPoolExecutor(_STDLIB):  # type: ignore[misc]
     def _check_context(self, context: Any, max_tasks_per_child: int | None) -> None:
         """For classes that refuse some contexts."""
 
-    @property
+    def _spared(self) -> int:
+        """How many calls shutdown(cancel_futures=True) leaves, although no worker may have begun with them."""
+        return 0
+
+    @View
     def _processes(self) -> Any:
         """The workers by process id. None after shutdown()."""
-        if not self._own:
-            return self.__dict__["_processes"]
         if self._gone:
             return None
         return {} if self._staff is None else {worker.pid: worker for worker in self._staff.crew.workers}
 
-    @_processes.setter
-    def _processes(self, value: Any) -> None:
-        self.__dict__["_processes"] = value
-
-    @property
+    @View
     def _broken(self) -> Any:
         """Why no call can be run any more, or False."""
-        if not self._own:
-            return self.__dict__["_broken"]
-        error = None if self._staff is None else self._staff.desk.broken
-        return False if error is None else str(error)
+        if self._staff is None or self._staff.desk.broken is None:
+            return False
+        return str(self._unusable(self._staff))
 
-    @_broken.setter
-    def _broken(self, value: Any) -> None:
-        self.__dict__["_broken"] = value
+    @View
+    def _call_queue(self) -> Any:
+        return None if self._gone else CallQueue()
 
-    def _begin(self) -> _Staff:
-        """The workers, of which the first are started now."""
+    @View
+    def _pending_work_items(self) -> Any:
+        """The calls that are not over, by number."""
+        if self._staff is None:
+            return {}
+        self._staff.desk.look()
+        return self._staff.desk.jobs
+
+    def _begin(self) -> Staff | None:
+        """The workers, of which the first are started now. None: the system refuses what the engine needs."""
         with self._shutdown_lock:
-            if self._staff is None:
-                staff = _Staff(self)
-                if self._mp_context.get_start_method() == "fork":
-                    try:
-                        staff.crew.fill()
-                    except BaseException:
-                        staff.crew.terminate()
-                        staff.end()
+            if self._staff is None and self._own:
+                try:
+                    staff = self._new_staff()
+                except OSError as error:
+                    if self._needs_own or not refused(error):
                         raise
-                self._executor_manager_thread = _Manager(staff)
+                    self._fall_back()
+                    return None
+                self._begin_workers(staff)
+                self._executor_manager_thread = Manager(staff)
                 staff.desk.need_butler()
-                self._finalizer = weakref.finalize(self, _Staff.leave, staff)
+                self._finalizer = weakref.finalize(self, Staff.leave, staff)
                 self._finalizer.atexit = False
                 self._staff = staff
         return self._staff
 
-    def _check(self) -> _Staff:
+    def _new_staff(self) -> Staff:
+        engine = _engine()
+        initargs = tuple(self._initargs)
+        staff = Staff(
+            engine,
+            self._mp_context,
+            self._max_workers,
+            self._initializer,
+            initargs,
+            self._max_tasks_per_child,
+            self._breaks,
+        )
+        engine.set_limits(staff.desk, *self._limits)
+        return staff
+
+    def _begin_workers(self, staff: Staff) -> None:
+        """Forks all workers now, before the executor has a thread. The others are started as they are needed."""
+        if self._mp_context.get_start_method() != "fork":
+            return
+        try:
+            staff.crew.fill()
+        except BaseException:
+            staff.crew.terminate()
+            staff.end()
+            raise
+
+    def _fall_back(self) -> None:
+        """Gives the executor concurrent.futures' engine."""
+        self._own = False
+        tasks = self._max_tasks_per_child
+        try:
+            super().__init__(
+                self._max_workers,
+                self._mp_context,
+                self._initializer,
+                self._initargs,
+                **({} if tasks is None else {"max_tasks_per_child": tasks}),
+            )
+        except BaseException:
+            self._own = True
+            raise
+
+    def _unusable(self, staff: Staff) -> Exception:
+        """What a caller gets once the executor is broken."""
+        broken = staff.desk.broken
+        if type(broken) is not BrokenProcessPool:
+            return staff.desk.error()  # type: ignore[no-any-return]
+        error = BrokenProcessPool(_UNUSABLE)
+        error.__cause__ = broken.__cause__
+        return error
+
+    def _check(self) -> Staff | None:
         staff = self._staff or self._begin()
+        if staff is None:
+            return None
         if staff.desk.is_foreign():
             staff.desk.refuse()
         if staff.desk.broken is not None:
-            raise staff.desk.error()
+            raise self._unusable(staff)
         return staff
 
     def _refuse_late(self) -> None:
+        if self._staff is not None and self._staff.desk.broken is not None:
+            raise self._unusable(self._staff)
         if self._shutdown_thread:
             raise RuntimeError("cannot schedule new futures after shutdown")
         if _exiting:
@@ -374,29 +363,23 @@ class ProcessPoolExecutor(_STDLIB):  # type: ignore[misc]
         staff = self._staff
         if staff is None:
             staff = self._begin()  # if its workers fail at once, that is the call's error
+            if staff is None:
+                return super().submit(fn, *args, **kwargs)
         elif staff.desk.broken is not None:
-            staff = self._check()
+            self._check()
         future = Future()
         _engine_of_call(staff.desk, future, fn, args, kwargs)
         if len(staff.crew.workers) < self._max_workers:
-            self._adjust_process_count()
+            staff.unsent += future._state == _base.FINISHED
+            staff.add_worker()
         return future
 
     def _adjust_process_count(self) -> None:
         """Starts another worker, if there are more calls than workers."""
         if not self._own:
             super()._adjust_process_count()
-            return
-        staff = self._staff
-        if staff is None or not staff.crew.replacing:
-            return
-        with staff.lock:
-            crew = staff.crew
-            if len(crew.numbers) < min(crew.size, len(staff.desk.jobs)):
-                try:
-                    crew.start_one()
-                except Exception as error:
-                    crew.start_refused(error)
+        elif self._staff is not None:
+            self._staff.add_worker()
 
     def map(
         self,
@@ -424,11 +407,13 @@ class ProcessPoolExecutor(_STDLIB):  # type: ignore[misc]
         deadline = None if timeout is None else time.monotonic() + timeout
         self._refuse_late()
         staff = self._check()
+        if staff is None:
+            return super().map(fn, *iterables, timeout=timeout, chunksize=chunksize)  # type: ignore[no-any-return]
         elements: Any = iterables[0] if len(iterables) == 1 else zip(*iterables)  # noqa: B905
         if buffersize is None and type(elements) is not range:
             elements = list(elements)
         room = None if buffersize is None else buffersize * chunksize
-        staff.crew.fill()
+        staff.add_workers(buffersize or -(-len(elements) // chunksize))
         job = _engine().stream(staff.desk, fn, elements, chunksize, False, len(iterables) != 1, room)
         return _results(job, chunksize, deadline)
 
@@ -447,7 +432,7 @@ class ProcessPoolExecutor(_STDLIB):  # type: ignore[misc]
             return
         self._finalizer.detach()
         if cancel_futures:
-            staff.desk.cancel_all()
+            staff.desk.cancel_all(self._spared())
         if wait:
             staff.desk.close()
             staff.join()

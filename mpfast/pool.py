@@ -8,7 +8,6 @@ room tasks/, in a program with MPFAST_POOL=own in its environment.
 
 from __future__ import annotations
 
-import errno
 import os
 import warnings
 from multiprocessing import pool as _stdlib
@@ -17,7 +16,7 @@ from multiprocessing.pool import CLOSE, INIT, RUN, TERMINATE, ThreadPool
 from typing import Any
 
 from .context import _default_context, _module, is_ours
-from .tasks.hooks import Hooks
+from .tasks.hooks import Hooks, refused
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -120,7 +119,7 @@ class Pool(_STDLIB):  # type: ignore[misc]
             crew = engine.Crew(self._ctx, processes, initializer, tuple(initargs), maxtasksperchild, "pool")
             crew.desk = engine.Engine(crew, maxtasksperchild is not None)
         except OSError as error:
-            if error.errno in (errno.EFBIG, errno.ENOSYS, errno.EPERM):
+            if refused(error):
                 return False
             raise
         self._desk = crew.desk

@@ -6,7 +6,8 @@ This is the only place that changes multiprocessing. Names that were bound befor
 * The default context and those of the start methods. They get mpfast's classes in place. Code that holds one, or a
   method of one, makes mpfast's objects from now on. The default one also keeps its own class as a base, because methods
   bound before say super().
-* Names in the submodules (names.py), because the stdlib's own functions look them up there when they run.
+* Names in the submodules (names.py), because the stdlib's own functions look them up there when they run. The
+  executor of concurrent.futures is one of them.
 * The home of the classes that are replaced (stdlib.py), so that objects made of them before can be pickled.
 * Classes derived from a queue of multiprocessing. They get the stdlib's class as a base, with all its private parts.
 * Interpreters that multiprocessing starts. They do the same before anything else. Other programs that the program
@@ -45,6 +46,7 @@ NAMES = {
 SOURCES = {"queues": "mpfast.standin.queues"}
 METHODS = {"fork": "ForkContext", "forkserver": "ForkServerContext", "spawn": "SpawnContext"}
 QUEUES = "multiprocessing.queues"
+EXECUTOR = "ProcessPoolExecutor"
 # multiprocessing gives its interpreters programs that begin like this. Frozen programs know them by that.
 PROGRAMS = (
     "from multiprocessing.spawn import spawn_main;",
@@ -74,6 +76,7 @@ def install() -> None:
     _rename_contexts()
     for name in NAMES:
         _finder.when_imported(f"multiprocessing.{name}", _replace)
+    _finder.when_imported("concurrent.futures.process", _replace_executor)
     if managers := sys.modules.get("multiprocessing.managers"):
         _lead_managers(managers)
     _finder.when_imported("multiprocessing.util", _reach_children)
@@ -113,6 +116,15 @@ def _rename_contexts() -> None:
 def _replace(module: ModuleType) -> None:
     name = module.__name__.rpartition(".")[2]
     replace(module, NAMES[name], SOURCES.get(name, f"mpfast.{name}"))
+
+
+def _replace_executor(module: ModuleType) -> None:
+    """The package takes the class from its module when it is first used. It may have done so."""
+    theirs = vars(module)[EXECUTOR]
+    replace(module, (EXECUTOR,), "mpfast.standin.executors")
+    package = sys.modules["concurrent.futures"]
+    if vars(package).get(EXECUTOR) is theirs:
+        setattr(package, EXECUTOR, getattr(module, EXECUTOR))
 
 
 def _lead_managers(managers: ModuleType) -> None:

@@ -1,14 +1,25 @@
 # SPDX-License-Identifier: MIT
-"""Has a program changed how pools or executors of the standard library work inside? Then it has their engine."""
+"""When pools and executors have the engine of the standard library.
+
+They have it in a program that has changed how the library's work inside, and on a system that refuses what mpfast's
+needs.
+"""
 
 from __future__ import annotations
+
+import errno
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
-__all__ = ["Hooks"]
+__all__ = ["Hooks", "refused"]
+
+
+def refused(error: OSError) -> bool:
+    """Did making the engine fail because of a limit, or a filter, that will be there the next time too?"""
+    return error.errno in (errno.EFBIG, errno.ENOSYS, errno.EPERM)
 
 
 class Hooks:

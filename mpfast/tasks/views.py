@@ -7,7 +7,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["Ended", "TaskQueue", "names_of"]
+__all__ = ["Ended", "TaskQueue", "View", "names_of"]
 
 
 def names_of(cls: type) -> list[str]:
@@ -40,3 +40,25 @@ class TaskQueue:
 
     def empty(self) -> bool:
         return self.qsize() == 0
+
+
+class View:
+    """A private name of an executor. With mpfast's engine it is what the method says, else what was put there."""
+
+    def __init__(self, method: Any) -> None:
+        self._method = method
+        self._name = method.__name__
+        self.__doc__ = method.__doc__
+
+    def __get__(self, made: Any, cls: type | None = None) -> Any:
+        if made is None:
+            return self
+        if made._own:
+            return self._method(made)
+        try:
+            return vars(made)[self._name]
+        except KeyError:
+            raise AttributeError(f"{type(made).__name__!r} object has no attribute {self._name!r}") from None
+
+    def __set__(self, made: Any, value: Any) -> None:
+        vars(made)[self._name] = value

@@ -34,10 +34,25 @@ def census() -> None:
     for name in COUNTED:
         setattr(context.Context, name, counted(name, getattr(context.Context, name)))
     context._Starts.start = counted("start", context._Starts.start)
+    count_engines(file)
     import multiprocessing
 
     for name in {*multiprocessing.__all__} & {*COUNTED}:  # bound to the default context before
         setattr(multiprocessing, name, getattr(context._default_context, name))
+
+
+def count_engines(file):
+    """A line for each pool or executor with mpfast's engine."""
+    from mpfast.tasks.crew import Crew
+
+    begin = Crew.__init__
+
+    def __init__(self, ctx, size, initializer, initargs, maxtasks, kind):
+        begin(self, ctx, size, initializer, initargs, maxtasks, kind)
+        with open(file, "a") as lines:
+            lines.write(f"{ctx.get_start_method()} engine of kind {kind}\n")
+
+    Crew.__init__ = __init__
 
 
 class Events(unittest.TestResult):

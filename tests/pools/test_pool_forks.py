@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT
 """A process that owns a pool or an executor forks. The child can do it no harm."""
 
+import contextlib
 import gc
 import os
+import threading
 
 import abilities
 import pooled
@@ -88,3 +90,58 @@ def test_a_child_collects_an_executor(ctx):
     assert executors[0].submit(pooled.square, 4).result(PATIENCE) == 16
     assert list(executors[0]._processes.values()) == workers
     executors[0].shutdown()
+
+
+def eventfds():
+    """How many this process has. The descriptors of Process objects and of the rings are inherited as ever."""
+    found = []
+    for fd in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(FileNotFoundError):  # that of the list itself
+            found.append(os.readlink(f"/proc/self/fd/{fd}"))
+    return found.count("anon_inode:[eventfd]")
+
+
+def test_a_child_drops_the_executors_descriptors(make_executor):
+    before = eventfds()
+    executor = make_executor()
+    assert executor.submit(pooled.square, 3).result(PATIENCE) == 9
+    crew = executor._staff.crew
+
+    def look():
+        assert (eventfds(), crew.ends.closed, crew.sleeper.closed) == (before, True, True)
+
+    assert (eventfds(), crew.ends.closed) == (before + 2, False)
+    assert in_child(look) == "None"
+    assert executor.submit(pooled.square, 4).result(PATIENCE) == 16
+
+
+def test_a_child_does_not_wait_at_its_end(held_executor, gate):
+    """For what its parent has submitted."""
+    running = held_executor.submit(pooled.hold, 5)
+    gate.wait()
+    assert in_child(threading._shutdown) == "None"
+    gate.open()
+    assert running.result(PATIENCE) == 5
+
+
+def use(executor, connection):
+    try:
+        executor.submit(pooled.square, 3)
+    except RuntimeError as error:
+        connection.send(str(error))
+    connection.close()
+
+
+def test_a_process_of_the_same_program_is_told_whose_it_is(executor):
+    """A child that multiprocessing has forked. When it ends, the parent's executor goes on."""
+    assert executor.submit(pooled.square, 3).result(PATIENCE) == 9
+    ctx = mpfast.get_context("fork")
+    reader, writer = ctx.Pipe(duplex=False)
+    child = ctx.Process(target=use, args=(executor, writer))
+    child.start()
+    writer.close()
+    assert reader.recv().startswith(f"this executor belongs to process {os.getpid()}")
+    reader.close()
+    child.join(PATIENCE)
+    assert child.exitcode == 0
+    assert executor.submit(pooled.square, 4).result(PATIENCE) == 16
