@@ -7,17 +7,17 @@ A start is one message to a spare. Its pid and its sentinel are known already, s
 from __future__ import annotations
 
 import io
-import os
 from multiprocessing import util
 from multiprocessing.context import get_spawning_popen, set_spawning_popen
 from multiprocessing.process import BaseProcess
 from pickle import dumps
 
-from ..child import Child, hooked
+from ..child import hooked
 from ..dump import dump, let_go
 from ..spawn import is_this_interpreter, tracker_fd
 from .client import client
 from .exits import is_refused
+from .served import Served
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def why_not() -> str | None:
     return "the limit on the size of files" if not client.runs() and is_refused() else None
 
 
-class ForkServerPopen(Child):
+class ForkServerPopen(Served):
     """Starts a child from the fork server."""
 
     method = "forkserver"
@@ -60,39 +60,6 @@ class ForkServerPopen(Child):
     def duplicate_for_child(self, fd: int) -> int:
         self._fds.append(fd)
         return len(self._fds) - 1
-
-    def _status_of_zombie(self) -> int | None:
-        """The server was killed, and the process that inherited the child has not reaped it."""
-        try:
-            if os.stat(f"/proc/{self.pid}").st_uid != os.geteuid():  # the kernel shows 0, whatever it is
-                return None
-            with open(f"/proc/{self.pid}/stat", "rb") as file:
-                fields = file.read().rpartition(b")")[2].split()
-            return os.waitstatus_to_exitcode(int(fields[49])) if fields[0] == b"Z" else None
-        except (OSError, IndexError, ValueError):
-            return None
-
-    def _status_elsewhere(self, block: bool) -> int | None:
-        """What the server, or else the child, wrote into the table. Without one, the kernel did not tell in time."""
-        while self.token:
-            known: int | None = self.source.result(self.token)
-            if known is not None:
-                return known
-            if self.source.ended():
-                break
-            if not block:
-                return None
-        code = self._status_of_zombie()
-        return 255 if code is None else code
-
-    def close(self) -> None:
-        if self.token:
-            self.source.drop(self.token)
-        super().close()
-
-    def __del__(self) -> None:
-        if self.token:
-            self.close()
 
     def _launch(self, process_obj: BaseProcess) -> None:
         try:

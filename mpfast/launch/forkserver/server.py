@@ -1,21 +1,17 @@
 # SPDX-License-Identifier: MIT
 """The fork server. It loads what its children would have to load, and forks spares that wait for a process to become.
 
-It has one thread and does nothing but fork. It ends with its client. The client's side is client.py, and the spares'
-side is spare.py.
+How it forks, and when it ends, is in nursery.py. The client's side is client.py, and the spares' side is spare.py.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import gc
 import io
 import os
-import select
 import signal
 import socket
-import struct
 import sys
 import time
 import warnings
@@ -23,12 +19,10 @@ from multiprocessing import process, reduction, spawn, util
 from multiprocessing.context import set_spawning_popen
 from pickle import dumps, load
 
-from .. import handoff
 from ..child import Child, above
 from ..life import rehearse
 from . import inherit
-from .exits import KernelReaps, ServerReaps
-from .pairs import pair
+from .nursery import Nursery
 from .spare import Spare
 
 TYPE_CHECKING = False
@@ -37,24 +31,18 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-_REQUEST = struct.Struct("=iii")  # spares.pyx's request and report
 REHEARSALS = 10  # the interpreter specializes code that has run eight times, else each child does it in its own pages
 PREPARED = ("jemalloc_bg_thd",)  # names of threads: pyarrow, and pandas with it, have jemalloc's
 GOING = 0.1  # seconds for which a thread that a library has ended may still be seen
-STILLBORN = 16  # spares in a row that end at once, until that is an error
-_REPORT = struct.Struct("=iiQ")
 
 
-class ForkServer:
+class ForkServer(Nursery):
     def __init__(self, ctl: int, parent: int, orders: dict[str, Any]) -> None:
-        self.ctl = socket.socket(fileno=ctl)
-        self.parent = above(os.pidfd_open(parent))
-        self.interrupt: Any = signal.SIG_DFL  # the children's handler of SIGINT
+        super().__init__(ctl, above(os.pidfd_open(parent)), orders["table"])
         self.mask = orders["state"]["mask"]
         self.main: dict[str, Any] = orders["main"]  # empty if children need not load it
         self.later: list[str] = orders["later"]
         self.rehearsal = _rehearsal(orders["process_class"])
-        self.reaps = _reaps(orders["table"])
 
     def load(self, orders: dict[str, Any], data: int) -> None:
         """Loads what the children will want. data: the number of the file with the orders."""
@@ -90,21 +78,11 @@ class ForkServer:
         finally:
             current.name = before
 
-    def serve(self) -> None:
-        """Forks as many spares as it is asked for, until its client lets go of it."""
-        self.reaps.begin()
-        first = True
-        while asked := self._asked():
-            n, idle, pause = _REQUEST.unpack(asked[4:])  # before it, the number of descriptors, which is 0
-            if pause > 0:
-                self._pause(pause)
-            for _ in range(n):
-                self.fork(idle)
-            if first:
-                first = False
-                self._load_later()
-        self.ctl.close()
-        self.linger()
+    def has_time(self) -> None:
+        self._load_later()
+
+    def be_spare(self, sock: socket.socket, idle: int) -> NoReturn:
+        Spare(self, sock, idle).live()
 
     def _load_later(self) -> None:
         """Loads what any child may want, so that each need not import it. No start waits for the server now."""
@@ -115,89 +93,11 @@ class ForkServer:
         gc.freeze()
 
     def rehearse(self) -> None:
-        """Takes the steps of Spare._run() with a process that does nothing. What they touch is there next time."""
+        """Takes the steps of Spare._run(). What they touch is there next time."""
         with io.BytesIO(self.rehearsal) as file:
             file.seek(0)
             inherit.become(load(file))
             rehearse(load(file), self.parent)
-
-    def _asked(self) -> bytes:
-        """Returns the next request, empty if there will be none. Meanwhile it reaps the children that have ended.
-
-        It also watches for the client's end, because a process forked meanwhile may have the client's descriptors.
-        """
-        ctl, wake = self.ctl.fileno(), self.reaps.wake
-        poll = _poll(ctl, self.parent, *((wake,) if wake >= 0 else ()))
-        while ctl not in (ready := [fd for fd, _ in poll.poll()]):
-            if self.parent in ready:
-                return b""
-            self.reaps.reap()
-        try:
-            return self.ctl.recv(64)
-        except ConnectionResetError:
-            return b""
-
-    def _pause(self, milliseconds: int) -> None:
-        """Waits, at most until the next request. If there is one CPU, fork() would keep it from the newest child."""
-        _poll(self.ctl.fileno()).poll(milliseconds)
-
-    def fork(self, idle: int) -> None:
-        """Makes one more spare. Sends the client what it needs to hand it a process, or why there is none."""
-        try:
-            if not any(self._fork(idle) for _ in range(STILLBORN)):
-                raise ChildProcessError(errno.ECHILD, "they all ended at once")
-        except (BrokenPipeError, ConnectionResetError):  # the client does not want them any more, as we shall hear
-            pass
-        except OSError as e:
-            handoff.send(self.ctl.fileno(), _REPORT.pack(0, e.errno or errno.EAGAIN, 0))
-
-    def _fork(self, idle: int) -> bool:
-        ours, theirs = pair()
-        with ours, theirs:
-            self.reaps.prepare()
-            try:
-                pid = os.fork()
-            except OSError:
-                self.reaps.failed()
-                raise
-            if pid == 0:
-                theirs.close()
-                self.ctl.close()
-                self.reaps.in_child()
-                Spare(self, ours, idle).live()
-            ours.close()  # else the client would not see at once that the spare has died
-            try:
-                pidfd = self.reaps.open(pid)
-            except ProcessLookupError:
-                return False
-            try:
-                handoff.send(self.ctl.fileno(), _REPORT.pack(pid, 0, self.reaps.token), [pidfd, theirs.fileno()])
-            finally:
-                os.close(pidfd)
-        return True
-
-    def linger(self) -> None:
-        """Daemons end when this process does. So it stays until the client ends, or until there are no children."""
-        fds = [self.parent] if self.reaps.wake < 0 else [self.parent, self.reaps.wake]
-        poll = _poll(*fds)
-        while self.parent not in (fd for fd, _ in poll.poll(500)):
-            if not self.reaps.reap():
-                return
-
-
-def _poll(*fds: int) -> select.poll:
-    poll = select.poll()
-    for fd in fds:
-        poll.register(fd, select.POLLIN)
-    return poll
-
-
-def _reaps(table: int | None) -> KernelReaps | ServerReaps:
-    if table is None:
-        return KernelReaps()
-    from .exit_table import Table
-
-    return ServerReaps(Table(table))
 
 
 def _rehearsal(process_class: Any) -> bytes:
