@@ -9,8 +9,7 @@ that a Ctrl-C never leaves a child without its Process object. Safe to use from 
 
 from cpython.bytes cimport PyBytes_AS_STRING
 from cpython.exc cimport PyErr_CheckSignals
-from libc.errno cimport (EACCES, EBADF, ECHILD, EINTR, EINVAL, EMFILE, ENOSYS, EPERM, EPIPE, ESRCH,
-                         errno as c_errno)
+from libc.errno cimport EACCES, EBADF, ECHILD, EINTR, EINVAL, EMFILE, ENOSYS, EPERM, EPIPE, ESRCH, errno as c_errno
 from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport calloc, free
 from mpfast.core.base.descriptor cimport descriptor_above, descriptors_above
@@ -80,6 +79,11 @@ cdef int64_t _deadline(timeout) except -1:
     return clock_deadline(seconds)
 
 
+cdef bint is_dropped(int sock, int milliseconds) noexcept:
+    cdef pollfd end = pollfd(sock, 0, 0)  # which is told of the end, and of no request
+    return c_poll(&end, 1, milliseconds) > 0
+
+
 cdef int failure_of(int fd) noexcept:
     """The errno that fork_exec() reports for a program that could not be run, or 0. It reports before it returns."""
     cdef char said[64]
@@ -126,10 +130,11 @@ cdef class Child:
         """Called when the child exists. Takes pidfd over, and makes process_obj (or None) the child's."""
         self.adopt(process_obj, pid, pidfd, ours)
 
-    def _fork(self, process_obj, intent=None):
+    def _fork(self, process_obj, intent=None, int wanted=-1, int rest=0):
         """Forks. The child runs process_obj and ends. In the parent it is the child's when this returns.
 
         intent: tells multiprocessing's hooks that the child is to keep the resource tracker's descriptor.
+        wanted, rest: first the child waits so many milliseconds. It ends if this socket's other end is closed by then.
 
         OSError as os.fork(), and EMFILE, before there is a child, if there is no descriptor for the sentinel.
         """
@@ -149,6 +154,8 @@ cdef class Child:
         pid = c_fork()
         error = c_errno
         if pid == 0:
+            if wanted >= 0 and is_dropped(wanted, rest):
+                c_exit(0)
             PyOS_AfterFork_Child()
             c_close(room)
             if intent is not None:
@@ -505,7 +512,8 @@ cpdef check(process_obj):
         process_obj._check_closed()
     assert process_obj._popen is None, "cannot start a process twice"
     assert process_obj._parent_pid == getpid(), "can only start a process object created by current process"
-    assert not _process._current_process._config.get("daemon"), "daemonic processes are not allowed to have children"
+    may = getattr(_process._current_process, "_mpfast_may_have_children", False)  # a pool's worker, which ends them
+    assert may or not _process._current_process._config.get("daemon"), "daemonic processes are not allowed to have children"
 
 
 def start(process_obj):

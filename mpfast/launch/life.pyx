@@ -288,3 +288,8 @@ def rehearse(process_obj, int parent_sentinel):
 def guard(int parent, int until=-1):
     """This process, a daemon, ends with its parent, however that ends, and with the process of the pidfd `until`."""
     child_guard(parent, until)
+
+
+def name_process(str name):
+    """What ps and top call this process. The kernel keeps 15 bytes."""
+    child_name(name.encode())

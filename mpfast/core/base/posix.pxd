@@ -31,6 +31,8 @@ cdef extern from "<sys/uio.h>" nogil:
 
 cdef extern from "<sys/socket.h>" nogil:
     const int MSG_DONTWAIT
+    const int SHUT_RDWR
+    int c_shutdown "shutdown"(int fd, int how)
 
 cdef extern from "<fcntl.h>" nogil:
     const int F_DUPFD_CLOEXEC

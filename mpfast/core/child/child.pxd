@@ -16,5 +16,6 @@ cdef extern from "core/child/child.h" nogil:
     int child_room()
     int child_supported(const char **what)
     int child_guard(int parent, int until)
+    void child_name(const char *name)
     void child_hold_signals(sigset_t *before)
     void child_release_signals(const sigset_t *before)

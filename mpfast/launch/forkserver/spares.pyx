@@ -15,7 +15,7 @@ from libc.errno cimport EAGAIN, EBADF, ECONNREFUSED, ECONNRESET, EINTR, EPIPE, e
 from libc.stdint cimport int32_t, uint32_t, uint64_t
 from libc.stdlib cimport free
 from mpfast.core.base.descriptor cimport DESCRIPTOR_FIRST
-from mpfast.core.child.child cimport child_wait
+from mpfast.core.child.child cimport child_signal, child_wait
 from mpfast.core.base.posix cimport *
 from mpfast.core.child.handoff cimport *
 from mpfast.errors cimport raise_call, raise_errno
@@ -127,6 +127,23 @@ cdef class Spares:
             spare = self.waiting.pop()
             spare.close_pidfd()
             spare.close_socket()
+
+    def hang_up(self):
+        """Ends the conversation with the server, also where a process forked meanwhile has our end of the socket."""
+        if handoff_mark(self.server) == self.mark:
+            c_shutdown(self.server, SHUT_RDWR)
+
+    def kill(self):
+        """Ends all spares, those that are stopped too."""
+        cdef WaitingSpare spare
+        for spare in self.waiting:
+            if handoff_mark(spare.pidfd) == spare.mark:
+                child_signal(spare.pidfd, SIGKILL)
+        self.release()
+
+    def fileno(self):
+        """The socket of the server. It is readable when a spare is reported, or the server has ended. -1: closed."""
+        return self.server if handoff_mark(self.server) == self.mark else -1
 
     cpdef close(self):
         """Lets the server and all spares go, so that they end."""
