@@ -199,14 +199,16 @@ class Context(BaseContext):
         *,
         timeout: float | None = None,
         retries: int | None = None,
+        **more: Any,
     ) -> Pool:
-        """Returns a pool of worker processes. For timeout and retries, see the class."""
+        """Returns a pool of worker processes. The class says what else it takes."""
         from .pool import Pool
 
         context = self.get_context()
         if timeout is None and retries is None:
-            return Pool(processes, initializer, initargs, maxtasksperchild, context)
-        return Pool(processes, initializer, initargs, maxtasksperchild, context, timeout=timeout, retries=retries)
+            return Pool(processes, initializer, initargs, maxtasksperchild, context, **more)
+        more |= {"timeout": timeout, "retries": retries}
+        return Pool(processes, initializer, initargs, maxtasksperchild, context, **more)
 
     def Manager(self) -> SyncManager:
         """Returns a manager and starts its server process."""

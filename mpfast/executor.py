@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 import weakref
@@ -202,7 +201,7 @@ class ProcessPoolExecutor(_STDLIB):  # type: ignore[misc]
         if on_worker_death is not None:
             self._breaks = on_worker_death == "break"
         if max_workers is None:
-            max_workers = getattr(os, "process_cpu_count", os.cpu_count)() or 1
+            max_workers = _engine().usable_cpus()
         elif max_workers <= 0:
             raise ValueError("max_workers must be greater than 0")
         if mp_context is None:

@@ -60,12 +60,6 @@ def _terminate(desk: Any, crew: Any) -> None:
     desk.retire()
 
 
-def _forget(crew: Any) -> None:
-    """Called in a forked child, to which the pool does not belong."""
-    crew.desk.forget()
-    crew.forget()
-
-
 class Pool(_STDLIB):  # type: ignore[misc]
     """A pool of worker processes, with multiprocessing's methods.
 
@@ -75,9 +69,21 @@ class Pool(_STDLIB):  # type: ignore[misc]
     timeout: for how many seconds a task, or each element, may run. When its time is up, its worker is killed, and its
     result is a TaskTimeout. The time counts from when a worker begins with it. retries: how often it is run again if
     its worker dies. Both are for methods that are not given their own. timeout=math.inf stands for none there.
+
+    worker_state: is called once in each worker, after the initializer. What it returns is the first argument of each
+    task that this worker runs, and of worker_exit, before the others.
+    worker_exit: is called in a worker that ends in order, but not in one that is terminated or killed.
+    idle_timeout: when there was no task for so many seconds, all workers leave but min_workers (1). They are started
+    again by the next task.
+    max_worker_memory: a worker that has more bytes of resident memory than that, without what it shares, is replaced
+    when it has done its task.
+    faulthandler: a worker that crashes prints its stacks to standard error.
+    template: with fork, workers are replaced by spares of a process that was forked in the constructor. False: this
+    process forks them when they are needed.
     """
 
     _desk: Any = None
+    _state: Any = INIT
 
     def __init__(
         self,
@@ -89,23 +95,51 @@ class Pool(_STDLIB):  # type: ignore[misc]
         *,
         timeout: float | None = None,
         retries: int | None = None,
+        worker_state: Callable[[], object] | None = None,
+        worker_exit: Callable[..., object] | None = None,
+        min_workers: int | None = None,
+        idle_timeout: float | None = None,
+        max_worker_memory: int | None = None,
+        faulthandler: bool = False,
+        template: bool = True,
     ) -> None:
         context = context or _default_context.get_context()
+        more = {
+            "worker_state": worker_state,
+            "worker_exit": worker_exit,
+            "min_workers": min_workers,
+            "idle_timeout": idle_timeout,
+            "max_worker_memory": max_worker_memory,
+            "faulthandler": faulthandler,
+            "template": template,
+        }
         if own_engine() and not _HOOKS.changed(self, Pool) and is_ours(context):
             _engine().check_limits(timeout, retries)
-            self._state = INIT
+            options = _engine().Options(more)
             self._ctx = context
-            if self._set_up(processes, initializer, initargs, maxtasksperchild):
+            crew_options = options.for_crew(timeout)
+            if self._set_up(processes, initializer, initargs, maxtasksperchild, crew_options):
                 _engine().set_limits(self._desk, timeout, retries)
+                options.apply(self._desk.crew)
                 self._state = RUN
                 return
         _refuse(timeout, retries)
+        for name, value in more.items():
+            if value is not None and value is not (name == "template"):
+                raise TypeError(f"{name} needs mpfast's engine, which this class or its context does without")
         super().__init__(processes, initializer, initargs, maxtasksperchild, context)
 
-    def _set_up(self, processes: int | None, initializer: Any, initargs: Any, maxtasksperchild: int | None) -> bool:
+    def _set_up(
+        self,
+        processes: int | None,
+        initializer: Any,
+        initargs: Any,
+        maxtasksperchild: int | None,
+        options: dict[str, Any],
+    ) -> bool:
         """Makes our engine and starts the workers. False: the system refuses what the engine needs."""
         if processes is None:
-            processes = getattr(os, "process_cpu_count", os.cpu_count)() or 1
+            processes = _engine().usable_cpus()
         if processes < 1:
             raise ValueError("Number of processes must be at least 1")
         if maxtasksperchild is not None and (not isinstance(maxtasksperchild, int) or maxtasksperchild <= 0):
@@ -116,8 +150,9 @@ class Pool(_STDLIB):  # type: ignore[misc]
         self._initializer, self._initargs, self._maxtasksperchild = initializer, initargs, maxtasksperchild
         engine = _engine()
         try:
-            crew = engine.Crew(self._ctx, processes, initializer, tuple(initargs), maxtasksperchild, "pool")
-            crew.desk = engine.Engine(crew, maxtasksperchild is not None)
+            crew = engine.make_crew(
+                self._ctx, processes, initializer, tuple(initargs), maxtasksperchild, "pool", **options
+            )
         except OSError as error:
             if refused(error):
                 return False
@@ -125,7 +160,6 @@ class Pool(_STDLIB):  # type: ignore[misc]
         self._desk = crew.desk
         self._call = engine.call
         self._taskqueue: Any = engine.TaskQueue(self._desk)
-        _util.register_after_fork(crew, _forget)
         try:
             crew.fill()
         except BaseException:
@@ -367,6 +401,22 @@ class Pool(_STDLIB):  # type: ignore[misc]
         made = engine.stream(self._desk, func, iterable, chunksize, unordered, False, room, timeout, retries)
         made.keep(self)
         return made if chunksize == 1 else engine.chunks(made, chunksize)
+
+    def resize(self, processes: int) -> None:
+        """Changes the number of workers. Those that are too many leave when they have done what they have begun.
+
+        Returns at once. ValueError if the number is below 1, or the pool does not run. TypeError without mpfast's
+        engine.
+        """
+        if self._desk is None:
+            raise TypeError("resize() needs mpfast's engine, which this class or its context does without")
+        if not isinstance(processes, int):
+            raise TypeError(f"processes must be an int, not {processes!r}")
+        if processes < 1:
+            raise ValueError("Number of processes must be at least 1")
+        self._check_running()
+        self._processes = processes
+        self._desk.crew.sizing.set(processes)
 
     def close(self) -> None:
         """Lets the workers end when all tasks are done. No new task is taken."""

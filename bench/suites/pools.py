@@ -11,6 +11,7 @@ from typing import Any
 from mpfb_pool import given, same, size
 
 from ..base.impls import START_METHODS
+from ..kinds.deaths import Death, OfRecycled
 from ..kinds.scenario import ONE_METHOD, Scenario
 from ..kinds.tasks import First, Life, OfExecutor, OfPool, Tasks, Work, all_at_once, one_by_one
 
@@ -114,6 +115,33 @@ LIVES: tuple[Life, ...] = (
     Life("pool_life", "Pool(2), from start to end", POOL, "Pool(2), two tasks, close(), join()", OfPool),
 )
 
+DEATHS: tuple[Scenario, ...] = (
+    Death(
+        "executor_death",
+        "Executor, a killed worker, to its error",
+        EXECUTOR,
+        "submit(f).exception(), where f kills its worker",
+        until="the error",
+    ),
+    Death(
+        "executor_goes_on",
+        "Executor, a killed worker, to the next result",
+        EXECUTOR,
+        "submit(f).exception(), then submit(g).result(), with another executor if that is needed",
+        until="the next result",
+    ),
+    Tasks(
+        "pool_recycled",
+        "Pool, a worker for each task",
+        POOL,
+        "Pool(2, maxtasksperchild=1).map(f, xs, 1), per x",
+        OfRecycled,
+        all_at_once,
+        methods=START_METHODS,
+        first_batch=4,
+    ),
+)
+
 # Enough for a history.
 TRACKED = (
     *(
@@ -128,4 +156,4 @@ TRACKED = (
     *("executor_submit", "executor_burst", "executor_map_int", "pool_life"),
 )
 
-SCENARIOS: tuple[Scenario, ...] = (*CALLS, *ARRAYS, *LIVES)
+SCENARIOS: tuple[Scenario, ...] = (*CALLS, *ARRAYS, *LIVES, *DEATHS)

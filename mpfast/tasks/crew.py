@@ -1,67 +1,99 @@
 # SPDX-License-Identifier: MIT
-"""Crew: the worker processes of a pool. It starts them, hears of their end and replaces them."""
+"""Crew: the worker processes of a pool. It starts them, hears of their end and replaces them.
+
+How a worker is started is in starters.py, what is done about starts that fail in setbacks.py, and how the pool's
+threads sleep until a worker ends in lookout.py.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import select
-import threading
+import signal
 import time
-import traceback
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import util
 
 from .butler import Butler, Feeder
-from .errors import BrokenPool, RemoteError, ending
+from .errors import RemoteError, ending
+from .lookout import Lookout
+from .setbacks import Setbacks
+from .sizing import Sizing
+from .starters import PATIENCE, NotYet, Starter, starter_of
 from .worker import work
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    import threading
+    from collections.abc import Callable, Iterable
     from multiprocessing.process import BaseProcess
     from typing import Any
+
+    from .care import Care
 
 __all__ = ["Crew"]
 
 NEVER = (1 << 63) - 1
 STARTING, READY = 0, 1  # what Desk.state_of() says of a worker
-RETRY_FIRST = 0.05  # seconds until a start is tried again that the system has refused
-RETRY_LAST = 2.0
-REFUSALS = 3  # starts in a row that may fail
-LONGEST = 1e6  # seconds that the kernel is asked to wait at once
+TERMINATION = 10.0  # seconds after SIGTERM, until terminate() sends SIGKILL
 
 
 class Crew:
     """The workers of one pool. The desk calls it with the interpreter's lock held, one drainer at a time.
 
-    `workers` is the list of processes, which the pool shows as `_pool`.
+    `workers` is the list of processes, which the pool shows as `_pool`. recycles: workers are known to need replacing.
+    care: what is asked of each worker. template: with fork, is there to be a template?
     """
 
-    def __init__(self, ctx: Any, size: int, initializer: Any, initargs: Any, maxtasks: int | None, kind: str) -> None:
+    def __init__(
+        self,
+        ctx: Any,
+        size: int,
+        initializer: Any,
+        initargs: Any,
+        maxtasks: int | None,
+        kind: str,
+        *,
+        recycles: bool = False,
+        care: Care | None = None,
+        template: bool = True,
+    ) -> None:
         self.ctx = ctx
-        self.size = size
-        self.job = (initializer, initargs, maxtasks, kind)
+        self.sizing = Sizing(self, size)
+        self.job = (initializer, initargs, maxtasks, kind, care)
         self.kind = kind
+        self.recycles = recycles or maxtasks is not None
         self.owner = os.getpid()
         self.desk: Any = None
         self.workers: list[BaseProcess] = []
         self.numbers: dict[int, Any] = {}  # of processes, also of those that are being started
+        self.leaving: set[int] = set()  # the numbers of those that were told to go
         self.children: dict[int | None, Any] = {}  # by pid, what can be killed
         self.struck: set[int | None] = set()  # the pids of those that were
+        self.began = False  # the first workers were started
         self.replacing = True
         self.ended = False  # it was terminated
-        self.failed = 0  # starts in a row that came to nothing
-        self.refusals = 0  # starts in a row that the system has refused
-        self.cause: BaseException | None = None
-        self.delay = 0.0
-        self.retry_at = 0.0
-        self.ends = select.epoll()
-        self.sleeper = select.epoll()
-        self.sleeper.register(self.ends.fileno(), select.EPOLLIN)
-        self.sleeping_on: set[int] = set()
+        self.setbacks = Setbacks()
+        self.starter = starter_of(self, template)
+        self.awaited = -1  # the descriptor that tells of a spare that is on its way
+        self.lookout = Lookout()
         self.on_death: Any = None  # on_death(dead) -> bool, True: do not replace them
         self.on_end: Any = None  # called when the butler ends
+        util.register_after_fork(self, Crew.forget)
+
+    @property
+    def size(self) -> int:
+        """How many workers there are to be. At least 1, since callers divide by it."""
+        return max(1, self.sizing.now)
+
+    @size.setter
+    def size(self, size: int) -> None:
+        self.sizing.most = self.sizing.now = size
+
+    @property
+    def cause(self) -> BaseException | None:
+        """Why workers could not start."""
+        return self.setbacks.cause
 
     def closed(self) -> Exception:
         """What a caller gets that comes too late."""
@@ -75,37 +107,57 @@ class Crew:
     # ---- starting
 
     def fill(self) -> None:
-        """Starts workers until there are `size` of them."""
-        while len(self.numbers) < self.size and not self.ended:
-            self.start_one()
+        """Starts workers until there are `size` of them, or spares for them are on their way."""
+        if not self.began and not self.numbers:
+            self.starter.prepare()
+        while len(self.numbers) - len(self.leaving) < self.sizing.now and not self.ended:
+            if not self.start_one():
+                return
+        self.begin()
 
-    def start_one(self) -> None:
-        """Starts a worker. Raises what Process.start() raises. Several threads may do so at once."""
+    def begin(self) -> None:
+        """The first workers were started."""
+        if not self.began:
+            self.began = True
+            self.starter.begin()
+
+    def start_one(self) -> bool:
+        """Starts a worker. False: a spare is on its way, and the drainer goes on when it is there.
+
+        Raises what Process.start() raises. Several threads may call this at once.
+        """
         place = object()
         number = 0
         while self.numbers.setdefault(number, place) is not place:
             number += 1
         worker = None
         try:
-            worker = self.prepare(number)
-            worker.start()
+            worker = self.starter.worker(number)
+            self.starter.start(worker, number)
             self.admit(number, worker)
+        except NotYet:
+            del self.numbers[number]
+            self.await_spare()
+            return False
         except BaseException:
             if worker is None or worker.pid is None:
                 del self.numbers[number]
             else:
                 self.admit(number, worker)  # an interrupt has come after its start
             raise
+        return True
 
     def prepare(self, number: int) -> BaseProcess:
+        """A worker for this place, which is not started."""
         self.desk.prepare_seat(number)
-        initializer, initargs, maxtasks, kind = self.job
-        args = (self.desk.tasks, self.desk.results, number, initializer, initargs, maxtasks, kind)
-        worker: BaseProcess = self.ctx.Process(target=work, args=args)
+        return self.process(work, (self.desk.tasks, self.desk.results, number, *self.job))
+
+    def process(self, target: Callable[..., object], args: tuple[Any, ...]) -> BaseProcess:
+        made: BaseProcess = self.ctx.Process(target=target, args=args)
         if self.daemonic():
-            worker.name = worker.name.replace("Process", "PoolWorker")
-            worker.daemon = True
-        return worker
+            made.name = made.name.replace("Process", "PoolWorker")
+            made.daemon = True
+        return made
 
     def admit(self, number: int, worker: BaseProcess) -> None:
         self.numbers[number] = worker
@@ -114,26 +166,59 @@ class Crew:
         self.children[worker.pid] = worker._popen  # type: ignore[attr-defined]
         if worker.pid in self.struck:
             worker.kill()
-        with contextlib.suppress(FileExistsError):
-            self.ends.register(worker.sentinel, select.EPOLLIN)
+        self.lookout.add(worker.sentinel)
         util.debug("added worker")
         if self.ended:
-            worker.terminate()
-            worker.join()
+            self.end([worker])
+
+    def await_spare(self) -> None:
+        """The drainer or the butler is to start a worker when a spare is there, or when that takes too long."""
+        fd = self.starter.fileno()
+        if fd >= 0 and self.awaited != fd:
+            self.awaited = fd
+            self.lookout.add(fd)
+        self.setbacks.retry_at = time.monotonic() + PATIENCE
+        self.desk.stir()
+
+    def stop_awaiting(self) -> None:
+        fd, self.awaited = self.awaited, -1
+        if fd >= 0:
+            self.lookout.drop(fd)
 
     # ---- their end
 
     def dead(self) -> dict[int, BaseProcess]:
         """The workers that have ended and are not settled, by number."""
-        if self.retry_at and time.monotonic() >= self.retry_at:
-            self.retry()
-        if not self.ends.poll(0):
+        self.tend()
+        readable = self.lookout.readable()
+        if self.awaited in readable:
+            readable.discard(self.awaited)
+            if self.starter.arrived():
+                self.stop_awaiting()
+                self.retry()
+        if not readable:
             return {}
         return {
             number: worker
             for number, worker in list(self.numbers.items())
             if getattr(worker, "exitcode", None) is not None
         }
+
+    def tend(self) -> None:
+        """Does what is due."""
+        due = self.due()
+        if not due or time.monotonic() < due:
+            return
+        if self.setbacks.retry_at and time.monotonic() >= self.setbacks.retry_at:
+            self.retry()
+        if self.starter.due and time.monotonic() >= self.starter.due:
+            self.starter.tend()
+        if self.sizing.due and time.monotonic() >= self.sizing.due:
+            self.sizing.tend()
+
+    def due(self) -> float:
+        """When there is something to do for the crew, as time.monotonic() has it. 0.0: there is nothing."""
+        return min(filter(None, (self.setbacks.retry_at, self.starter.due, self.sizing.due)), default=0.0)
 
     def code_of(self, pid: int, dead: dict[int, BaseProcess]) -> int | None:
         return next((worker.exitcode for worker in dead.values() if worker.pid == pid), None)
@@ -147,35 +232,43 @@ class Crew:
 
     def replace(self, dead: dict[int, BaseProcess]) -> None:
         """The dead workers are settled. Starts others in their places."""
+        setbacks = self.setbacks
         for number, worker in dead.items():
             if self.numbers.get(number) is not worker:
                 continue
             if self.desk.state_of(number) == STARTING:
-                self.failed += 1
-                self.cause = self.cause or RuntimeError(f"a worker {ending(worker.exitcode)} before it could run tasks")
+                setbacks.bury(ending(worker.exitcode))
             else:
-                self.failed, self.cause = 0, None
+                setbacks.forget()
             self.forget_worker(number, worker)
-        if any(self.desk.state_of(number) == READY for number in self.numbers):
-            self.failed, self.cause = 0, None
-        if self.replacing and self.failed >= max(3, self.size):
+        others = any(self.desk.state_of(number) == READY for number in self.numbers)
+        if others:
+            setbacks.others_run()
+        if not self.replacing:
+            return
+        self.began = True
+        if setbacks.hopeless(self.size):
             self.give_up()
-        elif self.replacing:
+        elif others and setbacks.stillborn > 1:
+            setbacks.put_off()  # the pool works, so it need not be tried again and again
+        else:
             self.retry()
+        self.tend()  # now, since nobody may drain for a while
 
     def stand_in(self) -> None:
         """Deaths cannot be settled now. Starts others beside the dead."""
-        if self.replacing and self.ends.poll(0):
+        if self.replacing and self.lookout.readable():
             alive = sum(getattr(worker, "exitcode", None) is None for worker in list(self.numbers.values()))
-            for _ in range(alive, self.size):
-                self.start_one()
+            for _ in range(alive - len(self.leaving), self.sizing.now):
+                if not self.start_one():
+                    return
 
     def forget_worker(self, number: int, worker: BaseProcess) -> None:
-        with contextlib.suppress(OSError, ValueError):
-            self.ends.unregister(worker.sentinel)
+        self.lookout.drop(worker.sentinel)
         worker.join()
         self.children.pop(worker.pid, None)
         self.struck.discard(worker.pid)
+        self.leaving.discard(number)
         if worker in self.workers:
             self.workers.remove(worker)
         self.numbers.pop(number, None)  # at last. If an interrupt came before, it is found again
@@ -183,31 +276,26 @@ class Crew:
 
     def retry(self) -> None:
         """Starts what is missing. If the system refuses, it is tried again later."""
+        if not self.replacing:
+            return
+        self.setbacks.retry_at = 0.0
         try:
             self.fill()
         except Exception as error:
             self.start_refused(error)
         else:
-            self.retry_at = self.delay = 0.0
-            self.refusals = 0
+            if self.awaited < 0:
+                self.setbacks.clear()
 
     def start_refused(self, error: Exception) -> None:
         """A start has raised this. It is tried again later, by the thread that drains then."""
-        self.delay = min(self.delay * 2 or RETRY_FIRST, RETRY_LAST)
-        self.retry_at = time.monotonic() + self.delay
-        self.refusals += 1
-        if not self.workers and self.refusals >= REFUSALS:
-            self.failed += self.refusals
-            self.cause = error
+        if self.setbacks.refuse(error, last=not self.workers):
             self.give_up()
 
     def give_up(self) -> None:
         """No worker can be started."""
-        self.replacing, self.retry_at = False, 0.0
-        reason = "".join(traceback.format_exception(self.cause)).rstrip()
-        error = BrokenPool(f"{self.failed} workers in a row could not start. The last one:\n{reason}")
-        error.__cause__ = self.cause
-        self.desk.break_down(error)
+        self.replacing, self.setbacks.retry_at = False, 0.0
+        self.desk.break_down(self.setbacks.error())
 
     def unloadable(self, error: BaseException, failed: bool) -> BaseException:
         """What a caller gets in place of what cannot be unpickled. `failed`: an exception, and no result."""
@@ -218,40 +306,27 @@ class Crew:
         return made
 
     def refused(self, number: int, error: BaseException) -> None:
-        """The initializer of a worker has failed with this."""
-        self.cause = error
+        """A worker could not start because of this."""
+        self.setbacks.cause = error
 
     # ---- sleeping
 
     def until(self) -> int:
         """When the crew has something to do by itself, as nanoseconds of the monotonic clock."""
-        return int(self.retry_at * 1e9) if self.retry_at else NEVER
+        due = self.due()
+        return int(due * 1e9) if due else NEVER
 
     def sleep(self, bell: int, nudged: int, timeout: float | None) -> None:
         """Sleeps until one of the two is readable, or a worker ends."""
-        for fd in (bell, nudged):
-            if fd not in self.sleeping_on:
-                self.sleeper.register(fd, select.EPOLLIN)
-                self.sleeping_on.add(fd)
-        for fd, _ in self.sleeper.poll(None if timeout is None else min(timeout, LONGEST)):
-            if fd == nudged:
-                with contextlib.suppress(BlockingIOError):
-                    os.eventfd_read(nudged)
+        self.lookout.sleep(bell, nudged, timeout)
 
     def rest(self, called: int, timeout: float | None, watch: bool = True) -> bool:
-        """The butler sleeps until it is called or, if `watch`, a worker ends. True: one has ended."""
-        poll = select.poll()
-        poll.register(called, select.POLLIN)
-        if watch:  # without workers as well, since others may be started meanwhile
-            poll.register(self.ends.fileno(), select.POLLIN)
-        if self.retry_at:
-            left = max(0.0, self.retry_at - time.monotonic())
+        """The butler sleeps until it is called or, if `watch`, there is something to do for the crew, which is True."""
+        due = self.due() if watch else 0.0
+        if due:
+            left = max(0.0, due - time.monotonic())
             timeout = left if timeout is None else min(left, timeout)
-        ready = dict(poll.poll(None if timeout is None else timeout * 1000))
-        if called in ready:
-            with contextlib.suppress(BlockingIOError):
-                os.eventfd_read(called)
-        return len(ready) > (called in ready) or bool(self.retry_at)
+        return self.lookout.rest(called, timeout, watch) or bool(due)
 
     # ---- threads
 
@@ -268,27 +343,59 @@ class Crew:
     # ---- the end
 
     def join(self) -> None:
+        if not self.replacing:
+            self.stop()
         for worker in list(self.workers):
             worker.join()
+        if not self.replacing:
+            self.starter.join()
+
+    def stop(self) -> None:
+        """No worker is started any more."""
+        self.replacing, self.setbacks.retry_at, self.sizing.due = False, 0.0, 0.0
+        self.starter.close()
 
     def terminate(self) -> None:
         """Ends all workers, and waits for that."""
-        self.replacing, self.retry_at, self.ended = False, 0.0, True
-        for worker in list(self.workers):
+        self.ended = True
+        self.stop()
+        self.end(list(self.workers))
+        self.starter.join()
+
+    def end(self, workers: list[BaseProcess]) -> None:
+        """SIGTERM, which a stopped process does not get before it goes on. SIGKILL for those that stay."""
+        living = [worker for worker in workers if worker.exitcode is None]
+        for worker in living:
+            worker.terminate()
+            with contextlib.suppress(OSError):
+                worker._popen._send_signal(signal.SIGCONT)  # type: ignore[attr-defined]
+        deadline = time.monotonic() + TERMINATION
+        for worker in living:
+            worker.join(max(0.0, deadline - time.monotonic()))
             if worker.exitcode is None:
-                worker.terminate()
-        self.join()
+                worker.kill()
+        for worker in workers:
+            worker.join()
 
     def release(self) -> None:
         """Closes the descriptors. Nothing is done any more."""
-        self.replacing, self.retry_at = False, 0.0
-        self.sleeper.close()
-        self.ends.close()
-        self.on_death = self.on_end = None
-        self.desk = None  # the rings, and their descriptors, go with the desk. It is not to wait for the collector
+        self.stop()
+        self.starter.join()
+        self.lookout.close()
+        self.let_go()
+
+    def let_go(self) -> None:
+        """The rings, and their descriptors, go with what refers to them. They are not to wait for the collector."""
+        self.on_death = self.on_end = self.desk = None
+        self.starter = Starter(None)
+        self.sizing.crew = None  # type: ignore[assignment]
 
     def forget(self) -> None:
-        """Called in a forked child."""
-        self.release()
+        """Called in a forked child, to which the pool does not belong."""
+        if self.desk is not None:  # hooks run once more in what a forked child forks
+            self.desk.forget()
+        self.starter.forget()
+        self.replacing, self.setbacks.retry_at, self.sizing.due = False, 0.0, 0.0
+        self.lookout.close()
+        self.let_go()
         self.workers, self.numbers, self.children = [], {}, {}
-        self.replacing = False

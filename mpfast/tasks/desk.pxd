@@ -92,6 +92,9 @@ cdef class Desk:
     cdef int retries                 # of jobs that do not say
     cdef dict timed                  # Timed, by the names of their blocks
     cdef int64_t asleep              # until when the drainer sleeps. 0: it does not
+    cdef public bint shrunk          # there are fewer workers, as there was nothing to do
+    cdef bint watches_idleness
+    cdef int64_t idle_since          # when the last job ended
     cdef Function last
     cdef int nudged                  # eventfd of the drainer
     cdef int called                  # eventfd of the butler

@@ -12,7 +12,7 @@ from mpfast.core.base.atomic cimport load32, shared32
 from mpfast.core.base.posix cimport c_close
 from mpfast.core.base.clock cimport MICROSECOND, MILLISECOND, NEVER, clock_now
 from mpfast.core.queue.queue cimport queue_size, queue_stats, queue_stats_t
-from mpfast.core.tasks.workers cimport pool_leave, pool_map, pool_unmap, worker_look, worker_prepare
+from mpfast.core.tasks.workers cimport pool_leave, pool_map, pool_unmap, worker_leave, worker_look, worker_prepare
 from mpfast.core.tasks.layout cimport worker_state
 from mpfast.family.family cimport me
 from mpfast.tasks.parcel cimport function_of
@@ -223,6 +223,8 @@ cdef class Desk:
         self.urgent += job.urgent
         self.lazy += job.lazy
         self.jobs[self.counter] = job
+        if self.shrunk:
+            self.crew.sizing.grow()
         if self.butler_idle and (job.urgent or job.lazy):
             self.call_butler()
         elif self.dozing:
@@ -328,6 +330,25 @@ cdef class Desk:
         """0: the worker of this place is starting. 1: it may have tasks. 2: it ends by itself."""
         return <int>worker_state(worker_look(self.header, number))
 
+    def dismiss(self, uint32_t number):
+        """The worker of this place is to go when it has nothing."""
+        worker_leave(self.tasks.view, self.header, number)
+
+    def stir(self):
+        """The crew has something to do later, of which no thread that sleeps knows."""
+        if self.butler is not None:
+            self.call_butler()
+        if self.drainer != 0 and self.drainer != PyThread_get_thread_ident():
+            self.nudge()
+
+    def watch_idleness(self):
+        """idle_seconds() is going to be asked for."""
+        self.watches_idleness, self.idle_since = True, clock_now()
+
+    def idle_seconds(self):
+        """For how long has there been no job?"""
+        return 0.0 if self.jobs else (clock_now() - self.idle_since) / 1e9
+
     def dismiss_all(self):
         """All workers are to go. No element is without an outcome."""
         if self.is_foreign():
@@ -339,6 +360,7 @@ cdef class Desk:
         """There is no job any more."""
         if self.closed:
             self.dismiss_all()
+        self.idle_since = clock_now() if self.watches_idleness else 0
         if self.last_job is not None and self.last_job.waiting is not None:
             for w in self.last_job.waiting:
                 (<Sleeper>w).wake()

@@ -38,8 +38,8 @@ class Staff:
         breaks: bool,
     ) -> None:
         kind = "breaking" if breaks else "executor"
-        self.crew = engine.Crew(context, workers, initializer, initargs, max_tasks, kind)
-        self.desk = self.crew.desk = engine.Engine(self.crew, max_tasks is not None)
+        self.crew = engine.make_crew(context, workers, initializer, initargs, max_tasks, kind)
+        self.desk = self.crew.desk
         self.lock = threading.Lock()
         self.unsent = 0  # calls that could not be pickled. concurrent.futures starts workers for them
         if breaks:

@@ -21,13 +21,18 @@ from mpfast.tasks.outbox cimport Outbox
 from mpfast.tasks.parcel cimport CELL_ERROR, Opened
 from mpfast.tasks.rings cimport Ring
 
+import errno
+import functools
 import os
 import signal
+import sys
 from multiprocessing import process
 
 from . import failures
+from .care import settle_in
 from ..launch import life
 
+NAMES = {"pool": "PoolWorker"}  # that ps shows. The workers of executors are all ExecWorker
 cdef int64_t SOON = 100 * MICROSECOND   # how long results may wait for others
 cdef int64_t QUICK = 2 * MICROSECOND    # an element that takes less
 cdef uint32_t SAMPLE = 8                # after so many quick elements, the clock is read for one of 16
@@ -47,17 +52,15 @@ cdef class Worker:
     cdef uint32_t identity           # another one in a child that a task has forked
     cdef uint32_t ran, mask
     cdef int64_t began, looked
+    cdef bint has_state
+    cdef object state                # what each task is given first
 
     def __init__(self, Ring tasks, Ring results, uint32_t number, how):
         self.tasks, self.results = tasks, results
         results.q()
         self.place.tasks = tasks.q()
-        self.place.pool = pool_map(self.place.tasks)
-        if self.place.pool == NULL:
-            raise MemoryError(f"cannot map the pool of {tasks.name}")
         self.place.number, self.place.pid = number, os.getpid()
         self.identity = me(tasks)
-        seat_starting(&self.place)
         self.out = Outbox.__new__(Outbox)
         self.out.ring, self.out.seat = results, &self.place
         self.opened = Opened.__new__(Opened)
@@ -66,6 +69,21 @@ cdef class Worker:
 
     def __dealloc__(self):
         pool_unmap(self.place.pool)
+
+    def sit(self):
+        """Says that this worker exists. If it cannot, it tells the pool why, and ends."""
+        self.place.pool = pool_map(self.place.tasks)
+        if self.place.pool == NULL:
+            self.refuse(why_not_mapped(self.tasks))
+            sys.exit(1)
+        seat_starting(&self.place)
+
+    def keep_state(self, state):
+        """Each task is given this first."""
+        self.state, self.has_state = state, True
+
+    def with_state(self, function):
+        return functools.partial(function, self.state) if self.has_state else function
 
     def ready(self):
         """Says that this worker may own tasks from now on."""
@@ -147,6 +165,8 @@ cdef class Worker:
             task_loading(t)
         try:
             self.opened.open(self.tasks, t)
+            if self.has_state:
+                self.opened.call = self.with_state(self.opened.call)
         except Exception as e:
             if self.ends_unloadable:
                 raise
@@ -199,6 +219,14 @@ cdef class Worker:
         return 0
 
 
+cdef object why_not_mapped(Ring tasks):
+    """Why a process cannot map the header of its pool. A forked process may have had no room for a descriptor."""
+    cdef int error = -tasks.family.fd
+    if error <= 1:
+        error = errno.ENOMEM if error < 0 else errno.EBADF
+    return OSError(error, f"{os.strerror(error)}: cannot map the pool of {tasks.name}")
+
+
 cdef int wait_for_the_end() except -1:
     """The pool has condemned this process and is about to kill it."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -217,26 +245,34 @@ def guard_worker():
         life.guard(os.getppid(), parent.sentinel)
 
 
-def work(tasks, results, number, initializer, initargs, maxtasks, kind):
+def work(tasks, results, number, initializer, initargs, maxtasks, kind, care=None):
     """What a worker process runs."""
     guard_worker()
     signal.set_wakeup_fd(-1)  # a forked worker has inherited it, and the handler, which are for the pool's process
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    settle_in(NAMES.get(kind, "ExecWorker"), care)
     how = failures.KINDS[kind]
     worker = Worker(tasks, results, number, how)
-    if initializer is not None:
-        try:
+    worker.sit()
+    try:
+        if initializer is not None:
             initializer(*initargs)
-        except BaseException as error:
-            worker.refuse(error)
-            if not how.catches_all:
-                raise
-            how.log_failed_initializer()
-            return
+        if care is not None and care.state is not None:
+            worker.keep_state(care.state())
+    except BaseException as error:
+        worker.refuse(error)
+        if not how.catches_all:
+            raise
+        how.log_failed_initializer()
+        return
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, worker.interrupted)
     worker.ready()
     while maxtasks != 0 and worker.turn():
         if maxtasks is not None:
             maxtasks -= 1
+        if care is not None and care.is_full():
+            break
     worker.leave()
+    if care is not None and care.exit is not None:
+        worker.with_state(care.exit)()

@@ -22,7 +22,7 @@ def needs(ability, what):
 POOL = mpfast.pool.Pool
 SURVIVES = hasattr(mpfast, "WorkerDied")  # the pools are mpfast's own, not the standard library's over its queues
 EXECUTOR = getattr(mpfast, "ProcessPoolExecutor", None)
-NESTED = False  # may a worker of a pool have a pool? True once mpfast allows it
+NESTED = True  # may a worker of a pool have a pool?
 
 deaths = needs(SURVIVES, "WorkerDied")
 broken = needs(hasattr(mpfast, "BrokenPool"), "BrokenPool")

@@ -60,6 +60,11 @@ def get_kept(_=None):
     return _kept
 
 
+def names_kept(_=None):
+    """The keys of the dict that was kept."""
+    return list(_kept[0])
+
+
 # Tasks that return ---------------------------------------------------------------------------------------------------
 
 
@@ -80,6 +85,11 @@ def arguments(*args, **kwargs):
 
 
 def pid(_=None):
+    return os.getpid()
+
+
+def pid_after(seconds):
+    time.sleep(seconds)
     return os.getpid()
 
 
@@ -357,6 +367,14 @@ class DiesWhenLoaded:
         return os._exit, (7,)
 
 
+def nothing():
+    return None
+
+
+def kill_with_state(_state):
+    die()
+
+
 def die_if_zero(number, how="kill"):
     if number == 0:
         die(how)
@@ -383,6 +401,15 @@ def fail_first(value):
         first = value.value == 1
     if first:
         raise ZeroDivisionError("the first")
+
+
+def fail_but_first(value):
+    """An initializer that fails in all workers but the first."""
+    with value.get_lock():
+        value.value += 1
+        first = value.value == 1
+    if not first:
+        raise ZeroDivisionError("not the first")
 
 
 def count_or_die(number):

@@ -19,5 +19,6 @@ cdef extern from "core/tasks/workers.h" nogil:
     void seat_leaving(const seat *s)
     uint32_t worker_look(const pool_header *pool, uint32_t number)
     void worker_prepare(pool_header *pool, uint32_t number)
+    void worker_leave(queue *tasks, pool_header *pool, uint32_t number)
     void workers_wake(queue *tasks, int n)
     void pool_leave(queue *tasks, pool_header *pool)
