@@ -14,7 +14,7 @@ from typing import Any
 from .context import _default_context, _module, is_ours
 from .tasks.hooks import Hooks, refused
 from .tasks.staff import CallQueue, Manager, Staff, join_all
-from .tasks.views import View
+from .tasks.views import Shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -239,25 +239,25 @@ class ProcessPoolExecutor(_STDLIB):  # type: ignore[misc]
         """How many calls shutdown(cancel_futures=True) leaves, although no worker may have begun with them."""
         return 0
 
-    @View
+    @Shown
     def _processes(self) -> Any:
         """The workers by process id. None after shutdown()."""
         if self._gone:
             return None
         return {} if self._staff is None else {worker.pid: worker for worker in self._staff.crew.workers}
 
-    @View
+    @Shown
     def _broken(self) -> Any:
         """Why no call can be run any more, or False."""
         if self._staff is None or self._staff.desk.broken is None:
             return False
         return str(self._unusable(self._staff))
 
-    @View
+    @Shown
     def _call_queue(self) -> Any:
         return None if self._gone else CallQueue()
 
-    @View
+    @Shown
     def _pending_work_items(self) -> Any:
         """The calls that are not over, by number."""
         if self._staff is None:
@@ -312,6 +312,8 @@ class ProcessPoolExecutor(_STDLIB):  # type: ignore[misc]
 
     def _fall_back(self) -> None:
         """Gives the executor concurrent.futures' engine."""
+        for end in self._mp_context.Pipe(duplex=False):
+            end.close()  # where pipes are refused, the error of these says so
         self._own = False
         tasks = self._max_tasks_per_child
         try:

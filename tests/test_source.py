@@ -189,6 +189,7 @@ SAME_NAME = {
     ("Queue", "mpfast/standin/queues.py"): "multiprocessing's name for it is what a stand-in has to have",
     ("JoinableQueue", "mpfast/standin/queues.py"): "as Queue",
     ("SimpleQueue", "mpfast/standin/queues.py"): "as Queue",
+    ("ProcessPoolExecutor", "mpfast/standin/executors.py"): "concurrent.futures' name for it, for the same reason",
 }
 # File names in comments that are nobody's in the repository.
 ELSEWHERE = {

@@ -30,7 +30,7 @@ class ProcessPoolExecutor(executor.ProcessPoolExecutor):
 
     def _spared(self) -> int:
         """In concurrent.futures these calls are in a queue, and count as running."""
-        return self._max_workers + 1  # type: ignore[no-any-return]
+        return self._max_workers + 1
 
 
 ProcessPoolExecutor.__module__ = "concurrent.futures.process"

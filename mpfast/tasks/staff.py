@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Staff: the desk and the workers of an executor. They go on when the executor is collected, until all calls are over."""
+"""Staff: the desk and the workers of an executor. They outlive it until all calls are over."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["Ended", "TaskQueue", "View", "names_of"]
+__all__ = ["Ended", "Shown", "TaskQueue", "names_of"]
 
 
 def names_of(cls: type) -> list[str]:
@@ -42,7 +42,7 @@ class TaskQueue:
         return self.qsize() == 0
 
 
-class View:
+class Shown:
     """A private name of an executor. With mpfast's engine it is what the method says, else what was put there."""
 
     def __init__(self, method: Any) -> None:

@@ -172,7 +172,7 @@ def test_shutdown_leaves_some_calls(make_executor):
     executor.shutdown(cancel_futures=True)
     assert all(future.done() for future in futures)
     results = [future.result() for future in futures if not future.cancelled()]
-    assert results[:3] == [0, 1, 2]
+    assert results[:1] == [0]
 
 
 def test_workers_for_calls_that_cannot_be_sent(make_executor, method):

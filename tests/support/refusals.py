@@ -4,6 +4,7 @@
 Each step prints a line of JSON, [step, what it said]. What says "good" works.
 """
 
+import concurrent.futures
 import importlib
 import json
 import sys
@@ -100,6 +101,13 @@ def pool(mp, method):
         assert workers.map_async(square, range(4)).get(PATIENCE) == [0, 1, 4, 9]
 
 
+def executor(mp):
+    cls = getattr(mp, "ProcessPoolExecutor", concurrent.futures.ProcessPoolExecutor)
+    with cls(2, mp_context=mp.get_context("fork")) as workers:
+        assert workers.submit(square, 3).result(PATIENCE) == 9
+        assert list(workers.map(square, range(4), timeout=PATIENCE)) == [0, 1, 4, 9]
+
+
 def death(mp):
     """A holder is killed. This is a promise of mpfast's alone."""
     ctx = mp.get_context("fork")
@@ -118,7 +126,7 @@ def death(mp):
 
 
 STEPS = {
-    **{step.__name__: step for step in (lock, queue, select, pipe, death)},
+    **{step.__name__: step for step in (lock, queue, select, pipe, executor, death)},
     **{f"{of.__name__} {method}": lambda mp, of=of, method=method: of(mp, method)
        for of in (process, pool) for method in ("fork", "spawn", "forkserver")},
 }  # fmt: skip
