@@ -193,14 +193,17 @@ def test_an_executor_in_a_worker(mp, method, executor):
 
 
 @pytest.mark.parametrize("how", ["kill", "exit"])
-def test_a_worker_that_dies(make_executor, gate, how):
+def test_a_worker_that_dies(ctx, make_executor, gate, how):
     """Breaks it. Everything that is pending fails, and what is submitted later."""
-    executor = make_executor(breaking=True, initializer=pooled.keep, initargs=(gate,))
-    held = [executor.submit(pooled.hold) for _ in range(1)]
+    last = pooled.Gate(ctx)  # else it may be broken before everything is submitted
+    executor = make_executor(breaking=True, initializer=pooled.keep, initargs=(gate, last))
+    held = executor.submit(pooled.hold)
     gate.wait()
-    dying = executor.submit(pooled.die, how)
+    dying = executor.submit(pooled.die_at_the_gate, how)
     waiting = [executor.submit(pooled.square, n) for n in range(20)]
-    for future in (dying, *held, *waiting):
+    last.wait()
+    last.open()
+    for future in (dying, held, *waiting):
         with pytest.raises(BrokenProcessPool) as raised:
             future.result(PATIENCE)
         assert isinstance(raised.value, concurrent.futures.BrokenExecutor)
