@@ -2,8 +2,8 @@
 """multiprocessing.pool, with a Pool of mpfast's own.
 
 A subclass that overrides one of the Pool's hooks, as joblib's and torch's do, gets multiprocessing's engine over
-mpfast's queues and processes. So does a Pool with a context that is not mpfast's. All others have mpfast's engine, the
-room tasks/, in a program with MPFAST_POOL=own in its environment.
+mpfast's queues and processes. So does a Pool with a context that is not mpfast's, or on a system that refuses what
+mpfast's engine needs. All others have mpfast's engine, the room tasks/.
 """
 
 from __future__ import annotations
@@ -41,11 +41,6 @@ def __getattr__(name: str) -> Any:
 
         return getattr(errors, name)
     return getattr(_stdlib, name)
-
-
-def own_engine() -> bool:
-    """Do pools have mpfast's engine? It is new, so a program has to ask for it, with MPFAST_POOL=own."""
-    return os.environ.get("MPFAST_POOL") == "own"
 
 
 def _engine() -> Any:
@@ -113,7 +108,7 @@ class Pool(_STDLIB):  # type: ignore[misc]
             "faulthandler": faulthandler,
             "template": template,
         }
-        if own_engine() and not _HOOKS.changed(self, Pool) and is_ours(context):
+        if not _HOOKS.changed(self, Pool) and is_ours(context):
             _engine().check_limits(timeout, retries)
             options = _engine().Options(more)
             self._ctx = context

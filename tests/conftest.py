@@ -98,12 +98,6 @@ def start(ctx):
     children.clear()
 
 
-@pytest.fixture
-def own_engine(monkeypatch):
-    """Pools have mpfast's engine, also in programs that the test starts."""
-    monkeypatch.setenv("MPFAST_POOL", "own")
-
-
 @pytest.fixture(scope="session", autouse=True)
 def warm():
     """Makes what stays for the whole run, servants, heaps and the family. Also names our semaphores (watch.py)."""

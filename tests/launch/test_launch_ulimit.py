@@ -10,6 +10,7 @@ import pytest
 import watch
 
 import mpfast
+import mpfast.pool
 
 ADDRESS_SPACE = """
 import mpfast as mp, mpfast.queues, mpfast.synchronize, os, resource, sys
@@ -106,8 +107,11 @@ def test_pools_with_few_descriptors(tmp_path):
 
 
 def test_a_pool_whose_watcher_has_no_descriptor(ctx, monkeypatch):
-    """The caller is told, and its workers are ended."""
+    """One with multiprocessing's engine. The caller is told, and its workers are ended."""
     before = watch.descendants()
+
+    class Pool(mpfast.pool.Pool):
+        _wrap_exception = True  # a hook
 
     class Reader:
         def fileno(self):
@@ -127,7 +131,7 @@ def test_a_pool_whose_watcher_has_no_descriptor(ctx, monkeypatch):
 
     monkeypatch.setattr(type(ctx), "SimpleQueue", third)
     with pytest.raises(OSError, match="none left"):
-        ctx.Pool(2)
+        Pool(2, context=ctx)
     if ctx.get_start_method() != "forkserver":
         assert watch.descendants() == before
 

@@ -78,13 +78,57 @@ def held_executor(make_executor, gate):
     gate.open(100)  # an executor waits for its tasks, those of a test that failed too
 
 
-@pytest.fixture(autouse=True)
-def with_own_engine(own_engine):
-    """All tests of this folder are about that engine."""
+# The variants of these tests by spawn are long ones (make stress): workers that are started one after the other, or
+# what several other tests try by spawn as well.
+LONG_BY_SPAWN = {
+    "test_a_child_does_not_end_the_pool",
+    "test_a_child_does_not_end_workers",
+    "test_a_forked_child_does_not_end_the_executor",
+    "test_a_forked_child_does_not_end_the_pool",
+    "test_a_map",
+    "test_a_single_task",
+    "test_a_task_that_exits",
+    "test_a_timeout_meets_the_end_of_a_task",
+    "test_a_worker_has_a_limited_number_of_tasks",
+    "test_an_argument_that_ends_the_worker",
+    "test_an_asynchronous_call",
+    "test_an_executor_with_retries",
+    "test_an_initializer_that_dies",
+    "test_an_initializer_that_fails_now_and_then",
+    "test_an_input_that_fails",
+    "test_an_interrupt_while_arguments_are_pickled",
+    "test_arguments_that_kill_the_worker_that_loads_them",
+    "test_arrays",
+    "test_bytes",
+    "test_close_and_join_after_deaths",
+    "test_close_while_workers_are_replaced",
+    "test_ctrl_c_of_the_caller",
+    "test_each_element_ends_its_worker",
+    "test_each_element_has_its_own_retries",
+    "test_errors_keep_their_arguments",
+    "test_errors_that_are_special_elsewhere",
+    "test_idle_workers",
+    "test_imap",
+    "test_imap_unordered",
+    "test_many_deaths",
+    "test_replaced_workers_are_initialized",
+    "test_results_of_the_dead_whose_unpickling_calls_the_pool",
+    "test_threads_that_cancel_the_same_task",
+    "test_what_can_be_called",
+    "test_workers_are_replaced_while_there_is_work",
+}
+
+
+def is_long(item):
+    """multiprocessing itself is tried by fork. Its other methods differ in how a worker starts."""
+    arguments = item.callspec.params if hasattr(item, "callspec") else {}
+    method = arguments.get("method")
+    if arguments.get("mp") == "stdlib":
+        return method in ("forkserver", "spawn")
+    return method == "spawn" and item.originalname in LONG_BY_SPAWN
 
 
 def pytest_collection_modifyitems(items):
-    """The engine is not the default yet, so its tests are long ones: make stress."""
     for item in items:
-        if "tests/pools/" in item.path.as_posix():
+        if "tests/pools/" in item.path.as_posix() and is_long(item):
             item.add_marker(pytest.mark.stress)

@@ -105,12 +105,12 @@ def test_a_child_drops_the_executors_descriptors(make_executor):
     before = eventfds()
     executor = make_executor()
     assert executor.submit(pooled.square, 3).result(PATIENCE) == 9
-    crew = executor._staff.crew
+    lookout = executor._staff.crew.lookout
 
     def look():
-        assert (eventfds(), crew.ends.closed, crew.sleeper.closed) == (before, True, True)
+        assert (eventfds(), lookout.ends.closed, lookout.sleeper.closed) == (before, True, True)
 
-    assert (eventfds(), crew.ends.closed) == (before + 2, False)
+    assert (eventfds(), lookout.ends.closed) == (before + 2, False)
     assert in_child(look) == "None"
     assert executor.submit(pooled.square, 4).result(PATIENCE) == 16
 

@@ -15,7 +15,7 @@ import mpfast
 KILLS = int(os.environ.get("MPFAST_POOL_KILLS", "200"))
 KINDS = {"plain": {}, "one worker": {"workers": 1}, "few tasks a worker": {"maxtasksperchild": 3}}
 
-pytestmark = [abilities.deaths, pytest.mark.stress, pytest.mark.usefixtures("own_engine")]
+pytestmark = [abilities.deaths, pytest.mark.stress]
 
 
 def run(method, kind, kills, capsys):

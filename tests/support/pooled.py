@@ -373,6 +373,8 @@ def nothing():
 
 def kill_with_state(_state):
     die()
+
+
 def die_at_the_gate(how):
     """At the second one that was kept."""
     _kept[1].enter()
