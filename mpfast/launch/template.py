@@ -82,7 +82,11 @@ class Template:
         ours, theirs = pair()
         table = None if self._source is None else self._source.table.fileno()
         self._founder: Any = _Founder(self, ours, theirs, table)
-        self._spares = Spares(ours.fileno(), self._child, self._source)
+        try:
+            self._spares = Spares(ours.fileno(), self._child, self._source)
+        except BaseException:
+            self._drop_founder()  # else this object, and all that `revive` has, would wait for the collector
+            raise
 
     def found(self) -> None:
         """Forks it. After an exception, close() is still to be called."""
