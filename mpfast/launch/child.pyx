@@ -80,8 +80,8 @@ cdef int64_t _deadline(timeout) except -1:
 
 
 cdef bint is_dropped(int sock, int milliseconds) noexcept:
-    cdef pollfd end = pollfd(sock, 0, 0)  # which is told of the end, and of no request
-    return c_poll(&end, 1, milliseconds) > 0
+    cdef pollfd end = pollfd(sock, POLLIN, 0)
+    return c_poll(&end, 1, milliseconds) > 0 and end.revents & POLLHUP
 
 
 cdef int failure_of(int fd) noexcept:
@@ -134,7 +134,7 @@ cdef class Child:
         """Forks. The child runs process_obj and ends. In the parent it is the child's when this returns.
 
         intent: tells multiprocessing's hooks that the child is to keep the resource tracker's descriptor.
-        wanted, rest: first the child waits so many milliseconds. It ends if this socket's other end is closed by then.
+        wanted, rest: first the child waits on this socket for so many milliseconds, and ends if the other end is closed.
 
         OSError as os.fork(), and EMFILE, before there is a child, if there is no descriptor for the sentinel.
         """

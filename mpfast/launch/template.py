@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Template", "usable"]
 
-REST = 5  # milliseconds that a new template leaves the CPUs to the processes that were started before it
+REST = 20  # milliseconds for which a new template leaves the CPUs to others, unless a spare is wanted
 GRACE = 0.2  # seconds that a template has to end by itself. It needs one thousandth of it, unless it is stopped
 
 
@@ -42,7 +42,7 @@ class _Founder:
     """What Child._fork() takes for a process. Its life is the template's."""
 
     def __init__(self, template: Template, ours: socket, theirs: socket, table: int | None) -> None:
-        self._config = {"daemon": True}  # it ends with this process
+        self._config = {"daemon": False}  # it watches this process by itself
         self._template, self._table = template, table
         self._owner = os.getpid()
         self.ours, self.theirs = ours, theirs
@@ -103,7 +103,7 @@ class Template:
             self._drop_founder()
         if self._source is not None:
             self._source.table.release()
-        self._order()
+        self._spares.expect(1)
 
     def _drop_founder(self) -> None:
         """It refers to this object, and has the other end of the socket."""
@@ -133,7 +133,7 @@ class Template:
         with self._lock:
             self.gather()
             started = self._spares.hand_over(_Replacement(), process_obj, data, [])
-            self._order()
+            self._order(hurry=not started)
         if started:
             del process_obj._target, process_obj._args, process_obj._kwargs
         return started
@@ -153,12 +153,13 @@ class Template:
                 self._ended = True
             return found
 
-    def _order(self) -> None:
-        """Has one spare wait, or on its way."""
-        if self._ended or len(self._spares) + self._spares.asked > 0:
+    def _order(self, hurry: bool) -> None:
+        """Has one spare wait, or on its way. hurry: the template is not to rest."""
+        missing = len(self._spares) + self._spares.asked == 0
+        if self._ended or not (missing or hurry):
             return
         try:
-            self._spares.ask(1, -1, 0)
+            self._spares.ask(int(missing), -1, 0)
         except EOFError:
             self._ended = True
 

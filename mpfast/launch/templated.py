@@ -3,13 +3,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 from multiprocessing import process, util
 
 from .child import above, process_class
-from .forkserver.nursery import Nursery
+from .forkserver.nursery import Nursery, poll_for
 from .forkserver.waiting import Waiting
 from .life import name_process, rehearse
 
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["serve"]
 
+SLOW = 100  # milliseconds
+
 
 class _Server(Nursery):
     def __init__(self, ctl: int, parent: int, table: int | None, template: Template, interrupt: Any) -> None:
@@ -33,6 +34,11 @@ class _Server(Nursery):
         assert process_class is not None
         self.rehearsal = process_class(target=int)
 
+    def serve(self) -> None:
+        """The first spare is not asked for."""
+        self.fork(-1)
+        super().serve()
+
     def be_spare(self, sock: socket.socket, idle: int) -> NoReturn:
         name_process("mpfast-spare")
         _Spare(self, sock, idle).live()
@@ -41,10 +47,10 @@ class _Server(Nursery):
         rehearse(self.rehearsal, self.parent)
 
     def linger(self) -> None:
-        """All that it has forked is ended by the pool, so it waits for that. The kernel ends it if the pool dies."""
-        while self.reaps.reap():
-            with contextlib.suppress(ChildProcessError):
-                os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
+        """The pool ends all that was forked here, so it waits for that, or for the end of the pool's process."""
+        poll, milliseconds = poll_for(self.parent), 1
+        while self.reaps.reap() and not poll.poll(milliseconds):
+            milliseconds = min(2 * milliseconds, SLOW)
 
 
 class _Spare(Waiting):
@@ -68,5 +74,6 @@ def serve(ctl: int, parent: int, table: int | None, template: Template, interrup
     except ProcessLookupError:
         return 0
     signal.pthread_sigmask(signal.SIG_SETMASK, template.mask)
+    server.reaps.begin()
     server.serve()
     return 0

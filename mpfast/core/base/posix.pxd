@@ -15,6 +15,7 @@ cdef extern from "<signal.h>" nogil:
 
 cdef extern from "<poll.h>" nogil:
     const short POLLIN
+    const short POLLHUP
     struct pollfd:
         int fd
         short events

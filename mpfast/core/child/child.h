@@ -23,6 +23,7 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 /* struct pidfd_info as it was first, in Linux 6.13. A kernel with a longer one fills in what there is room for. */
@@ -196,13 +197,31 @@ static inline int child_supported(const char **what)
 static volatile pid_t child_guarded, child_guarded_by; /* a fork inherits them and the handler, but not the request */
 static volatile int child_guarded_until = -1;          /* a pidfd, end only if this process is gone as well */
 
+static volatile pid_t child_looks; /* the process that has a timer for it */
+
+/* From now on this process looks once a second whether the process of its other guard lives. The kernel tells of the end
+ * of a parent only. It may have told of it just before the other process counts as ended. */
+static inline void child_look_again(void)
+{
+    struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGURG};
+    struct itimerspec second = {{1, 0}, {1, 0}};
+    int timer;
+    if (child_looks == getpid() || syscall(SYS_timer_create, CLOCK_MONOTONIC, &event, &timer) < 0)
+        return;
+    child_looks = getpid();
+    syscall(SYS_timer_settime, timer, 0, &second, NULL);
+}
+
 static inline void child_on_parent_death(int signal)
 {
     int error = errno;
     (void)signal;
     int until = child_guarded_until;
-    if (getpid() == child_guarded && getppid() != child_guarded_by && (until < 0 || child_wait(until, POLLIN, 0) > 0))
-        kill(getpid(), SIGKILL);
+    if (getpid() == child_guarded && getppid() != child_guarded_by) {
+        if (until < 0 || child_wait(until, POLLIN, 0) > 0)
+            kill(getpid(), SIGKILL);
+        child_look_again();
+    }
     errno = error;
 }
 

@@ -37,6 +37,7 @@ class Nursery:
     def __init__(self, ctl: int, parent: int, table: int | None) -> None:
         self.ctl = socket.socket(fileno=ctl)
         self.parent = parent
+        self.pid = os.getpid()  # asked here, since a spare may run for the first time when this process has ended
         self.interrupt: Any = 0  # the children's handler of SIGINT
         self.mask: Any = ()  # their signal mask
         self.reaps = _reaps(table)
@@ -53,8 +54,7 @@ class Nursery:
         """Called when the first spares are made, and nobody waits."""
 
     def serve(self) -> None:
-        """Forks as many spares as it is asked for, until its client lets go of it."""
-        self.reaps.begin()
+        """After reaps.begin(): forks as many spares as it is asked for, until its client lets go of it."""
         first = True
         while asked := self._asked():
             n, idle, pause = _REQUEST.unpack(asked[4:])  # before it, the number of descriptors, which is 0

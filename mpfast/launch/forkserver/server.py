@@ -215,6 +215,7 @@ def main(ctl: int, data: int, parent: int) -> None:
     gc.freeze()
     if orders["table"] is not None:
         os.close(orders["table"])  # it is mapped
+    server.reaps.begin()
     server.serve()
     if util._logger is not None:  # type: ignore[attr-defined]
         util._logger.disabled = True  # type: ignore[attr-defined]  # the log is the program's, not this end's

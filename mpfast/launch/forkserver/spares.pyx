@@ -173,6 +173,10 @@ cdef class Spares:
         self.asked += n
         return True
 
+    def expect(self, int n):
+        """The server makes so many without being asked."""
+        self.asked += n
+
     def welcome(self, bint block):
         """Takes in one spare that the server reports. False if there is none yet, or if a signal came meanwhile.
 

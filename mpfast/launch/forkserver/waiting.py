@@ -37,7 +37,7 @@ class Waiting:
         self.sock = sock
         self.idle = idle
         self.server = server
-        self.pid = os.getppid()  # the server's
+        self.pid = server.pid
         self.mask = server.mask
 
     @abstractmethod
