@@ -5,46 +5,26 @@ make test does so at some of them, make stress at all.
 """
 
 import json
-import os
-import shlex
-import shutil
 import signal
-import subprocess
-from pathlib import Path
 
-import programs
 import pytest
 import stepping
+import steps
 
-SOURCE = Path(__file__).parents[1] / "preload" / "step.c"
 MOST = 400  # moments; there are fewer
 STRIDE = {"user": 9, "server": 7, "child": 2}
 
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory):
-    compiler = shlex.split(os.environ.get("CC", "cc"))
-    if shutil.which(compiler[0]) is None:
-        pytest.skip("no C compiler")
-    path = tmp_path_factory.mktemp("preload") / "step.so"
-    flags = ("-std=gnu11", "-D_GNU_SOURCE", "-shared", "-fPIC", "-O1")
-    subprocess.run([*compiler, *flags, "-o", path, SOURCE, "-ldl"], check=True)
-    return path
+    return steps.compiled(tmp_path_factory)
 
 
-def kill_at(library, place, role, moment, tells="kernel"):
+def kill_at(library, place, role, moment, tells):
     """Was there such a moment, and what did the program say?"""
-    done = place / f"{role}-{moment}"
-    preload = " ".join([*os.environ.get("LD_PRELOAD", "").split(), str(library)])  # a sanitizer's comes first
-    said = programs.run(
-        stepping.__file__,
-        LD_PRELOAD=preload,
-        MPFAST_STEP_ROLE=role,
-        MPFAST_STEP=str(moment),
-        MPFAST_STEP_DONE=str(done),
-        MPFAST_LAUNCH="table" if tells == "table" else "",
+    return steps.kill_at(
+        library, place, role, moment, stepping.__file__, MPFAST_LAUNCH="table" if tells == "table" else ""
     )
-    return done.exists(), said
 
 
 def user(said):

@@ -273,6 +273,39 @@ def test_all_end_with_the_pools_process(tmp_path, method):
     until(lambda: not any(map(alive, pids)), "they have ended")
 
 
+ORPHANS = """
+import os, signal, sys
+import mpfast
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+if __name__ == "__main__":
+    pool = mpfast.get_context(sys.argv[1]).Pool(1)
+    try:
+        pool.apply(die)
+    except mpfast.WorkerDied:
+        pass
+    worker, parent = pool.apply(os.getpid), pool.apply(os.getppid)
+    assert parent not in (1, os.getpid())
+    os.kill(parent, signal.SIGKILL)
+    while pool.apply(os.getppid) == parent:
+        pass
+    print(worker, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "forkserver"])
+def test_workers_end_with_the_pools_process_without_their_server(tmp_path, method):
+    """The kernel tells them of the end of their parent only, which was killed before."""
+    program = tmp_path / "orphans.py"
+    program.write_text(ORPHANS)
+    done = subprocess.run([sys.executable, program, method], capture_output=True, timeout=60)
+    assert done.stdout, done.stderr
+    until(lambda: not alive(int(done.stdout)), "it has ended")
+
+
 # spawn ---------------------------------------------------------------------------------------------------------------
 
 

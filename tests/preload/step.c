@@ -2,7 +2,7 @@
 /* LD_PRELOAD: kills one process of a program at its n-th step. A step is a system call of the launching protocol, and
  * there are two moments to each: just before it and just after it.
  *
- * MPFAST_STEP_ROLE   user (the program), server (what it runs), child (what the server forks)
+ * MPFAST_STEP_ROLE   user (the program), server (what it runs, or a template), child (what the server forks)
  * MPFAST_STEP        which moment, from 0 on
  * MPFAST_STEP_DONE   a file that is made when the process is killed, and of which there is only one
  *
@@ -15,11 +15,12 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum role { USER, SERVER, CHILD };
+enum role { USER, SERVER, CHILD, OTHER };
 static enum role role, wanted;
 static long moment = -1, at;
 static const char *done;
@@ -82,7 +83,8 @@ pid_t fork(void)
     if (pid == 0 && role == SERVER) {
         role = CHILD;
         moment = 0;
-    }
+    } else if (pid == 0)
+        role = OTHER;
     here();
     return pid;
 }
@@ -107,6 +109,10 @@ int prctl(int option, ...)
     for (int i = 0; i < 4; i++)
         given[i] = va_arg(list, unsigned long);
     va_end(list);
+    if (option == PR_SET_NAME && done != NULL && strcmp((const char *)given[0], "mpfast-template") == 0) {
+        role = SERVER;
+        moment = 0;
+    }
     here();
     int result = ((int (*)(int, ...))dlsym(RTLD_NEXT, "prctl"))(option, given[0], given[1], given[2], given[3]);
     here();
