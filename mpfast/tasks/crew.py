@@ -108,12 +108,28 @@ class Crew:
 
     def fill(self) -> None:
         """Starts workers until there are `size` of them, or spares for them are on their way."""
-        if not self.began and not self.numbers:
-            self.starter.prepare()
+        if self.starter.forks and not self.began and not self.numbers:
+            self.fork_all()
         while len(self.numbers) - len(self.leaving) < self.sizing.now and not self.ended:
             if not self.start_one():
                 return
         self.begin()
+
+    def fork_all(self) -> None:
+        """Forks the first workers. What is done before the first fork, or after the last, costs fewer page faults."""
+        self.starter.prepare()
+        workers = {number: self.starter.worker(number) for number in range(self.sizing.now)}
+        self.numbers.update(workers)
+        try:
+            for number, worker in workers.items():
+                self.starter.start(worker, number)
+            self.begin()
+        finally:
+            for number, worker in workers.items():
+                if worker.pid is None:
+                    del self.numbers[number]
+                else:
+                    self.admit(number, worker)
 
     def begin(self) -> None:
         """The first workers were started."""

@@ -390,11 +390,12 @@ cdef class Desk:
         """Waits until all jobs are over."""
         if self.jobs and self.butler is not None and self.butler.ident == PyThread_get_thread_ident():
             raise RuntimeError("a callback cannot wait for the end of the pool that runs it")
+        if self.stopped:
+            return
         if self.last_job is None:
             self.last_job = LastJob.__new__(LastJob)
             self.last_job.desk = self
-        if not self.stopped:
-            self.wait_for(self.last_job, NEVER)
+        self.wait_for(self.last_job, NEVER)
 
     def stop(self):
         """Nobody drains from now on. Jobs without an outcome stay so."""
@@ -415,6 +416,7 @@ cdef class Desk:
         if self.drainer == 0:
             self.release()
             self.crew.release()
+            self.last_job = None  # it refers to this object
 
     # ---- what the classes below do
 

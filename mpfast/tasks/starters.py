@@ -39,6 +39,7 @@ class Starter:
     """Starts each worker as any process is started. `due`: when tend() wants to be called, 0.0 for never."""
 
     due = 0.0
+    forks = False  # does start() fork this process?
 
     def __init__(self, crew: Any) -> None:
         self.crew: Crew = crew
@@ -80,6 +81,8 @@ class Starter:
 
 class ForkStarter(Starter):
     """Replacements are spares of a template, as long as that lives. Then the process forks them itself."""
+
+    forks = True
 
     def __init__(self, crew: Crew, template: bool) -> None:
         super().__init__(crew)
