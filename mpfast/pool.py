@@ -98,6 +98,7 @@ class Pool(_STDLIB):  # type: ignore[misc]
         faulthandler: bool = False,
         template: bool = True,
     ) -> None:
+        self._state = INIT
         context = context or _default_context.get_context()
         more = {
             "worker_state": worker_state,

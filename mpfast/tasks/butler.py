@@ -45,17 +45,13 @@ class Feeder(threading.Thread):
         super().__init__(name="mpfast-feeder", daemon=True)
         self.job = job
         self.iterable: Any = iterable
-        self.changed = threading.Event()
-
-    def wake(self) -> None:
-        self.changed.set()
 
     def run(self) -> None:
         job, iterable = self.job, self.iterable
         self.iterable = None
         try:
             for element in iterable:
-                if not self.wait_for_room():
+                if not job.wait_for_room(self.AHEAD):
                     return
                 job.add(element)
         except BaseException as error:
@@ -63,14 +59,3 @@ class Feeder(threading.Thread):
         finally:
             job.end_of_input()
             self.job = None
-
-    def wait_for_room(self) -> bool:
-        """False: the pool is gone."""
-        job = self.job
-        while job.ahead() >= (job.limit or self.AHEAD):
-            self.changed.clear()
-            if job.ahead() >= (job.limit or self.AHEAD):
-                self.changed.wait()
-            if job.gone():
-                return False
-        return not job.gone()

@@ -11,6 +11,9 @@ cdef class Engine(Drain):
     cdef int settle_tasks(self, uint32_t identity, dict dead) except -1
     cdef int settle_group(self, store_item *item, dict dead) except -1
     cdef int recall_job(self, Job job) except -1
+    cdef int recall_group(self, Job job, task *t) except -1
+    cdef int peek(self) except -1
+    cdef int peek_into(self, store_item *item, uint32_t n) except -1
     cdef int strike(self, uint32_t pid) except -1
     cdef int64_t due(self, uint64_t name, int64_t now) except -1
     cdef bint recallable(self, Job job, task *t)

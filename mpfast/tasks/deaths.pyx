@@ -14,17 +14,17 @@ from mpfast.core.store.item cimport store_item
 from mpfast.core.tasks.group cimport (
     CONDEMNED_LATE, CONDEMNED_RUNNING, condemned, group_condemn, group_left, group_next, group_recall,
 )
-from mpfast.core.tasks.layout cimport task
+from mpfast.core.tasks.layout cimport task, worker_identity
 from mpfast.core.tasks.ledger cimport block_walk, ledger_again, ledger_mark, ledger_next, walk_begin
+from mpfast.core.tasks.results cimport result_of, result_peek
 from mpfast.core.tasks.tasks cimport (
     TASK_FREE, TASK_LOST, TASK_QUEUED, TASK_TAKEN, task_free, task_look, task_next, task_of, task_place,
 )
-from mpfast.core.tasks.layout cimport worker_identity
 from mpfast.core.tasks.workers cimport worker_look, workers_wake
 from mpfast.launch.child cimport Child
 from mpfast.tasks.desk cimport RECALL_LAST, Job
 from mpfast.tasks.drain cimport Drain
-from mpfast.tasks.parcel cimport FORM_UNIT, deal_piece, parcel_of
+from mpfast.tasks.parcel cimport FORM_UNIT, Copy, parcel_of
 
 from .errors import TaskTimeout, WorkerDied
 
@@ -48,37 +48,98 @@ cdef class Engine(Drain):
     # ---- groups that do not move
 
     cdef int recall(self) except -1:
-        """Deals again what waits behind an element that runs, if there is nothing else to do. 1: look again later."""
-        cdef bint some = False
-        if not queue_empty(self.tasks.view):
-            workers_wake(self.tasks.view, 1)
-            return 0
-        for job in list(self.jobs.values()):
-            if (<Job>job).groups:
-                some |= self.recall_job(<Job>job)
-        return some
+        """Nothing has come for a while. Sees to it that nothing waits for what is there. 1: look again later.
+
+        What waits behind an element that runs is dealt again, if workers have nothing else to do. Results that are
+        counted are delivered, if their worker does not put them because it runs something long.
+        """
+        cdef bint empty = queue_empty(self.tasks.view), early = False
+        cdef bint later = not empty and workers_wake(self.tasks.view, 1)
+        cdef Job job
+        for job in list(self.grouped.values()):
+            if job.groups:
+                early |= job.early
+                later |= self.recall_job(job) if empty else True
+        if early:
+            self.peek()
+        return later
 
     cdef int recall_job(self, Job job) except -1:
         """1: there is a group that may be recalled later."""
-        cdef uint32_t start, to, at, piece
         cdef task *t
+        cdef task_place where
         cdef list groups = job.groups
         job.groups = []
         for name in groups:
-            if task_look(self.tasks.view, name, &t) != TASK_TAKEN or t.job != job.number:
+            where = task_look(self.tasks.view, name, &t)
+            if where == TASK_FREE or where == TASK_LOST or t.job != job.number:
                 continue
-            if not self.recallable(job, t):
+            if where == TASK_QUEUED or not self.recallable(job, t):
                 job.groups.append(name)
-                continue
-            if not group_recall(&t.group, &start, &to):
-                continue
-            self.recalls += 1
-            job.recalled = True
-            piece = max(1, (to - start) // (2 * self.crew.size))
-            for at in range(start, to, piece):
-                job.groups.append(deal_piece(self.tasks, t, parcel_of(t).at + parcel_of(t).size, at,
-                                             min(to, at + piece)))
-        return len(job.groups) > 0
+            else:
+                self.recall_group(job, t)
+        return job.groups is not None and len(job.groups) > 0
+
+    cdef int recall_group(self, Job job, task *t) except -1:
+        """Takes the unclaimed rest of a group away from its worker, and deals it in pieces."""
+        cdef uint32_t start = 0, to = 0, piece, at
+        cdef uint64_t first = t.first
+        cdef Copy copy = Copy.of(t)  # before the recall. The worker may free the block at any moment after it
+        if not group_recall(&t.group, &start, &to):
+            return 0
+        self.recalls += 1
+        job.recalled = True
+        piece = max(1, <int64_t>(to - start) // (2 * <int64_t>self.crew.size))
+        at = start
+        try:
+            while at < to:
+                name = copy.deal(self.tasks, at, min(to, at + piece))
+                at += piece
+                if job.groups is not None:
+                    job.groups.append(name - 1)
+        except Exception as error:  # there is no memory
+            while at < to:
+                job.settle(first + at, error, True)
+                at += 1
+        if job.over:
+            self.condemn_all(job)  # it was cancelled meanwhile
+        return 0
+
+    cdef int peek(self) except -1:
+        """Delivers what workers have counted and not put."""
+        cdef block_walk walk
+        cdef store_item item
+        cdef uint64_t name = 0
+        cdef uint32_t n
+        walk_begin(&walk)
+        while task_next(self.results.view, &walk, &name):
+            n = result_peek(self.results.view, name, &item)
+            if n > 0:
+                self.peek_into(&item, n)
+        return 0
+
+    cdef int peek_into(self, store_item *item, uint32_t n) except -1:
+        """Delivers the first n results of a block that a worker still has."""
+        cdef uint64_t name = item.block, first = result_of(item).first
+        cdef Job job = self.jobs.get(result_of(item).job)
+        cdef bint failed = False, outer = self.settling
+        cdef uint32_t i = self.peeked.get(name, 0)
+        if job is None or not job.early or i >= n:
+            return 0
+        self.peeks += 1
+        self.peeked[name] = i
+        self.settling = True
+        try:
+            while i < n:
+                value = self.value_of(item, i, &failed)
+                if self.peeked.get(name) != i:  # what was unpickled has called the pool, which has delivered the block
+                    return 0
+                i += 1
+                self.peeked[name] = i
+                job.settle(first + i - 1, value, failed)
+        finally:
+            self.settling = outer
+        return self.feed_more(job)
 
     cdef bint recallable(self, Job job, task *t):
         """May another worker load the elements too? A pickle only if an element of it runs for a while."""

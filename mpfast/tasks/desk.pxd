@@ -29,6 +29,7 @@ cdef class Job:
     cdef Py_ssize_t left      # elements without an outcome
     cdef bint over            # all have one, and it was told
     cdef bint told_by_butler  # it has a callback
+    cdef bint early           # each of its results is wanted at once, and not with the rest of its group
     cdef bint urgent          # somebody waits for it in a way that the desk does not see
     cdef bint lazy            # it goes on when results come, even if nobody asks
     cdef list waiting         # Sleepers
@@ -66,6 +67,7 @@ cdef class Desk:
     cdef uint32_t identity
     cdef readonly object crew
     cdef readonly dict jobs
+    cdef dict grouped                # those of them that may have groups
     cdef LastJob last_job
     cdef uint64_t counter
     cdef readonly bint exact         # groups are what multiprocessing makes of them
@@ -76,6 +78,7 @@ cdef class Desk:
     cdef list line                   # Sleepers
     cdef spin_history history
     cdef list halves                 # blocks of which unpickling was interrupted
+    cdef dict peeked                 # by name, how many results of a block were delivered before the worker put it
     cdef object backlog              # Jobs that wait for room in the ring
     cdef Py_ssize_t full_for         # results that have to come before the ring is looked at again
     cdef Py_ssize_t credit           # tasks that may be dealt before the ring is looked at
@@ -98,13 +101,15 @@ cdef class Desk:
     cdef Function last
     cdef int nudged                  # eventfd of the drainer
     cdef int called                  # eventfd of the butler
-    cdef readonly int deaths, redealt, recalls
+    cdef readonly int deaths, redealt, recalls, peeks
 
     cdef int check(self) except -1
     cdef int add(self, Job job) except -1
     cdef int rouse(self) except -1
     cdef Function function(self, object call)
     cdef bint room(self) except -1
+    cdef bint has_room(self) except -1
+    cdef uint64_t bytes_of(self, Ring ring, uint64_t limit)
     cdef int start_feeding(self, Job job) except -1
     cdef int feed_backlog(self) except -1
     cdef int feed(self, Job job) except -1

@@ -14,6 +14,7 @@ from mpfast.core.base.clock cimport MICROSECOND, MILLISECOND, NEVER, clock_now
 from mpfast.core.queue.queue cimport queue_size, queue_stats, queue_stats_t
 from mpfast.core.tasks.workers cimport pool_leave, pool_map, pool_unmap, worker_leave, worker_look, worker_prepare
 from mpfast.core.tasks.layout cimport worker_state
+from mpfast.core.tasks.tasks cimport ring_bytes
 from mpfast.family.family cimport me
 from mpfast.tasks.parcel cimport function_of
 from mpfast.tasks.rings cimport Ring
@@ -30,7 +31,8 @@ cdef extern from "core/base/futex.h" nogil:
     int futex_wake(shared32 *word, int n)
 
 cdef Py_ssize_t RING_TASKS = 8192            # at most in the ring, and as many results that nobody has collected
-cdef size_t RING_BYTES = 32 << 20
+cdef uint64_t RING_BYTES = 32 << 20
+cdef uint64_t RESULT_BYTES = 128 << 20
 cdef Py_ssize_t CREDIT = 64                  # tasks that are dealt between two looks at the ring
 cdef int64_t RECALL_FIRST = 500 * MICROSECOND
 cdef int64_t RECALL_LAST = 100 * MILLISECOND
@@ -110,6 +112,8 @@ cdef class Job:
         self.waiting = self.groups = None
         if self.number in desk.jobs:
             del desk.jobs[self.number]
+        if desk.grouped:
+            desk.grouped.pop(self.number, None)
         desk.urgent -= self.urgent
         desk.lazy -= self.lazy
         if waiting is not None:
@@ -168,6 +172,7 @@ cdef class Desk:
         self.called = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.crew, self.exact = crew, exact
         self.jobs, self.line, self.halves, self.timed = {}, [], [], {}
+        self.grouped, self.peeked = {}, {}
         self.backlog, self.finished = deque(), deque()
         self.patience = RECALL_FIRST
         self.bell()  # now, so that a lack of descriptors is the constructor's error
@@ -193,6 +198,7 @@ cdef class Desk:
         self.drainer, self.line, self.butler, self.timed = 0, [], None, {}
         self.backlog.clear()
         self.jobs.clear()
+        self.grouped.clear()
 
     cdef int check(self) except -1:
         """Raises if this process does not have the pool."""
@@ -214,17 +220,19 @@ cdef class Desk:
     cdef int add(self, Job job) except -1:
         """Takes a job in. Nothing is dealt yet."""
         self.check()
+        if (job.urgent or job.lazy) and self.butler is None and not self.closed:
+            self.call_butler()  # before the job is here, since a thread may be refused
+        if self.shrunk and not self.closed:
+            self.crew.sizing.grow()
         if self.closed:
             raise self.crew.closed()  # another thread has closed the pool since the caller looked
-        if (job.urgent or job.lazy) and self.butler is None:
-            self.call_butler()  # before the job is here, since a thread may be refused
         self.counter += 1
         job.desk, job.number, job.over = self, self.counter, False
         self.urgent += job.urgent
         self.lazy += job.lazy
         self.jobs[self.counter] = job
-        if self.shrunk:
-            self.crew.sizing.grow()
+        if job.groups is not None:
+            self.grouped[self.counter] = job
         if self.butler_idle and (job.urgent or job.lazy):
             self.call_butler()
         elif self.dozing:
@@ -249,18 +257,38 @@ cdef class Desk:
 
     cdef bint room(self) except -1:
         """May another task be put into the ring?"""
-        cdef queue_stats_t s
-        cdef Py_ssize_t waiting
-        if self.credit > 0:
+        if self.credit > 0 and not self.tasks.large:
             self.credit -= 1
             return True
-        queue_stats(self.tasks.view, &s)
-        waiting = max(<Py_ssize_t>s.size, <Py_ssize_t>queue_size(self.results.view))
-        if waiting + CREDIT > RING_TASKS or s.memory - min(s.idle, s.memory) > RING_BYTES and s.size > 0:
-            self.full_for = min(CREDIT // 2, waiting // 4)
+        return self.has_room()
+
+    cdef bint has_room(self) except -1:
+        """Looks at the rings."""
+        cdef Py_ssize_t tasks = queue_size(self.tasks.view), results = queue_size(self.results.view)
+        self.tasks.large = False
+        if max(tasks, results) + CREDIT > RING_TASKS or \
+                tasks > 0 and self.bytes_of(self.tasks, RING_BYTES) > RING_BYTES or \
+                results > 0 and self.bytes_of(self.results, RESULT_BYTES) > RESULT_BYTES:
+            self.full_for = min(CREDIT // 2, max(tasks, results) // 4)
             return False
-        self.credit = CREDIT - 1 if s.memory < RING_BYTES // 2 else 0
+        self.credit = CREDIT - 1 if ring_bytes(self.tasks.view) < RING_BYTES // 2 else 0
         return True
+
+    cdef uint64_t bytes_of(self, Ring ring, uint64_t limit):
+        """How many bytes of blocks a ring has in use. It is exact from the limit on."""
+        cdef queue_stats_t s
+        cdef uint64_t about = ring_bytes(ring.view)
+        if about <= limit:
+            return about
+        queue_stats(ring.view, &s)
+        return s.memory - min(s.idle, s.memory)
+
+    def memory(self):
+        """Bytes of shared memory that the tasks and the results take."""
+        cdef queue_stats_t tasks, results
+        queue_stats(self.tasks.view, &tasks)
+        queue_stats(self.results.view, &results)
+        return tasks.memory + results.memory
 
     cdef int start_feeding(self, Job job) except -1:
         """Deals what may be dealt. The rest is dealt when there is room."""

@@ -18,7 +18,7 @@ from mpfast.core.store.item cimport store_item
 from mpfast.core.tasks.layout cimport RESULT_START, result
 from mpfast.core.tasks.results cimport result_cells, result_free, result_of, result_payload, result_take, result_wait
 from mpfast.tasks.desk cimport RECALL_FIRST, RECALL_LAST, Desk, Job, Sleeper
-from mpfast.tasks.parcel cimport CELL_ERROR, CELL_KIND, CELL_NOW, CELL_SKIPPED, cell
+from mpfast.tasks.parcel cimport CELL_ERROR, CELL_KIND, CELL_NOW, CELL_SKIPPED, cell, cell_size
 
 from .desk import SKIPPED
 
@@ -89,7 +89,11 @@ cdef class Drain(Desk):
         if job.waiting is None:
             job.waiting = []
         job.waiting.append(w)
-        (<Sleeper>w).lock.acquire(True, seconds_until(deadline))
+        try:
+            (<Sleeper>w).lock.acquire(True, seconds_until(deadline))
+        finally:
+            if job.waiting is not None:
+                job.waiting.remove(w)
 
     cdef int drain_for(self, Job job, int64_t deadline) except -1:
         cdef unsigned long before = self.drainer
@@ -223,12 +227,14 @@ cdef class Drain(Desk):
         cdef uint32_t i = at, n = result_cells(item)
         cdef Job job
         cdef bint failed = False, outer = self.settling
+        if self.peeked and at == 0:
+            i = self.peeked.pop(item.block, 0)
         self.settling = True
         try:
             if n > 0 and item.kind == RESULT_START:
                 self.crew.refused(r.worker, self.value_of(item, 0, &failed))
                 n = 0
-            job = self.jobs.get(r.job) if n > at else None
+            job = self.jobs.get(r.job) if n > 0 else None
             while job is not None and i < n:
                 value = self.value_of(item, i, &failed)
                 i += 1
@@ -269,7 +275,7 @@ cdef class Drain(Desk):
         if c.kind & CELL_SKIPPED:
             return SKIPPED
         try:
-            return payload_load(c.kind & CELL_KIND, result_payload(item) + c.value, c.size, None, self.results)
+            return payload_load(c.kind & CELL_KIND, result_payload(item) + c.value, cell_size(c), None, self.results)
         except Exception as e:
             return self.unloadable(e, failed)
         except KeyboardInterrupt:
@@ -286,7 +292,7 @@ cdef class Drain(Desk):
         """Unpickling was interrupted. Did a signal's handler raise that, or does what is unpickled raise it?"""
         cdef const cell *c = <const cell *>result_payload(item) + i
         try:
-            payload_load(c.kind & CELL_KIND, result_payload(item) + c.value, c.size, None, self.results)
+            payload_load(c.kind & CELL_KIND, result_payload(item) + c.value, cell_size(c), None, self.results)
         except BaseException as e:
             if type(e) is type(interrupt):
                 return self.unloadable(e, failed)
@@ -295,9 +301,12 @@ cdef class Drain(Desk):
     cdef int sleep(self, int64_t deadline) except -1:
         """Nothing came for a while. Sleeps until there is a result, a worker has ended or somebody nudges."""
         cdef int64_t now, until = min(deadline, <int64_t>self.crew.until())
+        cdef int peeks = self.peeks
         cdef bint recalls = self.recall(), outer = self.sleeping
         cdef int64_t before = self.asleep
         cdef int fd = self.bell()
+        if self.peeks != peeks:
+            return 0
         if self.backlog:
             self.feed_backlog()  # tasks that were cancelled have left room, and no result
         if queue_arm(self.results.view, False):

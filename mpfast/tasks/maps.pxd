@@ -18,6 +18,7 @@ cdef class Fed(Job):
     cdef int64_t pickling          # nanoseconds for a group
     cdef Cells cells
     cdef bint feeding
+    cdef bint abandoned            # the rest is not wanted, and is let go when no element is being dealt
 
     cdef Py_ssize_t size_now(self)
     cdef Py_ssize_t out(self)

@@ -13,6 +13,7 @@ class Fed(Job):
     """A function for many elements, which are dealt as results come."""
 
     def deal_collected(self) -> None: ...
+    def deal_apart(self, failure: Exception | None) -> None: ...
 
 @disjoint_base
 class MapResult(Fed, Answer):

@@ -4,10 +4,12 @@
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from mpfast.core.base.clock cimport clock_now
-from mpfast.tasks.desk cimport FED_ALL, FED_ENOUGH, FED_FULL, Desk, Job, fed
+from mpfast.tasks.desk cimport FED_ALL, FED_ENOUGH, FED_FULL, RECALL_LAST, Desk, Job, fed
 from mpfast.tasks.answers cimport tell_callback
 from mpfast.tasks.limits cimport limit_of, name_of, retries_of
-from mpfast.tasks.parcel cimport PARCEL_CHUNK, PARCEL_STAR, Cells, deal_range, deal_unit
+from mpfast.tasks.parcel cimport (
+    ADDED_APART, ADDED_MORE, PARCEL_CHUNK, PARCEL_STAR, Cells, added, deal_range, deal_unit,
+)
 from mpfast.tasks.sizes cimport first_groups, group_size, window
 
 from concurrent.futures import CancelledError
@@ -36,7 +38,7 @@ cdef class Fed(Job):
             return FED_ENOUGH
         self.feeding = True
         try:
-            while self.at < self.end and self.left > 0 and not self.over and not self.cancelled:
+            while self.at < self.end and self.left > 0 and not (self.over or self.cancelled or self.abandoned):
                 n = self.size_now()
                 if n == 0:
                     return FED_ENOUGH
@@ -94,6 +96,8 @@ cdef class Fed(Job):
     cdef int was_dealt(self, uint64_t name, Py_ssize_t first, Py_ssize_t n) except -1:
         if n > 1 and self.chunksize <= 1 and self.groups is not None:  # a caller's chunk is run by one worker
             self.groups.append(name - 1)
+            if self.desk.asleep > clock_now() + RECALL_LAST:
+                self.desk.nudge()  # the thread that drains does not know that there is a group to look at
         elif self.timeout:
             self.desk.add_timed(name - 1, self, first)
         return 0
@@ -101,24 +105,39 @@ cdef class Fed(Job):
     cdef int deal_cells(self, tuple elements) except -1:
         """Deals elements that are loaded one by one."""
         cdef Py_ssize_t to = self.at + len(elements)
-        cdef bint more = True
+        cdef added how
         if self.cells is None:
             self.cells = Cells(self.desk.tasks)
         self.cells.begin(to - self.at)
         for element in elements:
+            how = ADDED_APART
+            failure = None
             try:
-                more = self.cells.add(element)
+                how = self.cells.add(element)
             except Exception as error:
-                self.deal_collected()
-                self.at += 1
-                self.failed_to_deal(self.at - 1, 1, error)
-                more = True
-                self.cells.begin(to - self.at)
-            if not more:
-                self.deal_collected()
-                self.cells.begin(to - self.at)
+                failure = error
+            if how == ADDED_MORE:
+                continue
+            self.deal_collected()
+            if how == ADDED_APART:
+                self.deal_apart(failure)
+            self.cells.begin(to - self.at)
         self.deal_collected()
         return 0
+
+    def deal_apart(self, failure):
+        """Deals an element that is too large for a group, or gives it the error that pickling has raised."""
+        cdef uint64_t name = 0
+        if failure is None:
+            try:
+                name = self.cells.deal_apart(self.number, self.at, self.function, self.flags)
+            except Exception as error:
+                failure = error
+        self.at += 1
+        if failure is None:
+            self.was_dealt(name, self.at - 1, 1)
+        else:
+            self.failed_to_deal(self.at - 1, 1, failure)
 
     def deal_collected(self):
         cdef uint32_t n = self.cells.count

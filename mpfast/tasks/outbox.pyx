@@ -12,7 +12,7 @@ from mpfast.core.tasks.group cimport result_count, result_counted
 from mpfast.core.tasks.layout cimport RESULT_CELLS, RESULT_START, result
 from mpfast.core.tasks.results cimport result_of, result_payload, result_prepare, result_put
 from mpfast.serialize.pickling cimport Pickling, done
-from mpfast.tasks.parcel cimport CELL_ERROR, CELL_NOW, CELL_SKIPPED, cell, measured
+from mpfast.tasks.parcel cimport CELL_ERROR, CELL_NOW, CELL_SKIPPED, cell, cell_of, measured
 
 cdef uint32_t CELLS = 4000        # at most in a block
 cdef size_t LARGE = 16384         # bytes of a result that has a block of its own
@@ -62,27 +62,22 @@ cdef class Outbox:
         cdef cell c
         if not flags and payload_immediate(value, &number):
             self.fit(job, index, left, 0)
-            c.kind, c.size, c.value = CELL_NOW, 0, <uint64_t>number
-            return self.count(c)
+            return self.count(cell_of(CELL_NOW, 0, <uint64_t>number))
         pickling = measured(value, &p)
         try:
-            if p.size > 0xFFFFFFFF:
-                raise OverflowError(f"a result of {p.size} bytes is too large")
             self.fit(job, index, left, p.size)
             payload_store(&p, pickling, <char *>&self.r[1] + self.used)
         finally:
             if pickling is not None:
                 done(pickling)
-        c.kind, c.size, c.value = p.kind | flags, <uint32_t>p.size, self.used
+        c = cell_of(p.kind | flags, p.size, self.used)
         self.used += (p.size + 7) & ~<size_t>7
         return self.count(c)
 
     cdef int skip(self, uint64_t job, uint64_t index, uint32_t left) except -1:
         """Says that an element was not run."""
-        cdef cell c
         self.fit(job, index, left, 0)
-        c.kind, c.size, c.value = CELL_SKIPPED, 0, 0
-        return self.count(c)
+        return self.count(cell_of(CELL_SKIPPED, 0, 0))
 
     cdef int close(self, uint64_t elapsed) except -1:
         """Puts the block, if there is one. `elapsed`: nanoseconds that the results took."""
@@ -98,7 +93,6 @@ cdef class Outbox:
         """Puts a block that says why this worker cannot start."""
         cdef payload p
         cdef Pickling pickling = measured(error, &p)
-        cdef cell c
         cdef int rc
         try:
             rc = result_prepare(self.ring.q(), sizeof(cell) + p.size, RESULT_START, 0, 0, &self.item)
@@ -109,6 +103,5 @@ cdef class Outbox:
             if pickling is not None:
                 done(pickling)
         self.r = result_of(&self.item)
-        c.kind, c.size, c.value = p.kind | CELL_ERROR, <uint32_t>p.size, sizeof(cell)
-        self.count(c)
+        self.count(cell_of(p.kind | CELL_ERROR, p.size, sizeof(cell)))
         return self.close(0)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 from mpfast.channel.payload cimport payload
 from mpfast.core.tasks.layout cimport task
 from mpfast.serialize.pickling cimport Pickling
@@ -23,9 +23,21 @@ cdef enum:  # of a cell, beside the kinds of payloads
     CELL_SKIPPED = 256   # not run, because an element before it in its unit has failed
 
 cdef struct cell:
-    uint32_t kind
-    uint32_t size
+    uint16_t kind
+    uint16_t high        # the upper bits of the size
+    uint32_t low
     uint64_t value       # or where the payload begins, from the first cell on
+
+
+cdef inline cell cell_of(int kind, uint64_t size, uint64_t value) noexcept:
+    cdef cell c
+    c.kind, c.high, c.low, c.value = <uint16_t>kind, <uint16_t>(size >> 32), <uint32_t>size, value
+    return c
+
+
+cdef inline uint64_t cell_size(const cell *c) noexcept:
+    return <uint64_t>c.high << 32 | c.low
+
 
 cdef struct parcel:      # follows the task's header. The function's payload follows, then the elements
     uint32_t form
@@ -53,7 +65,21 @@ cdef uint64_t deal_range(Ring ring, uint64_t job, Py_ssize_t first, uint32_t n, 
                          int64_t start, int64_t step) except 0
 cdef uint64_t deal_unit(Ring ring, uint64_t job, Py_ssize_t first, uint32_t n, Function function, uint32_t flags,
                         object elements) except 0
-cdef int deal_piece(Ring ring, const task *whole, size_t size, uint32_t start, uint32_t to) except -1
+
+
+cdef class Copy:
+    cdef char *data
+    cdef size_t size
+
+    @staticmethod
+    cdef Copy of(task *t)
+    cdef uint64_t deal(self, Ring ring, uint32_t start, uint32_t to) except 0
+
+
+cdef enum added:         # what Cells.add() returns
+    ADDED_MORE           # others may follow
+    ADDED_LAST           # the group has to be dealt
+    ADDED_APART          # no: what was added has to be dealt, and then this element by deal_apart()
 
 
 cdef class Cells:
@@ -61,11 +87,24 @@ cdef class Cells:
     cdef char *scratch
     cdef size_t room, used
     cdef uint32_t count, most
+    cdef payload p           # of the element that was measured last
+    cdef Pickling pickling
 
     cdef int begin(self, uint32_t most) except -1
     cdef int grow(self, size_t size) except -1
-    cdef bint add(self, object value) except -1
+    cdef added add(self, object value) except *
+    cdef uint64_t deal_apart(self, uint64_t job, Py_ssize_t index, Function function, uint32_t flags) except 0
     cdef uint64_t deal(self, uint64_t job, Py_ssize_t first, Function function, uint32_t flags) except 0
+
+
+cdef class Named:
+    cdef object call
+    cdef dict names      # of its module, or None
+    cdef object name
+
+    @staticmethod
+    cdef Named of(object call)
+    cdef bint holds(self)
 
 
 cdef class Opened:
@@ -80,5 +119,6 @@ cdef class Opened:
 
     cdef open(self, Ring ring, const task *t)
     cdef object loaded(self, const char *data)
+    cdef object loaded_by_name(self, const char *data)
     cdef object run(self, uint32_t index)
     cdef close(self)

@@ -18,10 +18,19 @@ class Function:
     def named(self) -> bool: ...
 
 @disjoint_base
+class Copy:
+    """A copy of a task block."""
+
+@disjoint_base
 class Cells:
     """A group of elements, each a payload of its own, before it is dealt."""
 
     def __new__(cls, ring: Ring) -> Self: ...
+    def let_go(self) -> None: ...
+
+@disjoint_base
+class Named:
+    """A function that was loaded by its name."""
 
 @disjoint_base
 class Opened:

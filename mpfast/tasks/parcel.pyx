@@ -8,7 +8,7 @@ runs it. A chunk of more is one pickle as in multiprocessing, so that objects th
 """
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
-from libc.stdlib cimport free, realloc
+from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from mpfast.channel.payload cimport (
@@ -21,6 +21,7 @@ from mpfast.core.tasks.tasks cimport task_deal, task_free, task_of, task_prepare
 from mpfast.serialize.pickling cimport Pickling, done, replaced
 from mpfast.tasks.rings cimport Ring
 
+import sys
 import types
 
 cdef size_t LARGE = 65536        # bytes from which other threads may run while memory is brought in
@@ -77,6 +78,7 @@ cdef int prepare(Ring ring, size_t size, store_item *item) except -1:
     if size < LARGE:
         rc = task_prepare(ring.view, size, item)
     else:
+        ring.large = True
         with nogil:
             rc = task_prepare(ring.view, size, item)
     if rc < 0:
@@ -149,13 +151,29 @@ cdef uint64_t deal_range(Ring ring, uint64_t job, Py_ssize_t first, uint32_t n, 
     return put(ring, &item, 0, n)
 
 
-cdef int deal_piece(Ring ring, const task *whole, size_t size, uint32_t start, uint32_t to) except -1:
-    """Deals the elements [start, to) of a group once more, in a block of their own. `size`: of the whole block."""
-    cdef store_item item
-    prepare(ring, size - sizeof(task), &item)
-    memcpy(item.data, whole, size)
-    put(ring, &item, start, to)
-    return 0
+cdef class Copy:
+    """A copy of a task block that a worker has, to deal elements of it once more in blocks of their own."""
+
+    def __dealloc__(self):
+        free(self.data)
+
+    @staticmethod
+    cdef Copy of(task *t):
+        """The worker may free the block meanwhile. Then its group word says so when the copy is there."""
+        cdef Copy copy = Copy.__new__(Copy)
+        copy.size = parcel_of(t).at + parcel_of(t).size
+        copy.data = <char *>malloc(copy.size)
+        if copy.data == NULL:
+            raise MemoryError(f"no memory for {copy.size} bytes of tasks")
+        memcpy(copy.data, t, copy.size)
+        return copy
+
+    cdef uint64_t deal(self, Ring ring, uint32_t start, uint32_t to) except 0:
+        """Deals the elements [start, to) of the payload. Returns the name of their block and 1."""
+        cdef store_item item
+        prepare(ring, self.size - sizeof(task), &item)
+        memcpy(item.data, self.data, self.size)
+        return put(ring, &item, start, to)
 
 
 cdef class Cells:
@@ -184,31 +202,53 @@ cdef class Cells:
             self.scratch, self.room = scratch, room
         return 0
 
-    cdef bint add(self, object value) except -1:
-        """Adds an element. False: the group has to be dealt now."""
-        cdef payload p
-        cdef Pickling pickling
+    cdef added add(self, object value) except *:
+        """Adds an element, unless it is so large that it is not to be copied twice."""
         cdef int64_t number = 0
         cdef cell c
         if payload_immediate(value, &number):
-            c.kind, c.size, c.value = CELL_NOW, 0, <uint64_t>number
+            c = cell_of(CELL_NOW, 0, <uint64_t>number)
         else:
-            pickling = measured(value, &p)
+            self.pickling = measured(value, &self.p)
+            if self.p.size >= SCRATCH:
+                return ADDED_APART
             try:
-                self.grow(p.size)
-                payload_store(&p, pickling, self.scratch + self.used)
+                self.grow(self.p.size)
+                payload_store(&self.p, self.pickling, self.scratch + self.used)
             finally:
-                if pickling is not None:
-                    done(pickling)
-            c.kind, c.size, c.value = p.kind, <uint32_t>p.size, self.used
-            if p.size > 0xFFFFFFFF:
-                raise OverflowError(f"an element of {p.size} bytes is too large")
-            self.used += rounded(p.size)
+                self.let_go()
+            c = cell_of(self.p.kind, self.p.size, self.used)
+            self.used += rounded(self.p.size)
             if self.used > self.room:
                 self.grow(0)
         (<cell *>self.scratch)[self.count] = c
         self.count += 1
-        return self.count < self.most and self.used - self.most * sizeof(cell) < SCRATCH
+        if self.count < self.most and self.used - self.most * sizeof(cell) < SCRATCH:
+            return ADDED_MORE
+        return ADDED_LAST
+
+    def let_go(self):
+        """The pickle of the last element is not needed any more."""
+        if self.pickling is not None:
+            done(self.pickling)
+            self.pickling = None
+
+    cdef uint64_t deal_apart(self, uint64_t job, Py_ssize_t index, Function function, uint32_t flags) except 0:
+        """Deals the element that add() has only measured, alone. Its object must still be there."""
+        cdef store_item item
+        cdef char *where
+        item.block = NO_BLOCK
+        try:
+            where = begin(self.ring, job, index, 1, function, flags, FORM_CELLS, 0, sizeof(cell) + self.p.size, &item)
+            (<cell *>where)[0] = cell_of(self.p.kind, self.p.size, sizeof(cell))
+            payload_store(&self.p, self.pickling, where + sizeof(cell))
+        except:
+            if item.block != NO_BLOCK:
+                task_free(self.ring.view, &item)
+            raise
+        finally:
+            self.let_go()
+        return put(self.ring, &item, 0, 1)
 
     cdef uint64_t deal(self, uint64_t job, Py_ssize_t first, Function function, uint32_t flags) except 0:
         """Deals what was added, as the elements `first` and following."""
@@ -224,6 +264,21 @@ cdef class Cells:
         return put(self.ring, &item, 0, self.count)
 
 
+cdef class Named:
+    """A function that was loaded by its name."""
+
+    @staticmethod
+    cdef Named of(object call):
+        cdef Named named = Named.__new__(Named)
+        named.call, named.name = call, call.__qualname__
+        named.names = getattr(sys.modules.get(call.__module__), "__dict__", None)
+        return named
+
+    cdef bint holds(self):
+        """Does the name mean it still?"""
+        return self.names is not None and self.names.get(self.name) is self.call
+
+
 cdef class Opened:
     """A task block that a worker has taken."""
 
@@ -236,21 +291,22 @@ cdef class Opened:
         self.ring, self.t, self.p, self.loading = ring, t, parcel_of(<task *>t), False
         data += sizeof(task) + sizeof(parcel)
         self.unit = self.p.form == FORM_UNIT or bool(self.p.flags & PARCEL_CHUNK)
-        self.call = self.loaded(data)
+        self.call = self.loaded_by_name(data) if self.p.flags & PARCEL_NAMED else self.loaded(data)
         if self.p.form == FORM_UNIT or self.p.form == FORM_CALL:
             data = <const char *>self.t + self.p.at
             self.elements = payload_load(self.p.kind, data, self.p.size, None, ring)
 
     cdef object loaded(self, const char *data):
-        cdef bytes key
-        if not self.p.flags & PARCEL_NAMED:
-            return payload_load(self.p.function_kind, data, self.p.function_size, None, self.ring)
-        key = PyBytes_FromStringAndSize(data, self.p.function_size)
-        call = self.known.get(key)
-        if call is None:
-            call = payload_load(self.p.function_kind, data, self.p.function_size, None, self.ring)
-            self.known[key] = call
-        return call
+        return payload_load(self.p.function_kind, data, self.p.function_size, None, self.ring)
+
+    cdef object loaded_by_name(self, const char *data):
+        """What the name means now. A task may have given it to another function."""
+        cdef bytes key = PyBytes_FromStringAndSize(data, self.p.function_size)
+        cdef Named known = self.known.get(key)
+        if known is None or not known.holds():
+            known = Named.of(self.loaded(data))
+            self.known[key] = known
+        return known.call
 
     cdef object run(self, uint32_t index):
         """Calls the function for an element."""
@@ -272,7 +328,7 @@ cdef class Opened:
                 element = payload_from_immediate(<int64_t>c.value)
             else:
                 self.loading = True
-                element = payload_load(c.kind & CELL_KIND, data + c.value, c.size, None, self.ring)
+                element = payload_load(c.kind & CELL_KIND, data + c.value, cell_size(c), None, self.ring)
                 self.loading = False
         if self.p.flags & PARCEL_STAR:
             return self.call(*element)

@@ -3,4 +3,4 @@ from mpfast.channel.channel cimport Channel
 
 
 cdef class Ring(Channel):
-    pass
+    cdef bint large  # a large block was put lately

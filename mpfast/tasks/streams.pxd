@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: MIT
+from mpfast.tasks.desk cimport Sleeper
 from mpfast.tasks.maps cimport Fed
 
 
@@ -11,10 +12,13 @@ cdef class Stream(Fed):
     cdef set known                 # without order, the indexes that have an outcome
     cdef Py_ssize_t yielded
     cdef Py_ssize_t room           # elements that may be ahead of what is yielded. 0: any number
-    cdef object feeder             # the thread that reads the input, or None
+    cdef Sleeper reader            # that thread, while it waits for room
 
     cdef int wake(self) except -1
+    cdef int wake_reader(self) except -1
     cdef object pop(self)
+    cdef int push_back(self, tuple found) except -1
+    cdef Py_ssize_t ahead(self)
 
 
 cdef class IMapIterator(Stream):

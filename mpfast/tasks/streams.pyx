@@ -4,7 +4,7 @@
 
 from libc.stdint cimport int64_t
 from mpfast.core.base.clock cimport clock_now
-from mpfast.tasks.desk cimport FED_FULL, Desk, Sleeper
+from mpfast.tasks.desk cimport Desk, Sleeper, fed
 from mpfast.tasks.limits cimport deadline_of, limit_of, retries_of
 from mpfast.tasks.maps cimport Fed, is_plain_range
 from mpfast.tasks.parcel cimport PARCEL_CHUNK, PARCEL_STAR
@@ -57,10 +57,15 @@ cdef class Stream(Fed):
             self.found[index] = (failed, value)
             if index == self.yielded:
                 self.wake()
-        if self.feeder is not None:
-            self.feeder.wake()
+        self.wake_reader()
         if self.ended and self.left == 0:
             self.finish()
+        return 0
+
+    cdef int wake_reader(self) except -1:
+        """The thread that reads the input looks whether there is room. It runs no Python code."""
+        if self.reader is not None:
+            self.reader.wake()
         return 0
 
     cdef int wake(self) except -1:
@@ -86,6 +91,15 @@ cdef class Stream(Fed):
             self.yielded += 1
         return found
 
+    cdef int push_back(self, tuple found) except -1:
+        """Undoes a pop(). With an order, no other thread may have popped since."""
+        self.yielded -= 1
+        if self.unordered:
+            self.arrived.appendleft(found)
+        else:
+            self.found[self.yielded] = found
+        return self.wake()
+
     def take(self, int64_t deadline):
         """Waits for the next result. Returns (failed, value), or None at the end. Raises TimeoutError."""
         self.desk.check()
@@ -98,7 +112,7 @@ cdef class Stream(Fed):
         if found is None:
             return None
         if self.room and not self.over:
-            self.go_on()
+            self.go_on(found)
         return found
 
     def take_chunk(self, Py_ssize_t size, timeout):
@@ -126,23 +140,37 @@ cdef class Stream(Fed):
 
     def abandon(self):
         """Nobody wants the rest of the results."""
-        if not self.over:
-            self.elements = ()
-            self.left -= self.end - self.at
-            self.end = self.at
-            self.ended = True
-            if self.left == 0:
-                self.finish()
+        self.abandoned = True
+        if self.over or self.feeding:
+            return
+        self.elements = ()
+        self.left -= self.end - self.at
+        self.end = self.at
+        self.ended = True
+        self.wake_reader()
+        if self.left == 0:
+            self.finish()
+
+    cdef fed feed(self) except *:
+        try:
+            return Fed.feed(self)
+        finally:
+            if self.abandoned and not self.feeding:
+                self.abandon()
 
     def cancel_future(self):
         self.abandon()
 
-    def go_on(self):
-        """Deals what there is room for now that a result was taken."""
-        if self.feeder is not None:
-            self.feeder.wake()
-        if self.feed() == FED_FULL:
-            self.desk.put_off(self)
+    def go_on(self, tuple found):
+        """Deals what there is room for now that a result was taken. If that is interrupted, the result is not lost."""
+        cdef Py_ssize_t yielded = self.yielded
+        self.wake_reader()
+        try:
+            self.desk.feed(self)
+        except BaseException:
+            if self.unordered or self.yielded == yielded:
+                self.push_back(found)
+            raise
 
     def fail(self, error):
         """Gives all elements without an outcome this error."""
@@ -155,11 +183,13 @@ cdef class Stream(Fed):
 
     def add(self, element):
         """The feeder has another element."""
+        if self.abandoned:
+            return
         self.elements.append(element)
         self.end += 1
         self.left += 1
-        if self.feed() == FED_FULL:
-            self.desk.put_off(self)
+        if not self.put_off:
+            self.desk.feed(self)
 
     def add_error(self, error):
         """The input has raised an exception. It comes where the element would have been."""
@@ -171,22 +201,25 @@ cdef class Stream(Fed):
         if self.left == 0:
             self.finish()
 
-    @property
-    def limit(self):
-        """How many results may be ahead, or 0."""
-        return self.room
-
     def gone(self):
         """Will no more elements be dealt?"""
-        return self.over or self.desk.stopped or self.desk.broken is not None
+        return self.over or self.abandoned or self.desk.stopped or self.desk.broken is not None
 
     def pool_gone(self):
-        if self.feeder is not None:
-            self.feeder.wake()
+        self.wake_reader()
 
-    def ahead(self):
+    cdef Py_ssize_t ahead(self):
         """How many elements were read and have no outcome, or were not yielded if that is limited."""
         return self.end - self.yielded if self.room else self.left
+
+    def wait_for_room(self, Py_ssize_t most):
+        """Called by the thread that reads the input. False: no more elements are wanted."""
+        while self.ahead() >= (self.room or most) and not self.gone():
+            self.reader = Sleeper()
+            if self.ahead() >= (self.room or most) and not self.gone():
+                self.reader.lock.acquire()
+            self.reader = None
+        return not self.gone()
 
 
 cdef class IMapIterator(Stream, Counterpart):
@@ -236,6 +269,7 @@ def stream(Desk desk, func, iterable, Py_ssize_t chunksize, bint unordered, bint
     job.func, job.flags, job.chunksize = func, PARCEL_STAR if star else 0, chunksize
     job.unordered, job.room = unordered, room or 0
     job.groups, job.found, job.arrived, job.known = [], {}, deque(), set()
+    job.early = chunksize == 1
     job.most = chunksize if chunksize > 1 else 1 << 40
     if chunksize > 1:
         job.flags |= PARCEL_CHUNK
@@ -250,7 +284,11 @@ def stream(Desk desk, func, iterable, Py_ssize_t chunksize, bint unordered, bint
         job.elements = deque()
     desk.add(job)
     if not at_hand:
-        job.feeder = desk.crew.feeder(job, iterable)
+        try:
+            desk.crew.feeder(job, iterable)
+        except BaseException:  # a thread may be refused, or an interrupt comes when it was started
+            job.abandon()
+            raise
     elif job.end == 0:
         job.close()
     else:

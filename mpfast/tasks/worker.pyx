@@ -57,8 +57,7 @@ cdef class Worker:
 
     def __init__(self, Ring tasks, Ring results, uint32_t number, how):
         self.tasks, self.results = tasks, results
-        results.q()
-        self.place.tasks = tasks.q()
+        self.place.tasks, self.place.results = tasks.q(), results.q()
         self.place.number, self.place.pid = number, os.getpid()
         self.identity = me(tasks)
         self.out = Outbox.__new__(Outbox)
@@ -122,7 +121,7 @@ cdef class Worker:
         cdef waiting w
         cdef int rc = -EAGAIN
         cdef uint32_t identity = self.identity
-        task_waits(&w)
+        task_waits(&self.place, &w)
         try:
             while (rc := task_take(&self.place, item)) == -EAGAIN:
                 with nogil:

@@ -138,7 +138,7 @@ static inline void serve(uint32_t number)
             run_group(&s, &item);
             continue;
         }
-        task_waits(&w);
+        task_waits(&s, &w);
         while (task_wait(&s, &w) == -EINTR)
             ;
         waiting_end(&w);

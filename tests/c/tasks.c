@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A pool's rings, its ledger and its words, one step after the other. Workers are members of the family of their own,
  * which die when they are told to. */
+#define TASK_PAUSE (20 * MILLISECOND)
 #include "queuers.h"
 
 #include "core/tasks/ledger.h"
@@ -383,6 +384,64 @@ static void pinned(void)
     end_pool();
 }
 
+/* Results that a worker has counted and still has. */
+static void peeked(void)
+{
+    struct hand h;
+    struct store_item out, item;
+    begin_pool();
+    hire(&h, 0);
+    for (uint64_t size = 40; size < 50000; size += 30000) {
+        result(&h, size, 5, 0, &out);
+        EXPECT_EQ(result_peek(results, out.block, &item), 0);
+        result_count(&result_of(&out)->count, 2);
+        EXPECT_EQ(result_peek(results, out.block, &item), 2);
+        EXPECT(item.block == out.block && item.size == out.size);
+        EXPECT_EQ(result_of(&item)->first, 5);
+        EXPECT_EQ(result_peek(h.results, out.block, &item), 0); /* the worker's own */
+        EXPECT_EQ(result_put(&h.seat, h.results, &out, 1), 0);
+        EXPECT_EQ(result_peek(results, out.block, &item), 0);
+        EXPECT_EQ(result_take(results, &item), 0);
+        EXPECT_EQ(result_peek(results, out.block, &item), 0);
+        result_free(results, &item);
+        EXPECT_EQ(result_peek(results, out.block, &item), 0);
+    }
+    EXPECT_EQ(result_prepare(h.results, 40, RESULT_START, 0, 0, &out), 0);
+    result_count(&result_of(&out)->count, 1);
+    EXPECT_EQ(result_peek(results, out.block, &item), 0);
+    result_free(h.results, &out);
+    die(&h);
+    end_pool();
+}
+
+/* A worker that sleeps gives back what a burst has left, and then sleeps on. */
+static void tidied(void)
+{
+    struct hand h;
+    struct store_item item;
+    struct waiting w;
+    begin_pool();
+    hire(&h, 0);
+    h.seat.results = h.results;
+    task_waits(&h.seat, &w);
+    EXPECT_EQ(w.backstop, NEVER);
+    for (uint64_t i = 0; i < 20; i++)
+        deal(100000, i, 1);
+    for (uint64_t i = 0; i < 20; i++) {
+        take(&h, &item);
+        task_free(h.seat.tasks, &item);
+    }
+    EXPECT(ring_bytes(tasks) < memory_measure(&tasks->store));
+    task_waits(&h.seat, &w);
+    EXPECT_EQ(w.backstop, TASK_PAUSE);
+    while (w.backstop != NEVER)
+        EXPECT_EQ(task_wait(&h.seat, &w), -EINTR);
+    waiting_end(&w);
+    EXPECT(memory_measure(&tasks->store) < TASK_KEEP);
+    die(&h);
+    end_pool();
+}
+
 static void damaged(void)
 {
     struct hand h;
@@ -409,7 +468,7 @@ static void *sleep_for_task(void *unused)
     struct waiting w;
     struct store_item item;
     int rc;
-    task_waits(&w);
+    task_waits(&sleeper.seat, &w);
     while ((rc = task_take(&sleeper.seat, &item)) == -EAGAIN)
         while (task_wait(&sleeper.seat, &w) == -EINTR)
             ;
@@ -511,6 +570,8 @@ int main(void)
     RUN(put_again_later);
     RUN(without_descriptor);
     RUN(pinned);
+    RUN(peeked);
+    RUN(tidied);
     RUN(damaged);
     RUN(wakes);
     RUN(drainer_waits);

@@ -267,6 +267,16 @@ def test_close_after_some_results(pool, way):
 
 
 @BOTH
+def test_results_do_not_wait_for_what_runs_behind_them(held, gate, way):
+    """A task in the middle waits for the test, which waits for those before it, or without order for all the others."""
+    iterator, others = getattr(held, way)(pooled.hold_99, range(300)), [n for n in range(300) if n != 99]
+    first = others if way == "imap_unordered" else others[:99]
+    assert sorted(iterator.next(PATIENCE) for _ in first) == first
+    gate.open()
+    assert list(iterator) == ([99] if way == "imap_unordered" else list(range(99, 300)))
+
+
+@BOTH
 def test_an_iterator_that_is_dropped(pool, way):
     """Its elements are done all the same, and nothing waits for its reader."""
     iterator = getattr(pool, way)(pooled.same, range(300))

@@ -219,6 +219,30 @@ def hold_all_but_zero(number):
     return hold(number) if number else 0
 
 
+def hold_99(number):
+    return hold(number) if number == 99 else number
+
+
+def meet(number):
+    """Waits until the neighbour has begun, by the array that was kept."""
+    flags = _kept[0]
+    flags[number] = 1
+    end = time.monotonic() + PATIENCE
+    while not flags[number ^ 1]:
+        if time.monotonic() > end:
+            raise TimeoutError(number)
+        time.sleep(0.0001)
+    return number
+
+
+def spin(seconds):
+    """Is busy for so long."""
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        pass
+    return seconds
+
+
 def hold_zero_or_fail(number):
     """0 waits, the others fail at once."""
     if number:
@@ -315,6 +339,10 @@ def give_spoilt(_=None):
 
 class Thing:
     """Can be referred to weakly."""
+
+
+def spoilt_if_odd(number):
+    return Spoilt() if number % 2 else number
 
 
 def make_thing(_=None):
@@ -540,3 +568,15 @@ def some_then(error):
 def on_sigterm():
     """How SIGTERM is handled, and by what descriptor signals wake this process."""
     return signal.getsignal(signal.SIGTERM), signal.set_wakeup_fd(-1)
+
+
+# Names that change ---------------------------------------------------------------------------------------------------
+
+
+def renamed(number):
+    return number
+
+
+def rename():
+    """From now on the name above means another function in this process."""
+    globals()["renamed"] = square

@@ -56,6 +56,25 @@ static inline void result_free(struct queue *results, const struct store_item *i
     item_release(&results->store, item);
 }
 
+/* Pool: the cells of a block, by its name, that a worker has counted and not put. *item is the block then. The worker
+ * does nothing to counted cells, and only this process frees the block. If the worker is killed meanwhile, or puts it,
+ * the cells are met again. 0: there are none. */
+static inline uint32_t result_peek(const struct queue *results, uint64_t name, struct store_item *item)
+{
+    uint32_t class = name_class(name), index = name_index(name);
+    struct block *b = block_at(&results->store, class, index);
+    uint64_t word = b == NULL ? 0 : load_acquire(&b->word); /* pairs with block_try */
+    if (block_state(word) != BLOCK_OWNED || block_participant(word) == queue_me(results))
+        return 0;
+    if (class >= STORE_LARGE && load_relaxed(&large_block(b)->backed) == 0)
+        return 0; /* a look would make memory */
+    const struct result *r = (const struct result *)block_data(&results->store, b, class, index);
+    uint32_t count = r == NULL ? 0 : result_counted(&r->count);
+    if (count == 0 || item_describe(&results->store, b, name, item) < 0) /* what it says was written before the count */
+        return 0;
+    return item->kind == RESULT_CELLS ? count : 0;
+}
+
 /* Pool: from now on, views of its cells keep the block, as with item_pin. It is freed by item_unpin, not by result_free.
  * -EINVAL: the block is small, or was lost, so copy what is in it. */
 static inline int result_pin(struct queue *results, const struct store_item *item)

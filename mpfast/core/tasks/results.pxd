@@ -12,6 +12,7 @@ cdef extern from "core/tasks/results.h" nogil:
     uint32_t result_cells(const store_item *item)
     int result_prepare(queue *results, uint64_t size, result_kind kind, uint64_t job, uint64_t first, store_item *item)
     int result_put(const seat *s, queue *results, const store_item *item, uint64_t elapsed)
+    uint32_t result_peek(const queue *results, uint64_t name, store_item *item)
     void result_free(queue *results, const store_item *item)
     int result_take(queue *results, store_item *item)
     int result_wait(queue *results, int64_t deadline, spin_history *history)

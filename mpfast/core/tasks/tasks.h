@@ -12,6 +12,11 @@
 #include "core/tasks/workers.h"
 
 #define TASK_SPIN (20 * MICROSECOND)
+#ifndef TASK_PAUSE
+#define TASK_PAUSE SECOND /* without tasks, after which memory of the rings is given back */
+#endif
+#define TASK_PAUSE_LONGEST (64 * TASK_PAUSE)
+#define TASK_KEEP (UINT64_C(1) << 20) /* bytes that a ring may have for good */
 
 static inline struct task *task_of(const struct store_item *item) { return (struct task *)item->data; }
 
@@ -71,12 +76,39 @@ static inline void task_loading(struct task *t) { store_relaxed(&t->began, (uint
 /* Worker: it has loaded the payload, and runs the element that it has claimed. A reader may see it late. */
 static inline void task_loaded(struct task *t) { store_relaxed(&t->began, (uint64_t)clock_now()); }
 
-/* Before the first task_wait. Only the pool's process puts tasks, and if it dies, the worker is ended. A wake-up that is
- * lost with another worker is made up for by the pool (workers_wake). So this wait has no backstop. */
-static inline void task_waits(struct waiting *w)
+static inline bool ring_is_large(const struct queue *ring)
 {
-    waiting_begin(w, NEVER, NEVER);
-    w->backstop = NEVER;
+    return load_relaxed(&ring->header->store.memory) > TASK_KEEP;
+}
+
+static inline bool seat_may_tidy(const struct seat *s)
+{
+    return s->results != NULL && (ring_is_large(s->tasks) || ring_is_large(s->results));
+}
+
+/* Before the first task_wait. Only the pool's process puts tasks, and if it dies, the worker is ended. A wake-up that is
+ * lost with another worker is made up for by the pool (workers_wake). So this wait has no backstop, unless the rings have
+ * memory that may have to be given back. */
+static inline void task_waits(struct seat *s, struct waiting *w)
+{
+    waiting_begin(w, NEVER, TASK_PAUSE_LONGEST);
+    w->backstop = seat_may_tidy(s) ? TASK_PAUSE : NEVER;
+    s->tail = load_relaxed(&s->tasks->header->tail);
+}
+
+/* Worker: nothing came for a while. Gives back memory that nobody has used meanwhile. */
+static inline void seat_tidy(struct seat *s, struct waiting *w)
+{
+    struct queue_header *h = s->tasks->header;
+    uint64_t tail = load_relaxed(&h->tail), now = (uint64_t)clock_now(), last = load_relaxed(&h->looked_after);
+    bool mine = now - last >= (uint64_t)TASK_PAUSE / 2 && cas_relaxed(&h->looked_after, &last, now);
+    if (tail == s->tail && mine) {
+        queue_trim(s->tasks);
+        queue_trim(s->results);
+    }
+    s->tail = tail;
+    if (!seat_may_tidy(s))
+        w->backstop = NEVER;
 }
 
 static inline bool task_ready(const void *seat)
@@ -98,7 +130,19 @@ static inline int task_wait(struct seat *s, struct waiting *w)
         ;
     if (task_ready(s))
         return 0;
-    return waiting_sleep(w, f, s->tasks->store.slot, &h->items, seen, FUTEX_ALL);
+    int64_t pause = w->backstop;
+    int rc = waiting_sleep(w, f, s->tasks->store.slot, &h->items, seen, FUTEX_ALL);
+    if (rc == -EINTR && w->backstop != pause) /* it has expired */
+        seat_tidy(s, w);
+    return rc;
+}
+
+/* Pool: about how many bytes of blocks are in use. */
+static inline uint64_t ring_bytes(const struct queue *ring)
+{
+    uint64_t memory = load_relaxed(&ring->header->store.memory);
+    int64_t idle = (int64_t)load_relaxed(&ring->header->store.idle);
+    return idle <= 0 ? memory : memory - ((uint64_t)idle < memory ? (uint64_t)idle : memory);
 }
 
 /* Where a task is that was dealt. FREE: it is over, and the block is nobody's, or is being prepared for another. */

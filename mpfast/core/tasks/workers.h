@@ -31,9 +31,11 @@ static inline void pool_unmap(struct pool_header *pool)
 /* A worker's place in its pool, in the worker's own memory. Only one thread of the worker uses it. */
 struct seat {
     struct queue *tasks;
+    struct queue *results; /* NULL: it is not to give back memory */
     struct pool_header *pool;
     uint32_t number; /* below POOL_WORKERS */
     uint32_t pid;
+    uint64_t tail; /* how many tasks there were when it fell asleep */
     struct spin_history history;
 };
 
@@ -81,11 +83,13 @@ static inline void worker_prepare(struct pool_header *pool, uint32_t number)
 }
 
 /* Pool: after a death, or when nothing comes although the task ring is not empty. A worker that was woken for a task may
- * be dead or stopped, so another one is woken. */
-static inline void workers_wake(struct queue *tasks, int n)
+ * be dead or stopped, so another one is woken. True: more may be asleep, so if nothing comes again, call it again. */
+static inline bool workers_wake(struct queue *tasks, int n)
 {
-    if (!queue_empty(tasks))
-        eventcount_notify(&tasks->header->items, n);
+    if (queue_empty(tasks))
+        return false;
+    eventcount_notify(&tasks->header->items, n);
+    return load_relaxed(&tasks->header->items) & EVENTCOUNT_W;
 }
 
 /* Pool: one worker is to go when it has nothing. */

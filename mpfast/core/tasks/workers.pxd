@@ -7,6 +7,7 @@ from mpfast.core.tasks.layout cimport pool_header
 cdef extern from "core/tasks/workers.h" nogil:
     struct seat:
         queue *tasks
+        queue *results
         pool_header *pool
         uint32_t number
         uint32_t pid
@@ -20,5 +21,5 @@ cdef extern from "core/tasks/workers.h" nogil:
     uint32_t worker_look(const pool_header *pool, uint32_t number)
     void worker_prepare(pool_header *pool, uint32_t number)
     void worker_leave(queue *tasks, pool_header *pool, uint32_t number)
-    void workers_wake(queue *tasks, int n)
+    bint workers_wake(queue *tasks, int n)
     void pool_leave(queue *tasks, pool_header *pool)
