@@ -232,7 +232,7 @@ class Pool(_STDLIB):  # type: ignore[misc]
             return super().apply(func, args, kwds)
         if self._state != RUN:
             raise ValueError("Pool not running")
-        return self._call(self._desk, func, args, kwds, None, None, False, timeout, retries).get()
+        return self._call(self._desk, func, args, kwds, None, None, None, timeout, retries).get()
 
     def apply_async(
         self,
@@ -251,9 +251,7 @@ class Pool(_STDLIB):  # type: ignore[misc]
             return super().apply_async(func, args, kwds, callback, error_callback)
         if self._state != RUN:
             raise ValueError("Pool not running")
-        made = self._call(self._desk, func, args, kwds, callback, error_callback, True, timeout, retries)
-        made.keep(self)
-        return made
+        return self._call(self._desk, func, args, kwds, callback, error_callback, self, timeout, retries)
 
     def map(
         self,

@@ -41,9 +41,9 @@ def call(
     kwds: Mapping[str, Any],
     callback: Callable[[Any], object] | None,
     error_callback: Callable[[BaseException], object] | None,
-    later: bool,
-    timeout: float | None = None,
-    retries: int | None = None,
+    keeper: object,
+    timeout: float | None,
+    retries: int | None,
 ) -> ApplyResult: ...
 
 @disjoint_base

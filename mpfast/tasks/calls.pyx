@@ -96,18 +96,24 @@ cdef class ApplyResult(Called, Answer):
         tell_callback(self)
 
 
-def call(Desk desk, func, args, kwds, callback, error_callback, bint later, timeout=None, retries=None):
-    """Deals a call. Returns its ApplyResult. `later`: the caller does not wait for it now."""
+def call(Desk desk, func, args, kwds, callback, error_callback, keeper, timeout, retries):
+    """Deals a call. Returns its ApplyResult. If the caller does not wait for it now, the pool is its keeper until then."""
     cdef ApplyResult job = ApplyResult.__new__(ApplyResult)
+    cdef bint later
     job.func, job.args, job.kwds, job.left = func, args, kwds, 1
     job._callback, job._error_callback = callback, error_callback
     job.told_by_butler = job.urgent = callback is not None or error_callback is not None
-    job.timeout, job.retries = limit_of(timeout, desk.timeout), retries_of(retries, desk.retries)
+    job.timeout, job.retries = desk.timeout, desk.retries
+    if timeout is not None or retries is not None:
+        job.timeout, job.retries = limit_of(timeout, desk.timeout), retries_of(retries, desk.retries)
+    later = keeper is not None
     job.lazy = later and job.timeout != 0
     if later and desk.butler is None:
         desk.need_butler()
     desk.add(job)
     desk.start_feeding(job)
+    if later:
+        job.keep(keeper)
     return job
 
 

@@ -23,25 +23,29 @@ cdef class Sleeper:
     cdef void wake(self)
 
 
+ctypedef unsigned char flag  # a bint is four times as large, and there are many jobs
+
+
 cdef class Job:
     cdef Desk desk
     cdef readonly uint64_t number
     cdef Py_ssize_t left      # elements without an outcome
-    cdef bint over            # all have one, and it was told
-    cdef bint told_by_butler  # it has a callback
-    cdef bint early           # each of its results is wanted at once, and not with the rest of its group
-    cdef bint urgent          # somebody waits for it in a way that the desk does not see
-    cdef bint lazy            # it goes on when results come, even if nobody asks
+    cdef flag over            # all have one, and it was told
+    cdef flag told_by_butler  # it has a callback
+    cdef flag early           # each of its results is wanted at once, and not with the rest of its group
+    cdef flag urgent          # somebody waits for it in a way that the desk does not see
+    cdef flag lazy            # it goes on when results come, even if nobody asks
+    cdef flag recalled
+    cdef flag put_off         # it waits for room in the ring
+    cdef flag settled         # a call that has its outcome
+    cdef readonly bint cancelled
+    cdef int struck           # how often pickling its elements was interrupted
+    cdef int retries          # how often an element is run again if its worker dies
+    cdef int64_t timeout      # nanoseconds that an element may run. 0: any time
+    cdef int64_t per          # nanoseconds an element, as measured
     cdef list waiting         # Sleepers
     cdef list groups          # names of blocks with more than one element
-    cdef int64_t per          # nanoseconds an element, as measured
-    cdef bint recalled
-    cdef bint put_off         # it waits for room in the ring
-    cdef int struck           # how often pickling its elements was interrupted
     cdef object keeper        # the pool, which is not collected before
-    cdef readonly bint cancelled
-    cdef int64_t timeout      # nanoseconds that an element may run. 0: any time
-    cdef int retries          # how often an element is run again if its worker dies
     cdef dict tries           # by index, how often it was
 
     cdef bint satisfied(self)

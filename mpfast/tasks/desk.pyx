@@ -110,8 +110,7 @@ cdef class Job:
             return 0
         self.over = True
         self.waiting = self.groups = None
-        if self.number in desk.jobs:
-            del desk.jobs[self.number]
+        desk.jobs.pop(self.number, None)
         if desk.grouped:
             desk.grouped.pop(self.number, None)
         desk.urgent -= self.urgent

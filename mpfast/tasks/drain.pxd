@@ -8,6 +8,7 @@ cdef class Drain(Desk):
     cdef int wait_on(self, Job job, int64_t deadline) except -1
     cdef int drain_for(self, Job job, int64_t deadline) except -1
     cdef int drain(self, Job job, int64_t deadline) except -1
+    cdef int take_along(self) except -1
     cdef int stand_in_line(self, Job job, int64_t deadline) except -1
     cdef int lay_down(self) except -1
     cdef bint wait_a_little(self, int64_t deadline) except -1

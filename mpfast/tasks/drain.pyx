@@ -9,7 +9,7 @@ drain. A thread of the pool's own, the *butler*, drains only if nobody else does
 
 from cpython.exc cimport PyErr_CheckSignals
 from libc.errno cimport EAGAIN, EINTR, ETIMEDOUT
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from mpfast.channel.payload cimport payload_from_immediate, payload_load
 from mpfast.core.base.clock cimport MILLISECOND, NEVER, clock_now
 from mpfast.core.base.posix cimport eventfd_write
@@ -26,6 +26,9 @@ cdef extern from "Python.h":
     unsigned long PyThread_get_thread_ident()
 
 cdef int64_t LOOK = 10 * MILLISECOND         # a drainer that has results all the time looks for deaths so often
+cdef uint32_t OFTEN = 16                     # results between two looks at the clock
+cdef int ALONG = 32                          # results that a caller takes besides its own,
+cdef size_t SMALL = 1024                     # of so many bytes
 cdef int64_t UNHEARD = 100 * MILLISECOND     # a drainer that cannot be woken looks so often
 cdef int64_t GRACE = 5 * MILLISECOND         # for which the butler leaves the draining to callers
 cdef int64_t UNTAKEN = 50 * MILLISECOND      # so long may results lie there if nobody has to be told of them
@@ -77,7 +80,7 @@ cdef class Drain(Desk):
                 self.stand_in_line(job, deadline)
             else:
                 self.drain_for(job, deadline)
-            if deadline <= clock_now():
+            if deadline != NEVER and deadline <= clock_now():
                 break
         if stood and self.drainer == 0:
             self.lay_down()  # it may have been this thread's turn
@@ -148,8 +151,8 @@ cdef class Drain(Desk):
     cdef int drain(self, Job job, int64_t deadline) except -1:
         """Delivers results until the job is over. None: until the butler has other things to do."""
         cdef store_item item
-        cdef int64_t now, looked = clock_now()
-        cdef bint quiet
+        cdef int64_t now, looked = 0
+        cdef uint32_t delivered = 0
         self.patience = RECALL_FIRST
         while not self.stopped:
             if self.halves:
@@ -158,21 +161,34 @@ cdef class Drain(Desk):
                 if self.finished or self.line or not self.jobs:
                     return 0
             elif job.satisfied():
-                return 0
-            quiet = not self.take(&item)
-            if not quiet:
+                return self.take_along()
+            if self.take(&item):
                 self.deliver(&item)
-                now = clock_now()
-                if now - looked > LOOK:
-                    looked = now
-                    self.settle_deaths()
-                    if self.timed:
-                        self.end_overdue()
+                delivered += 1
+                if delivered % OFTEN == 0:
+                    now = clock_now()
+                    looked = looked or now
+                    if now - looked > LOOK:
+                        looked = now
+                        self.settle_deaths()
+                        if self.timed:
+                            self.end_overdue()
                 continue
-            if deadline <= clock_now():
+            if deadline != NEVER and deadline <= clock_now():
                 return 0
             if not self.wait_a_little(deadline):
                 self.sleep(deadline)
+        return 0
+
+    cdef int take_along(self) except -1:
+        """Delivers small results that are there, too. It costs less than coming once more for each of them."""
+        cdef store_item item
+        for _ in range(ALONG):
+            if self.line or self.halves or not self.take(&item):
+                return 0
+            self.deliver(&item)
+            if item.size > SMALL:
+                return 0
         return 0
 
     cdef bint wait_a_little(self, int64_t deadline) except -1:

@@ -120,5 +120,6 @@ cdef class Opened:
     cdef open(self, Ring ring, const task *t)
     cdef object loaded(self, const char *data)
     cdef object loaded_by_name(self, const char *data)
+    cdef bint is_call(self)
     cdef object run(self, uint32_t index)
     cdef close(self)

@@ -308,6 +308,10 @@ cdef class Opened:
             self.known[key] = known
         return known.call
 
+    cdef bint is_call(self):
+        """Is it a single call, and not elements?"""
+        return self.p != NULL and self.p.form == FORM_CALL
+
     cdef object run(self, uint32_t index):
         """Calls the function for an element."""
         cdef const cell *c
@@ -337,3 +341,4 @@ cdef class Opened:
     cdef close(self):
         self.call = self.elements = None
         self.t = NULL
+        self.p = NULL

@@ -135,9 +135,9 @@ cdef class Worker:
         cdef task *t = task_of(item)
         cdef int64_t i
         cdef uint32_t end
-        cdef bint failed = False, opened = False
+        cdef bint failed = False, opened = False, call
         cdef object error = None
-        self.began = self.looked = clock_now()
+        self.began = self.looked = <int64_t>load64(&t.began)  # it was taken right now
         self.ran, self.mask = 0, 0
         while (i := group_claim(&t.group)) >= 0:
             if not opened:  # not before. A payload that ends the worker costs an element, and is not dealt for ever
@@ -149,11 +149,13 @@ cdef class Worker:
                 continue
             if not self.element(t, <uint32_t>i, end, error):
                 failed = self.opened.unit
-            self.tell()
+            if <uint32_t>i + 1 < end:
+                self.tell()
+        call = self.opened.is_call()
         self.opened.close()
         if i == GROUP_GIVEN_UP:
             wait_for_the_end()
-        self.out.close(clock_now() - self.began)
+        self.out.close(0 if call else clock_now() - self.began)  # nobody asks how long a call takes
         task_free(self.tasks.view, item)
         return 0
 
@@ -170,7 +172,8 @@ cdef class Worker:
             if self.ends_unloadable:
                 raise
             error = e
-        task_loaded(t)
+        if t.count > 1:
+            task_loaded(t)
         return error
 
     cdef bint element(self, task *t, uint32_t i, uint32_t end, object error) except -1:

@@ -10,15 +10,19 @@ import time
 def crash(_=None):
     """A segmentation fault, without a file of the memory."""
     import ctypes
+    import faulthandler
     import resource
 
+    faulthandler.disable()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     ctypes.string_at(0)
 
 
 def abort(_=None):
+    import faulthandler
     import resource
 
+    faulthandler.disable()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.abort()
 
