@@ -47,8 +47,8 @@ def count_engines(file):
 
     begin = Crew.__init__
 
-    def __init__(self, ctx, size, initializer, initargs, maxtasks, kind):
-        begin(self, ctx, size, initializer, initargs, maxtasks, kind)
+    def __init__(self, ctx, size, initializer, initargs, maxtasks, kind, **more):
+        begin(self, ctx, size, initializer, initargs, maxtasks, kind, **more)
         with open(file, "a") as lines:
             lines.write(f"{ctx.get_start_method()} engine of kind {kind}\n")
 
