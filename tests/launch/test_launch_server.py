@@ -125,6 +125,27 @@ def test_children_of_children(ctx, method):
 
 
 @pytest.mark.parametrize("method", ["forkserver"], indirect=True)
+def test_a_server_that_is_stopped(program):
+    """Is replaced when a start finds no spare. Its children live on."""
+    done = program(
+        """
+import time, signal
+from mpfast.launch.forkserver.client import client
+assert run(ctx) == 3
+before = ctx.Process(target=time.sleep, args=(600,), daemon=True)
+before.start()
+server = client._process.pid
+os.kill(server, signal.SIGSTOP)
+print([run(ctx) for _ in range(4)], client._process.pid != server, before.is_alive())
+before.kill()
+before.join()
+print(before.exitcode)
+"""
+    )
+    assert done.lines() == ["[3, 3, 3, 3] True True", "-9"]
+
+
+@pytest.mark.parametrize("method", ["forkserver"], indirect=True)
 def test_after_a_fork_of_the_user(ctx):
     """A child of os.fork() has the parent's server in its memory, but must not take the parent's spares."""
     run(ctx)

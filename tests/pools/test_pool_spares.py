@@ -306,6 +306,20 @@ def test_workers_end_with_the_pools_process_without_their_server(tmp_path, metho
     until(lambda: not alive(int(done.stdout)), "it has ended")
 
 
+def test_a_fork_server_that_is_stopped():
+    """It is replaced, and so are the workers."""
+    from mpfast.launch.forkserver.client import client
+
+    with mpfast.get_context("forkserver").Pool(1) as pool:
+        works(pool)
+        os.kill(client._process.pid, signal.SIGSTOP)
+        for _ in range(4):
+            die(pool)
+            assert works(pool)
+        pool.terminate()
+        pool.join()
+
+
 # spawn ---------------------------------------------------------------------------------------------------------------
 
 

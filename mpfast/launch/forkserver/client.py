@@ -47,6 +47,7 @@ READY = 2  # spares that are kept when starts are rare
 MOST = max(READY, min(os.cpu_count() or 1, 8))
 STILLBORN = 16  # times that a start() finds only spares that have ended already, until that is an error
 PAUSE = 1  # milliseconds that a child has for itself where there is one CPU, before the server makes the next spare
+SLOW = 500  # milliseconds that a start() waits for a spare, before it looks whether the server is stopped
 IDLE = 10.0  # seconds until spares for a burst of starts end, and no more than READY are kept
 
 
@@ -54,6 +55,17 @@ def _whose() -> tuple[Any, ...]:
     """What a server's children have from the process that started the server, and cannot be told to change."""
     users = os.getresuid(), os.getresgid(), tuple(os.getgroups())
     return os.getpid(), *users, tuple(sys.warnoptions), tuple(sys._xoptions.items())
+
+
+def _kill_if_stopped(server: Child) -> None:
+    """A server that is stopped (SIGSTOP) may be so for ever. Its children live on, and another one takes its place."""
+    try:
+        with open(f"/proc/{server.pid}/stat", "rb") as file:
+            stopped = file.read().rpartition(b")")[2].split()[0] == b"T"
+    except (OSError, IndexError):
+        return
+    if stopped:
+        server.kill()
 
 
 class Client:
@@ -244,7 +256,8 @@ class Client:
         self._hurry = time.monotonic()
         try:
             spares.ask(1 if spares.asked <= 0 else 0, -1, 0)  # which also ends the server's pause
-            spares.welcome(True)
+            if not spares.welcome(True, SLOW) and self._process is not None:
+                _kill_if_stopped(self._process)
         except EOFError:
             if self._spares is spares:  # else a signal handler, or _order(), has replaced it already
                 self._replace(spares)

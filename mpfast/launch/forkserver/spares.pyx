@@ -40,11 +40,11 @@ cdef void close_ours(int fd, uint64_t mark) noexcept:
         c_close(fd)
 
 
-cdef int wait_for_either(int sock, int pidfd) noexcept nogil:
+cdef int wait_for_either(int sock, int pidfd, int milliseconds) noexcept nogil:
     cdef pollfd fds[2]
     fds[0] = pollfd(sock, POLLIN, 0)
     fds[1] = pollfd(pidfd, POLLIN, 0)
-    return -errno if c_poll(fds, 2, -1) < 0 else 0
+    return -errno if c_poll(fds, 2, milliseconds) < 0 else 0
 
 
 cdef class WaitingSpare:
@@ -177,8 +177,10 @@ cdef class Spares:
         """The server makes so many without being asked."""
         self.asked += n
 
-    def welcome(self, bint block):
+    def welcome(self, bint block, int milliseconds=-1):
         """Takes in one spare that the server reports. False if there is none yet, or if a signal came meanwhile.
+
+        milliseconds: how long to block at most. -1 is without end.
 
         EOFError if the server has ended. OSError says why it has no spare for us, or why we cannot take it in.
         """
@@ -190,7 +192,7 @@ cdef class Spares:
         cdef size_t got = 0
         if block and server >= 0:
             with nogil:
-                rc = wait_for_either(server, self.process.pidfd)
+                rc = wait_for_either(server, self.process.pidfd, milliseconds)
             if rc == -EINTR:
                 PyErr_CheckSignals()
                 return False
