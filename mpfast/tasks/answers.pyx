@@ -63,7 +63,7 @@ class Answer(Counterpart):
         cdef Job job = self
         if not job.over:
             job.desk.collect()
-        return job.over
+        return bool(job.over)
 
     def successful(self):
         """Has it ended without an exception? Raises ValueError if it has not ended."""

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["Crew"]
 
 NEVER = (1 << 63) - 1
+NOW = 1e-9  # a time that is past
 STARTING, READY = 0, 1  # what Desk.state_of() says of a worker
 TERMINATION = 10.0  # seconds after SIGTERM, until terminate() sends SIGKILL
 
@@ -71,6 +72,7 @@ class Crew:
         self.children: dict[int | None, Any] = {}  # by pid, what can be killed
         self.struck: set[int | None] = set()  # the pids of those that were
         self.began = False  # the first workers were started
+        self.burying = False  # dead workers are being replaced, or an interrupt has stopped that
         self.replacing = True
         self.ended = False  # it was terminated
         self.setbacks = Setbacks()
@@ -142,12 +144,10 @@ class Crew:
 
         Raises what Process.start() raises. Several threads may call this at once.
         """
-        place = object()
-        number = 0
-        while self.numbers.setdefault(number, place) is not place:
-            number += 1
-        worker = None
+        place, number, worker = object(), 0, None
         try:
+            while self.numbers.setdefault(number, place) is not place:
+                number += 1
             worker = self.starter.worker(number)
             self.starter.start(worker, number)
             self.admit(number, worker)
@@ -157,7 +157,8 @@ class Crew:
             return False
         except BaseException:
             if worker is None or worker.pid is None:
-                del self.numbers[number]
+                if self.numbers.get(number) is place:
+                    del self.numbers[number]
             else:
                 self.admit(number, worker)  # an interrupt has come after its start
             raise
@@ -212,13 +213,17 @@ class Crew:
             if self.starter.arrived():
                 self.stop_awaiting()
                 self.retry()
-        if not readable:
+        if not readable and not self.burying:
             return {}
-        return {
+        found = {
             number: worker
             for number, worker in list(self.numbers.items())
             if getattr(worker, "exitcode", None) is not None
         }
+        if self.burying and not found:
+            self.retry()
+            self.burying = False
+        return found
 
     def tend(self) -> None:
         """Does what is due."""
@@ -234,6 +239,8 @@ class Crew:
 
     def due(self) -> float:
         """When there is something to do for the crew, as time.monotonic() has it. 0.0: there is nothing."""
+        if self.burying:
+            return NOW
         return min(filter(None, (self.setbacks.retry_at, self.starter.due, self.sizing.due)), default=0.0)
 
     def code_of(self, pid: int, dead: dict[int, BaseProcess]) -> int | None:
@@ -248,6 +255,12 @@ class Crew:
 
     def replace(self, dead: dict[int, BaseProcess]) -> None:
         """The dead workers are settled. Starts others in their places."""
+        self.burying = True
+        self.bury(dead)
+        self.burying = False
+
+    def bury(self, dead: dict[int, BaseProcess]) -> None:
+        """If an interrupt comes in the middle, dead() finds the rest."""
         setbacks = self.setbacks
         for number, worker in dead.items():
             if self.numbers.get(number) is not worker:

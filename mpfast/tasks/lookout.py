@@ -36,7 +36,8 @@ class Lookout:
         """The drainer sleeps until one of the two is readable, or a worker ends."""
         for fd in (bell, nudged):
             if fd not in self.sleeping_on:
-                self.sleeper.register(fd, select.EPOLLIN)
+                with contextlib.suppress(FileExistsError):  # an interrupt has come between these two
+                    self.sleeper.register(fd, select.EPOLLIN)
                 self.sleeping_on.add(fd)
         for fd, _ in self.sleeper.poll(None if timeout is None else min(timeout, LONGEST)):
             if fd == nudged:

@@ -203,7 +203,7 @@ cdef class Stream(Fed):
 
     def gone(self):
         """Will no more elements be dealt?"""
-        return self.over or self.abandoned or self.desk.stopped or self.desk.broken is not None
+        return bool(self.over or self.abandoned or self.desk.stopped or self.desk.broken is not None)
 
     def pool_gone(self):
         self.wake_reader()

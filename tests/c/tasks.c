@@ -418,19 +418,19 @@ static void peeked(void)
 static void tidied(void)
 {
     struct hand h;
-    struct store_item item;
+    struct store_item items[20];
     struct waiting w;
     begin_pool();
     hire(&h, 0);
     h.seat.results = h.results;
     task_waits(&h.seat, &w);
     EXPECT_EQ(w.backstop, NEVER);
-    for (uint64_t i = 0; i < 20; i++)
-        deal(100000, i, 1);
     for (uint64_t i = 0; i < 20; i++) {
-        take(&h, &item);
-        task_free(h.seat.tasks, &item);
+        deal(100000, i, 1);
+        take(&h, &items[i]);
     }
+    for (int i = 0; i < 20; i++)
+        task_free(h.seat.tasks, &items[i]);
     EXPECT(ring_bytes(tasks) < memory_measure(&tasks->store));
     task_waits(&h.seat, &w);
     EXPECT_EQ(w.backstop, TASK_PAUSE);
