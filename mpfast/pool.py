@@ -8,7 +8,6 @@ mpfast's engine needs. All others have mpfast's engine, the room tasks/.
 
 from __future__ import annotations
 
-import os
 import warnings
 from multiprocessing import pool as _stdlib
 from multiprocessing import util as _util
