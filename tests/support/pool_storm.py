@@ -2,8 +2,9 @@
 """A storm of SIGKILLs and SIGSTOPs on the workers of a pool, and the books that are kept meanwhile.
 
 Every element has a number, and a byte in shared memory counts how often it was begun. The callers note its outcome,
-which is its result or a WorkerDied. Each element must have one outcome, none may be begun twice, and there are at most
-as many WorkerDied as there were kills, each with the pid of another victim.
+which is its result, a WorkerDied, or a TaskTimeout if it has a limit and is made to be slow. Each element must have one
+outcome, none may be begun twice, and there are at most as many WorkerDied as there were kills, each with the pid of
+another victim. In the end the process has about as much memory as before.
 """
 
 import itertools
@@ -21,8 +22,10 @@ import mpfast
 
 SPAN = 1 << 20  # elements of a whole storm
 SIZES = [0] * 8 + [1, 100, 5000, 70_000]
-STOP_EVERY = 5
 STOPPED = 0.02  # seconds
+LIMIT = 0.3  # of those that have a timeout,
+SLOW = 30.0  # and how long one of them takes that is to be ended
+GROWTH = 24 << 20  # bytes of private memory that may be more in the end. The books themselves are some of it
 _runs = None
 
 
@@ -41,12 +44,25 @@ def run(element):
     return number, content, number
 
 
+def run_slowly(element):
+    """A task that has to be ended."""
+    _runs[element[0]] += 1
+    time.sleep(SLOW)
+
+
+def footprint():
+    """The private memory of this process in bytes."""
+    with open("/proc/self/statm") as file:
+        _, resident, shared, *_ = map(int, file.read().split())
+    return (resident - shared) * os.sysconf("SC_PAGESIZE")
+
+
 class Books:
     def __init__(self, ctx):
         self.runs = ctx.RawArray("B", SPAN)
         self.numbers = itertools.count()
         self.outcomes = Counter()  # of those elements whose outcomes are told one by one
-        self.died, self.wrong, self.lost_maps = [], [], 0
+        self.died, self.wrong, self.lost_maps, self.ended = [], [], 0, 0
         self.lock = threading.Lock()
 
     def element(self, chance):
@@ -66,6 +82,11 @@ class Books:
             if number is not None:
                 self.outcomes[number] += 1
             self.died.append(error.pid)
+
+    def timeout(self, number):
+        with self.lock:
+            self.outcomes[number] += 1
+            self.ended += 1
 
 
 class Caller:
@@ -87,6 +108,17 @@ class Caller:
     def apply(self):
         for element in self.elements(3):
             self.note(element, lambda element=element: self.pool.apply(run, (element,)))
+
+    def limited(self):
+        """Some with a limit, one of which is too slow. A worker that was stopped may make others late as well."""
+        elements = self.elements(4)
+        calls = [run_slowly, run, run, run]
+        results = [
+            self.pool.apply_async(call, (element,), timeout=LIMIT)
+            for call, element in zip(calls, elements, strict=True)
+        ]
+        for element, result in zip(elements, results, strict=True):
+            self.note(element, lambda result=result: result.get(PATIENCE))
 
     def iterate(self):
         elements = self.elements(60)
@@ -126,12 +158,15 @@ class Caller:
     def note(self, element, call):
         try:
             self.books.result(element, call())
+        except mpfast.TaskTimeout:
+            self.books.timeout(element[0])
         except mpfast.WorkerDied as error:
             self.books.death(element[0], error)
 
     def work(self, over):
         while not over.is_set():
-            getattr(self, self.chance.choice(["singles", "apply", "iterate", "unordered", "map"]))()
+            ways = ["singles", "apply", "iterate", "unordered", "map"] * 4 + ["limited"]
+            getattr(self, self.chance.choice(ways))()
             self.rounds += 1
 
 
@@ -156,7 +191,8 @@ def victim(pool, chance):
 class PoolStorm:
     """`with PoolStorm(ctx) as storm: storm.kill(300)`, then storm.check()."""
 
-    def __init__(self, ctx, workers=3, callers=2, **options):
+    def __init__(self, ctx, workers=3, callers=2, stop_every=5, **options):
+        self.before, self.stop_every = footprint(), stop_every
         self.books, self.chance = Books(ctx), random.Random(1)
         self.pool = ctx.Pool(workers, keep, (self.books.runs,), **options)
         self.callers = [Caller(self.pool, self.books, seed) for seed in range(callers)]
@@ -174,15 +210,19 @@ class PoolStorm:
         before = self.books.outcomes.total()
         until(lambda: self.books.outcomes.total() > before, "somebody goes on")
 
+    def go_on(self, tasks):
+        """Until so many elements were begun."""
+        until(lambda: self.books.outcomes.total() >= tasks, f"{tasks} tasks are done", 20 * PATIENCE)
+
     def kill(self, count):
         for number in range(1, count + 1):
             time.sleep(self.chance.random() * 0.02)  # a random moment, not a wait
             with victim(self.pool, self.chance) as (worker, fd):
                 pid = worker.pid
                 try:
-                    if number % STOP_EVERY == 0:
+                    if number % self.stop_every == 0:
                         self.stop(fd)
-                    if number % (2 * STOP_EVERY):
+                    if number % (2 * self.stop_every):
                         signal.pidfd_send_signal(fd, signal.SIGKILL)
                         self.killed.add(pid)
                 except ProcessLookupError:
@@ -223,7 +263,10 @@ class PoolStorm:
         assert len(books.died) == len(set(books.died)), "one death was told twice"
         assert set(books.died) <= self.killed, "a living worker was taken for dead"
         assert not self.pool._cache
+        after = footprint()
+        assert after <= self.before + GROWTH, f"memory: {self.before} bytes, then {after}"
         return (
             f"{len(self.killed)} kills, {self.stops} stops, {begun} elements, {len(books.died)} died with them,"
-            f" {books.lost_maps} maps raised, scheduler up to {self.noise.worst * 1000:.0f} ms late"
+            f" {books.ended} timeouts, {books.lost_maps} maps raised,"
+            f" scheduler up to {self.noise.worst * 1000:.0f} ms late"
         )
