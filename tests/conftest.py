@@ -4,6 +4,7 @@
 A module with tests for mpfast alone overrides `mp`.
 """
 
+import contextlib
 import gc
 import importlib
 import os
@@ -144,7 +145,9 @@ def pytest_runtest_protocol(item):
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
-    report = yield
+    deadline = item.stash.get(DEADLINE, None)
+    with deadline.paused() if deadline else contextlib.nullcontext():  # pytest does not expect an exception here
+        report = yield
     if call.when == "call":
         item.stash[PASSED] = report.passed
     return report

@@ -174,6 +174,29 @@ def test_next():
     assert "1 failed, 2 passed, 1 error" in done.stdout, done.stdout
 
 
+def test_a_report_may_take_longer_than_the_test(tmp_path):
+    """pytest writes it when the test has ended. An exception in the middle of that would end the whole run."""
+    done = run_pytest(
+        tmp_path,
+        """
+def test_fail():
+    real = pytest.ExceptionInfo.getrepr
+
+    def slow(*args, **options):
+        time.sleep(2)
+        return real(*args, **options)
+
+    pytest.ExceptionInfo.getrepr = slow
+    assert False
+
+def test_next():
+    pass
+""",
+        "--timeout=1",
+    )
+    assert "1 failed, 2 passed" in done.stdout, done.stdout
+
+
 def test_what_never_serves_signals_ends_the_run(tmp_path):
     """The last resort, when the main thread is lost in C: the run ends, with a traceback."""
     done = run_pytest(

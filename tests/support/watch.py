@@ -167,6 +167,15 @@ class Deadline:
         kill(started)
         pytest.fail(f"not over after {self.seconds} s, killed the processes {sorted(started)}")
 
+    @contextlib.contextmanager
+    def paused(self):
+        """The exception does not come meanwhile, and the time goes on afterwards."""
+        left, _ = signal.setitimer(signal.ITIMER_REAL, 0)
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, left or self.AGAIN, self.AGAIN)
+
     def arm_last(self, seconds):
         """To be called inside pytest's own use of faulthandler's only timer."""
         faulthandler.dump_traceback_later(self.seconds + seconds, exit=True, file=self.terminal)
