@@ -121,6 +121,7 @@ def declarations_exist(path: str, text: str) -> Iterator[str]:
             yield f"line {number}: core/{header} has no {name}"
 
 
+@cache
 def reachable(header: str) -> set[str]:
     text = (ROOT / "mpfast/core" / header.removeprefix("core/")).read_text()
     return identifiers(text).union(*map(reachable, re.findall(r'^\s*#\s*include "(.*)"', text, re.M)))

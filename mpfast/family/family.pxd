@@ -20,7 +20,7 @@ cdef class Handle:
     cdef spin_history history
     cdef object __weakref__
 
-    cdef int claim(self, slot_class which, slot_kind_t kind) except -1
+    cdef int claim(self, slot_class which, slot_kind_t kind, bint descriptor=*) except -1
     cdef place(self, family *f, uint32_t slot, slot_kind_t kind)
     cdef int refuse(self) except -1
 

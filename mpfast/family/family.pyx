@@ -135,10 +135,12 @@ cdef class Handle:
             COUNT(_live, -1)
             handle_remove(self.family, self.slot)
 
-    cdef int claim(self, slot_class which, slot_kind_t kind) except -1:
+    cdef int claim(self, slot_class which, slot_kind_t kind, bint descriptor=False) except -1:
+        """Takes a slot. descriptor: what the object does next needs that of the family."""
         if self.family != NULL:
             raise RuntimeError(f"{type(self).__name__}.__init__() was called a second time")
-        if _default == NULL or _unsure or kind == SLOT_QUEUE and not family_fd_valid(_default):  # others need none: 1 us
+        descriptor = descriptor or kind_has_window(kind)  # others need none: 1 us
+        if _default == NULL or _unsure or descriptor and not family_fd_valid(_default):
             _join()
         cdef int64_t slot = handle_claim(_default, which, kind)
         if slot == -errno.EOWNERDEAD:

@@ -6,7 +6,7 @@ All methods may be called from any thread and any process of the family. A try h
 interrupted by signals. A lock whose holder was killed raises LockOwnerDied within 200 ms instead of blocking for ever.
 """
 
-from libc.errno cimport EINTR
+from libc.errno cimport EINTR, ETIMEDOUT
 from libc.stdint cimport int64_t, uint32_t
 from mpfast.core.base.atomic cimport load32, load64
 from mpfast.core.life.reap cimport reap_owner
@@ -47,14 +47,13 @@ cdef class Mutex(Handle):
             while True:
                 with nogil:
                     rc = lock_wait(self.family, self.slot, identity, &w, &self.history)
-                if rc != -EINTR:
+                if rc == -EINTR:
+                    serve_signals(self, &identity, &w)
+                elif rc != -EOWNERDEAD or self.inherit(identity):
                     break
-                serve_signals(self, &identity, &w)
         finally:
             waiting_end(&w)
-        if rc == -EOWNERDEAD:
-            self.died()
-        return rc == 0
+        return rc != -ETIMEDOUT
 
     cdef int contend(self, uint32_t identity, block, timeout) except -1:
         """Acquires a lock that was not free at the first attempt."""
@@ -62,13 +61,20 @@ cdef class Mutex(Handle):
         if deadline != 0 and self.enter(identity, deadline):
             return 1
         if lock_poll_owner(self.family, <lock *>self.cell, &self.suspicion) == -EOWNERDEAD:
-            self.died()
+            return self.inherit(identity)
         return 0
 
-    cdef int died(self) except -1:
+    cdef int inherit(self, uint32_t identity) except -1:
+        """The owner was killed. 1: it left nothing half done, and the lock is ours. 0: the lock is another thread's."""
         cdef lock *l = <lock *>self.cell
+        cdef uint32_t word
         reap_owner(self.family, load32(&l.word), reaped_here())
-        raise LockOwnerDied(load32(&l.dead_pid), load32(&l.dead_tid), self.name)
+        word = lock_whole(l)
+        if word != 0:
+            return lock_take_over(self.family, l, identity, word)
+        if load32(&l.word) & LOCK_DEAD:
+            raise LockOwnerDied(load32(&l.dead_pid), load32(&l.dead_tid), self.name)
+        return 0
 
     def recover(self):
         """Takes over the lock of a killed holder, so that the caller can mend what it guards. Does not block.

@@ -22,6 +22,7 @@
 #undef sub_release
 #undef or_relaxed
 #undef or_seq
+#undef xor_seq
 #undef and_relaxed
 #undef and_seq
 #undef cas_relaxed
@@ -50,6 +51,7 @@
 #define sub_release(p, v) (POINT(), atomic_fetch_sub((p), (v)))
 #define or_relaxed(p, v) (POINT(), atomic_fetch_or((p), (v)))
 #define or_seq(p, v) (POINT(), atomic_fetch_or((p), (v)))
+#define xor_seq(p, v) (POINT(), atomic_fetch_xor((p), (v)))
 #define and_relaxed(p, v) (POINT(), atomic_fetch_and((p), (v)))
 #define and_seq(p, v) (POINT(), atomic_fetch_and((p), (v)))
 #define cas_relaxed(p, e, v) point_cas(p, e, v)

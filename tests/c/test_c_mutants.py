@@ -172,6 +172,40 @@ TABLE = [  # of participants and slots, and what only a kill shows
     ("kills_table", "slots", "store_relaxed(note, (uint64_t)slot + 1);", ""),
     ("kills_table", "life/reap", "STEP();\n    slot_drop(f, index, slot);", "STEP();"),
 ]
+VALUES = [  # of Values and Arrays
+    ("section", "section", "return lock_mine(l, me) ? SECTION_MINE : SECTION_BUSY;", "return SECTION_MINE;"),
+    ("section", "section", "    store_relaxed(&l->holder, 0); /* a killed", "    ; /* a killed"),
+    ("section", "section", "if (unlikely(load_relaxed(&l->wake_bits) != 0)) {", "if (0) {"),
+    ("section", "section", "        futex_wake(&l->word, 1);\n", ""),
+    ("section", "section", "    lock_wake_left(f, l);\n", ""),
+    ("section", "lock", "word & LOCK_DEAD && load_acquire(&l->holder) == 0;", "word & LOCK_DEAD;"),
+    ("section", "lock", "    add_relaxed(&l->deaths, 1u);\n", ""),
+    ("values_kills", "lock", "word & LOCK_DEAD && load_acquire(&l->holder) == 0;", "word & LOCK_DEAD;"),
+    ("values_kills", "lock", "    store_relaxed(&l->holder, 0);\n    CHECK(slot", "    CHECK(slot"),
+    ("number", "number", "int shift = 64 - 8 * size;", "int shift = 0;"),
+    (
+        "number",
+        "number",
+        "if (number_cas(p, size, seen, number_bits(number_double(seen, size) + n, size)))",
+        "number_store(p, size, number_bits(number_double(seen, size) + n, size));",
+    ),
+    ("heap", "heap", "if (before != 0)\n        memset(data, 0, size);", ""),
+    ("heap", "heap", "if (heap_in_use(h, *before) ||", "if ("),
+    ("heap", "heap", "if (word == 0 || slot >= FAMILY_SLOTS)", "if (word == 0)"),
+    ("heap", "heap", "store_release(word, rc == 0 ? 0 : before);", "store_release(word, 0);"),
+    ("heap", "heap", "class < HEAP_CLASSES && index < HEAP_BLOCKS &&", ""),
+    ("heap", "heap", "(top < HEAP_BLOCKS ? top : HEAP_BLOCKS)", "top"),
+    ("values_kills", "heap", "if (before != 0)\n        memset(data, 0, size);", ""),
+    ("values_kills", "slots", "return kind == SLOT_QUEUE || kind == SLOT_ARRAY;", "return kind == SLOT_QUEUE;"),
+]
+VALUE_ORDERS = [
+    ("section", "section", "cas_acquire(&l->word", "cas_relaxed(&l->word"),
+    ("section", "section", "swap_release(&l->word, 0)", "atomic_exchange_explicit(&l->word, 0, __ATOMIC_RELAXED)"),
+    ("number", "number", "NUMBER_WRITE(number_store, store_seq)", "NUMBER_WRITE(number_store, store_relaxed)"),
+    ("number", "number", "NUMBER_READ(number_load, load_seq)", "NUMBER_READ(number_load, load_relaxed)"),
+    ("number", "number", "return cas_seq((shared32 *)p", "return cas_relaxed((shared32 *)p"),
+    ("heap", "heap", "load_acquire(&h->family->states[slot])", "load_relaxed(&h->family->states[slot])"),
+]
 EXITS = [
     ("exit_table", "exit_table", " && exits_generation(word) == token / EXITS_SLOTS", ""),
     ("exit_table", "exit_table", "return exits_state(word) != EXITS_FREE && ", "return "),
@@ -281,8 +315,8 @@ TASK_ORDERS = [
     ("group_races", "group", "load_acquire(count)", "load_relaxed(count)"),
 ]
 MUTANTS = [
-    *(Mutant(*row, "tsan") for row in (*ORDERS, *TASK_ORDERS)),
-    *(Mutant(*row, "plain") for row in (*LOGIC, *QUEUE, *BELL, *TABLE, *EXITS, *TASKS)),
+    *(Mutant(*row, "tsan") for row in (*ORDERS, *TASK_ORDERS, *VALUE_ORDERS)),
+    *(Mutant(*row, "plain") for row in (*LOGIC, *QUEUE, *BELL, *TABLE, *VALUES, *EXITS, *TASKS)),
 ]
 
 

@@ -39,6 +39,7 @@ typedef _Atomic uint64_t shared64;
 #define sub_release(p, v) atomic_fetch_sub_explicit((p), (v), memory_order_release)
 #define or_relaxed(p, v) atomic_fetch_or_explicit((p), (v), memory_order_relaxed)
 #define or_seq(p, v) atomic_fetch_or_explicit((p), (v), memory_order_seq_cst)
+#define xor_seq(p, v) atomic_fetch_xor_explicit((p), (v), memory_order_seq_cst)
 #define and_relaxed(p, v) atomic_fetch_and_explicit((p), (v), memory_order_relaxed)
 #define and_seq(p, v) atomic_fetch_and_explicit((p), (v), memory_order_seq_cst)
 

@@ -49,10 +49,11 @@ struct family {
     uint32_t cursor;       /* where the next look for dead participants begins. Guarded by mutex */
     uint32_t child;        /* the child's identity between fork's prepare and its end, 0 = none */
     int child_fd;
-    struct store *stores;       /* this process's views of stores. Guarded by mutex, */
-    struct queue *watching;     /* and those of queues that have a bell, */
-    uint32_t relay;             /* and the identity that has a thread of relay.h for them */
-    uint32_t kept[FAMILY_KEPT]; /* slots without an object, on which this process kept its reference: handle_drop() */
+    _Atomic(struct heap *) heap; /* this process's view of the heap, once it has one */
+    struct store *stores;        /* this process's views of stores. Guarded by mutex, */
+    struct queue *watching;      /* and those of queues that have a bell, */
+    uint32_t relay;              /* and the identity that has a thread of relay.h for them */
+    uint32_t kept[FAMILY_KEPT];  /* slots without an object, on which this process kept its reference: handle_drop() */
     uint32_t kept_count;
     struct family *next;
 };
@@ -105,14 +106,27 @@ static inline uint64_t window_offset(uint32_t slot)
     return OFFSET_WINDOWS + (uint64_t)(slot - FAMILY_SMALL_SLOTS) * WINDOW_SIZE;
 }
 
-/* Gives memory of a window back to the system. It reads as zeros afterwards. */
-static inline int window_punch(const struct family *f, uint32_t slot, uint64_t offset, uint64_t size)
+/* Maps a part of the file. NULL: it cannot be mapped, or the descriptor is lost. */
+static inline void *family_range(const struct family *f, uint64_t start, uint64_t size)
+{
+    if (!family_fd_valid(f))
+        return NULL;
+    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, f->fd, (off_t)start);
+    return p == MAP_FAILED ? NULL : p;
+}
+
+/* Gives memory of the file back to the system. It reads as zeros afterwards. */
+static inline int range_punch(const struct family *f, uint64_t start, uint64_t size)
 {
     if (!family_fd_valid(f))
         return -EBADF;
-    off_t start = (off_t)(window_offset(slot) + offset);
     int mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
-    return fallocate(f->fd, mode, start, (off_t)size) < 0 ? -errno : 0;
+    return fallocate(f->fd, mode, (off_t)start, (off_t)size) < 0 ? -errno : 0;
+}
+
+static inline int window_punch(const struct family *f, uint32_t slot, uint64_t offset, uint64_t size)
+{
+    return range_punch(f, window_offset(slot) + offset, size);
 }
 
 /* Writes zeros into the file, through a mapping: a limit on the size of files is not for those. */

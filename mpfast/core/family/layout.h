@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The layout of a family segment, one sparse, sealed memfd that all processes of a tree map.
  *
- *   header | participants | slot states | freed hints | references | small slots | large slots | windows
+ *   header | participants | slot states | freed hints | references | small slots | large slots | windows | heap
  *
  * Untouched pages do not exist, so the large tables cost address space only. A harness may define smaller tables. */
 #ifndef MPFAST_LAYOUT_H
@@ -22,7 +22,7 @@
 #endif
 
 #define FAMILY_MAGIC UINT64_C(0x31796c696d61666d) /* "mfamily1" */
-#define FAMILY_ABI 4u
+#define FAMILY_ABI 5u
 #define FAMILY_SLOTS (FAMILY_SMALL_SLOTS + FAMILY_LARGE_SLOTS)
 #define FAMILY_PAGE 4096u
 #define SMALL_SLOT_SIZE 64u
@@ -81,7 +81,12 @@ struct participant {
 #define WINDOW_WORDS \
     (UINT64_C(1) << 43) /* from here on there are payloads only, which are written before they are read */
 #define OFFSET_WINDOWS ROUND_UP(FAMILY_SIZE, (size_t)2 << 20)
-#define FAMILY_FILE (OFFSET_WINDOWS + FAMILY_LARGE_SLOTS * WINDOW_SIZE)
+#define OFFSET_HEAP (OFFSET_WINDOWS + FAMILY_LARGE_SLOTS * WINDOW_SIZE)
+
+/* Behind the windows lie the blocks of arrays that need none, in regions (core/values/heap.h). */
+#define HEAP_REGION (UINT64_C(1) << 32)
+#define HEAP_SIZE (16 * HEAP_REGION)
+#define FAMILY_FILE (OFFSET_HEAP + HEAP_SIZE)
 
 _Static_assert(sizeof(struct participant) == 128, "two cache lines");
 _Static_assert(FAMILY_SMALL_SLOTS % 64 == 0 && FAMILY_LARGE_SLOTS % 64 == 0, "whole words of bitmap");

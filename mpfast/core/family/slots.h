@@ -26,10 +26,15 @@ enum slot_kind {
     SLOT_CONDITION,
     SLOT_BARRIER,
     SLOT_QUEUE,
+    SLOT_VALUE,    /* memory of a Value or Array: the slot, or a block of the heap */
+    SLOT_ARRAY,    /* memory of a large Array: the window */
     SLOT_CLAIMED,  /* claimed, but what lies in it is still the last user's */
     SLOT_EMPTYING, /* unused, but a participant has still to give its window's memory back */
     SLOT_KINDS
 };
+
+/* Is there memory in its window, which has to be given back before the slot is free? */
+static inline bool kind_has_window(enum slot_kind kind) { return kind == SLOT_QUEUE || kind == SLOT_ARRAY; }
 
 static inline enum slot_kind slot_kind(uint64_t state) { return (enum slot_kind)(state & 0xff); }
 static inline uint32_t slot_generation(uint64_t state) { return (uint32_t)(state >> 32); }
@@ -95,7 +100,7 @@ static inline void slot_hint_freed(struct family *f, uint32_t slot)
     add_relaxed(&f->header->slots_freed[class_of(slot)], 1u);
 }
 
-/* One participant alone empties a queue's window, so that the next claimer does not lose what it puts there. True if
+/* One participant alone empties a window, so that the next claimer does not lose what it puts there. True if
  * `participant` is the one, and has done so. Where that fails the slot is given up for as long as the family lives. */
 static inline bool slot_emptied(struct family *f, uint32_t participant, uint32_t slot, uint64_t *state)
 {
@@ -116,7 +121,7 @@ static inline void slot_free_unreferenced(struct family *f, uint32_t participant
     uint64_t state = load_seq(&f->states[slot]); /* pairs with the CAS in slot_take */
     if (slot_kind(state) == SLOT_FREE || slot_referenced(f, slot))
         return;
-    if ((slot_kind(state) == SLOT_QUEUE || slot_kind(state) == SLOT_EMPTYING) &&
+    if ((kind_has_window(slot_kind(state)) || slot_kind(state) == SLOT_EMPTYING) &&
         !slot_emptied(f, participant, slot, &state))
         return;
     uint64_t free = slot_state(SLOT_FREE, slot_generation(state) + 1);
@@ -163,8 +168,8 @@ static inline bool slot_take(struct family *f, uint32_t me, uint32_t slot, enum 
     }
     STEP();
     slot_clear(f, slot);
-    int rc = kind == SLOT_QUEUE ? window_clear(f, slot) : 0; /* the process that freed it may have been unable to */
-    if (rc < 0 && rc != -EBADF) { /* without a descriptor no process can use the slot as a queue */
+    int rc = kind_has_window(kind) ? window_clear(f, slot) : 0; /* the process that freed it may have been unable to */
+    if (rc < 0 && rc != -EBADF) {                               /* without a descriptor no process can use the window */
         store_release(&f->states[slot], slot_state(SLOT_FREE, slot_generation(state))); /* pairs with slot_take */
         slot_drop(f, identity_index(me), slot);
         return false;

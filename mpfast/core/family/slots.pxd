@@ -15,6 +15,7 @@ cdef extern from "core/family/slots.h":
         SLOT_CONDITION
         SLOT_BARRIER
         SLOT_QUEUE
+    bint kind_has_window(slot_kind_t kind) nogil
     slot_kind_t slot_kind(uint64_t state) nogil
     uint32_t slot_generation(uint64_t state) nogil
     void ref_set(family *f, uint32_t participant, uint32_t slot) nogil

@@ -52,7 +52,7 @@ static inline void reap_slot(struct family *f, uint32_t identity, uint32_t slot,
         queue_reap(f, slot, index);
         break;
     default:
-        break; /* semaphores and events do not know their users */
+        break; /* semaphores, events and memory do not know their users */
     }
     STEP();
     slot_drop(f, index, slot);

@@ -73,15 +73,13 @@ static inline void lock_check_owner(struct family *f, struct lock *l, uint32_t w
         lock_abandon(l, word, participant_pid(f, word));
 }
 
-/* A waiter looks at the word once. 0: acquired. -EOWNERDEAD. -EAGAIN: held, and *word names the owner. */
+/* A waiter looks at the word once. 0: acquired, for lock_entered(). -EOWNERDEAD. -EAGAIN: held, *word names the owner. */
 static inline int lock_enter(struct lock *l, uint32_t me, uint32_t keep, uint32_t *word)
 {
     *word = load_acquire(&l->word); /* pairs with lock_abandon: a thread that sees DEAD sees which process died */
     while (*word == 0)
-        if (cas_acquire(&l->word, word, me | keep)) { /* pairs with lock_release and lock_abandon */
-            lock_entered(l, me);
+        if (cas_acquire(&l->word, word, me | keep)) /* pairs with lock_release and lock_abandon */
             return 0;
-        }
     return *word & LOCK_DEAD ? -EOWNERDEAD : -EAGAIN;
 }
 
@@ -103,9 +101,9 @@ static inline bool lock_suspect(struct family *f, struct lock *l, struct waiting
     return load_acquire(&l->word) & LOCK_DEAD; /* pairs with lock_abandon */
 }
 
-/* Waits for the lock. 0 if acquired, -EOWNERDEAD, -ETIMEDOUT, or -EINTR: serve signals and call again with the same w.
- * A thread that has slept enters with W set, because others may still sleep. */
-static inline int lock_wait(struct family *f, uint32_t slot, uint32_t me, struct waiting *w, struct spin_history *h)
+/* lock_wait() without a name for the thread that comes in. A thread that has slept enters with W set, because others may
+ * still sleep. */
+static inline int lock_await(struct family *f, uint32_t slot, uint32_t me, struct waiting *w, struct spin_history *h)
 {
     struct lock *l = slot_at(f, slot);
     spin_note_cpu(f, me);
@@ -125,6 +123,15 @@ static inline int lock_wait(struct family *f, uint32_t slot, uint32_t me, struct
             return -EINTR;
         }
     }
+}
+
+/* Waits for the lock. 0 if acquired, -EOWNERDEAD, -ETIMEDOUT, or -EINTR: serve signals and call again with the same w. */
+static inline int lock_wait(struct family *f, uint32_t slot, uint32_t me, struct waiting *w, struct spin_history *h)
+{
+    int rc = lock_await(f, slot, me, w, h);
+    if (rc == 0)
+        lock_entered(slot_at(f, slot), me);
+    return rc;
 }
 
 /* What this process saw in the word, and since when. For callers that poll, and so never wait for a backstop. */
@@ -186,21 +193,49 @@ static inline uint32_t lock_release(struct family *f, struct lock *l)
     return word;
 }
 
-/* Takes over the lock of a killed owner. True for one caller. That one then owns it and may mend what it guards. */
-static inline bool lock_recover(struct family *f, struct lock *l, uint32_t me)
+/* The word of a lock, the owner of which was killed where nothing can be half done. It had not named its thread yet, or
+ * not any more, or was in a section without a name (section.h). Else 0. While the word is DEAD no thread writes the
+ * holder. */
+static inline uint32_t lock_whole(const struct lock *l)
 {
-    uint32_t word = load_relaxed(&l->word), slot = 0, bits;
-    lock_check_owner(f, l, word);
-    word = load_relaxed(&l->word);
+    uint32_t word = load_acquire(&l->word);                         /* pairs with lock_abandon */
+    bool whole = word & LOCK_DEAD && load_acquire(&l->holder) == 0; /* pairs with the load below, in lock_whole */
+    return whole && load_relaxed(&l->word) == word ? word : 0;
+}
+
+/* Takes over the lock of the killed owner that the word names, without naming a thread. True for one caller. */
+static inline bool lock_inherit(struct lock *l, uint32_t me, uint32_t word)
+{
     if (!(word & LOCK_DEAD) || !cas_acquire(&l->word, &word, me | LOCK_W)) /* pairs with lock_abandon */
         return false;
     STEP();
     add_relaxed(&l->deaths, 1u);
+    return true;
+}
+
+/* Makes the wake-ups that a Condition left with the lock of an owner that was killed. */
+static inline void lock_wake_left(struct family *f, struct lock *l)
+{
+    uint32_t slot = 0, bits = lock_take_wakes(l, &slot);
+    if (bits != 0)
+        futex_wake_bits(slot_at(f, slot), INT_MAX, bits);
+}
+
+static inline bool lock_take_over(struct family *f, struct lock *l, uint32_t me, uint32_t word)
+{
+    if (!lock_inherit(l, me, word))
+        return false;
     store_relaxed(&l->depth, 1);
     lock_entered(l, me);
-    if ((bits = lock_take_wakes(l, &slot)) != 0)
-        futex_wake_bits(slot_at(f, slot), INT_MAX, bits);
+    lock_wake_left(f, l);
     return true;
+}
+
+/* Takes over the lock of a killed owner. True for one caller. That one then owns it and may mend what it guards. */
+static inline bool lock_recover(struct family *f, struct lock *l, uint32_t me)
+{
+    lock_check_owner(f, l, load_relaxed(&l->word));
+    return lock_take_over(f, l, me, load_relaxed(&l->word));
 }
 
 #endif

@@ -34,6 +34,8 @@ cdef extern from "core/locks/lock.h":
     int lock_poll_owner(family *f, lock *l, suspicion *s) nogil
     uint32_t lock_release(family *f, lock *l) nogil
     bint lock_recover(family *f, lock *l, uint32_t me) nogil
+    uint32_t lock_whole(const lock *l) nogil
+    bint lock_take_over(family *f, lock *l, uint32_t me, uint32_t word) nogil
     void lock_leave_wakes(family *f, lock *l, uint32_t slot, uint32_t bits) nogil
 
 cdef extern from "core/locks/rlock.h":

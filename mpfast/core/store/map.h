@@ -61,11 +61,7 @@ struct store {
 
 static inline void *window_map(const struct family *f, uint32_t slot, uint64_t offset, uint64_t size)
 {
-    if (!family_fd_valid(f))
-        return NULL;
-    off_t start = (off_t)(window_offset(slot) + offset);
-    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, f->fd, start);
-    return p == MAP_FAILED ? NULL : p;
+    return family_range(f, window_offset(slot) + offset, size);
 }
 
 static inline uint64_t region_unit(uint32_t region)
