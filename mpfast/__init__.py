@@ -10,7 +10,15 @@ from .errors import CorruptedQueueError, LockOwnerDied
 __version__ = "0.1.0.dev0"
 __all__ = [name for name in dir(context._default_context) if not name.startswith("_")]
 globals().update((name, getattr(context._default_context, name)) for name in __all__)
-__all__ += ["BrokenPool", "CorruptedQueueError", "LockInfo", "LockOwnerDied", "ProcessPoolExecutor", "QueueStats"]
+__all__ += [
+    "Atomic",
+    "BrokenPool",
+    "CorruptedQueueError",
+    "LockInfo",
+    "LockOwnerDied",
+    "ProcessPoolExecutor",
+    "QueueStats",
+]
 __all__ += ["RemoteError", "ShutDown", "TaskTimeout", "Waiter", "WorkerDied"]
 __all__ += ["install", "installed", "locks", "strict_pickling"]
 
@@ -37,6 +45,10 @@ def __getattr__(name):
         from .executor import ProcessPoolExecutor
 
         return ProcessPoolExecutor
+    if name == "Atomic":
+        from .sharedctypes import Atomic
+
+        return Atomic
     if name == "ShutDown":
         from .channel.channel import ShutDown
 

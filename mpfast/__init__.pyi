@@ -23,6 +23,7 @@ from .diagnostics import locks as locks
 from .errors import CorruptedQueueError as CorruptedQueueError
 from .errors import LockOwnerDied as LockOwnerDied
 from .executor import ProcessPoolExecutor as ProcessPoolExecutor
+from .sharedctypes import Atomic as Atomic
 from .standin.install import install as install
 from .standin.install import installed as installed
 from .tasks.errors import BrokenPool as BrokenPool
@@ -32,6 +33,7 @@ from .tasks.errors import WorkerDied as WorkerDied
 
 __all__ = [
     "Array",
+    "Atomic",
     "AuthenticationError",
     "Barrier",
     "BoundedSemaphore",

@@ -48,6 +48,7 @@ __all__ = [
 _mutex: Any = None
 _semaphores: Any = None
 _conditions: Any = None
+_sharedctypes: Any = None  # the face, for the same reason
 
 
 def _load(name: str) -> Any:
@@ -55,6 +56,12 @@ def _load(name: str) -> Any:
 
     extension = globals()[f"_{name}"] = synchronize.load(f"mpfast.sync.{name}")
     return extension
+
+
+def _load_sharedctypes() -> Any:
+    global _sharedctypes
+    _sharedctypes = _module("mpfast.sharedctypes")
+    return _sharedctypes
 
 
 def _module(name: str) -> Any:
@@ -182,6 +189,23 @@ class Context(BaseContext):
             return self._queues().SimpleQueue(ctx=self.get_context())  # type: ignore[no-any-return]
         except OSError as error:
             return _instead(error).queue("SimpleQueue", self.get_context())  # type: ignore[no-any-return]
+
+    def Value(self, typecode_or_type: Any, *args: Any, lock: Any = True) -> Any:
+        """Returns an object of ctypes in shared memory, with a lock unless `lock` is false."""
+        return (_sharedctypes or _load_sharedctypes()).Value(typecode_or_type, *args, lock=lock, ctx=self)
+
+    def Array(self, typecode_or_type: Any, size_or_initializer: Any, *, lock: Any = True) -> Any:
+        """Returns an array of ctypes in shared memory, with a lock unless `lock` is false."""
+        module = _sharedctypes or _load_sharedctypes()
+        return module.Array(typecode_or_type, size_or_initializer, lock=lock, ctx=self)
+
+    def RawValue(self, typecode_or_type: Any, *args: Any) -> Any:
+        """Returns an object of ctypes in shared memory, without a lock."""
+        return (_sharedctypes or _load_sharedctypes()).RawValue(typecode_or_type, *args)
+
+    def RawArray(self, typecode_or_type: Any, size_or_initializer: Any) -> Any:
+        """Returns an array of ctypes in shared memory, without a lock."""
+        return (_sharedctypes or _load_sharedctypes()).RawArray(typecode_or_type, size_or_initializer)
 
     def _queues(self) -> ModuleType:
         return _module(self._queues_module)  # type: ignore[no-any-return]

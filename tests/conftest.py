@@ -112,7 +112,8 @@ def warm():
             continue  # the tests say so
         for method in METHODS:
             ctx = module.get_context(method)
-            ctx.RawArray("b", 1 << 20)
+            for size in (1 << 20, *(100 << shift for shift in range(10))):  # the family's heap has a mapping for each
+                ctx.RawArray("b", size)
             child = harness.Child(ctx, ctx.Lock())
             child.dispose()
     gc.collect()

@@ -33,7 +33,7 @@ def _counterpart(cls: type) -> type | None:
     for base in cls.__mro__:
         package, _, face = base.__module__.partition(".")
         face = _FACES.get(face, face)
-        if package == "mpfast" and face in ("queues", "synchronize", "pool"):
+        if package == "mpfast" and face in ("queues", "synchronize", "sharedctypes", "pool"):
             module = sys.modules.get(f"multiprocessing.{face}")
             found = module and vars(module).get(base.__name__)
             if isinstance(found, type):

@@ -42,6 +42,10 @@ NAMES = {
     "connection": ("Client", "Connection", "Listener", "Pipe", "XmlClient", "XmlListener", "wait"),
     "queues": ("JoinableQueue", "Queue", "SimpleQueue"),
     "pool": ("Pool",),
+    "sharedctypes": (
+        *("Array", "RawArray", "RawValue", "Value", "copy", "synchronized"),
+        *("Synchronized", "SynchronizedArray", "SynchronizedBase", "SynchronizedString"),
+    ),
 }
 SOURCES = {"queues": "mpfast.standin.queues"}
 METHODS = {"fork": "ForkContext", "forkserver": "ForkServerContext", "spawn": "SpawnContext"}

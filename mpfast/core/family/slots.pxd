@@ -3,6 +3,8 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from mpfast.core.family.family cimport family
 
 cdef extern from "core/family/slots.h":
+    enum:
+        SMALL_SLOT_SIZE
     enum slot_class:
         SLOT_SMALL
         SLOT_LARGE
@@ -15,6 +17,8 @@ cdef extern from "core/family/slots.h":
         SLOT_CONDITION
         SLOT_BARRIER
         SLOT_QUEUE
+        SLOT_VALUE
+        SLOT_ARRAY
     bint kind_has_window(slot_kind_t kind) nogil
     slot_kind_t slot_kind(uint64_t state) nogil
     uint32_t slot_generation(uint64_t state) nogil

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""What Values and Arrays are made of."""
