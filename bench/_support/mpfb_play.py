@@ -25,6 +25,13 @@ def contend(things: Things, role: int, count: int) -> None:
             word.value += 1
 
 
+def add_to_value(things: Things, role: int, count: int) -> None:
+    (value,) = things.measured
+    for _ in repeat(None, count):
+        with value.get_lock():
+            value.value += 1
+
+
 def take_turns(things: Things, role: int, count: int) -> None:
     (condition,) = things.measured
     word = things.word

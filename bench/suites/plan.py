@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from ..kinds.scenario import Cell, Scenario
-from . import connections, launch, locks, pools, queues
+from . import connections, launch, locks, pools, queues, values
 
 SUITES: dict[str, tuple[Scenario, ...]] = {
     "locks": locks.SCENARIOS,
+    "values": values.SCENARIOS,
     "queues": queues.SCENARIOS,
     "connections": connections.SCENARIOS,
     "launch": launch.SCENARIOS,
