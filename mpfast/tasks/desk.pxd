@@ -70,6 +70,7 @@ cdef class Desk:
     cdef pool_header *header
     cdef uint32_t identity
     cdef readonly object crew
+    cdef object method               # how workers are started
     cdef readonly dict jobs
     cdef dict grouped                # those of them that may have groups
     cdef LastJob last_job

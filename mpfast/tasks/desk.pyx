@@ -24,6 +24,8 @@ import os
 import threading
 from collections import deque
 
+from .by_value import without_name
+
 cdef extern from "Python.h":
     unsigned long PyThread_get_thread_ident()
 
@@ -169,7 +171,7 @@ cdef class Desk:
             raise MemoryError("cannot map the header of a pool")
         self.nudged = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.called = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self.crew, self.exact = crew, exact
+        self.crew, self.exact, self.method = crew, exact, crew.ctx.get_start_method()
         self.jobs, self.line, self.halves, self.timed = {}, [], [], {}
         self.grouped, self.peeked = {}, {}
         self.backlog, self.finished = deque(), deque()
@@ -249,7 +251,8 @@ cdef class Desk:
         cdef Function last = self.last
         if last is not None and last.call is call:
             return last
-        last = function_of(call)
+        last = function_of(without_name(call, self.method))
+        last.call = call
         if last.named:
             self.last = last
         return last

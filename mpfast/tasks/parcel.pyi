@@ -4,6 +4,8 @@ from typing import Any, Self
 
 from typing_extensions import disjoint_base
 
+from .by_value import REFUSALS as REFUSALS
+from .by_value import instead as instead
 from .rings import Ring
 
 @disjoint_base

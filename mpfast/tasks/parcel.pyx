@@ -24,6 +24,8 @@ from mpfast.tasks.rings cimport Ring
 import sys
 import types
 
+from .by_value import REFUSALS, instead
+
 cdef size_t LARGE = 65536        # bytes from which other threads may run while memory is brought in
 cdef size_t SCRATCH = 32768      # bytes of elements that are dealt together
 
@@ -44,6 +46,16 @@ cdef Pickling measured(object value, payload *p):
     return payload_measure_by(pickler, value, p)
 
 
+cdef Pickling measured_task(object value, payload *p):
+    """The same for what goes to a worker. What has no name is sent by value, if cloudpickle is installed."""
+    try:
+        return measured(value, p)
+    except REFUSALS as error:
+        if replaced(place) is not None:
+            raise
+        return measured(instead(value, error), p)
+
+
 cdef bint is_named(object call):
     """Is this function pickled as the name of a global?"""
     cls = type(call)
@@ -59,7 +71,14 @@ cdef Function function_of(object call):
     """Pickles it. Raises what pickling raises."""
     cdef payload p
     cdef Function made = Function.__new__(Function)
-    cdef Pickling pickling = measured(call, &p)
+    cdef Pickling pickling
+    cdef bint by_value = False
+    try:
+        pickling = measured(call, &p)
+    except REFUSALS as error:
+        if replaced(place) is not None:
+            raise
+        pickling, by_value = measured(instead(call, error), &p), True
     try:
         if p.size > 0x7FFFFFFF:
             raise OverflowError(f"a function of {p.size} bytes is too large")
@@ -68,7 +87,7 @@ cdef Function function_of(object call):
     finally:
         if pickling is not None:
             done(pickling)
-    made.call, made.kind, made.named = call, p.kind, is_named(call)
+    made.call, made.kind, made.named = call, p.kind, is_named(call) and not by_value
     return made
 
 
@@ -120,7 +139,7 @@ cdef uint64_t deal_payload(Ring ring, uint64_t job, Py_ssize_t first, uint32_t n
                            int form, object value) except 0:
     cdef store_item item
     cdef payload p
-    cdef Pickling pickling = measured(value, &p)
+    cdef Pickling pickling = measured_task(value, &p)
     item.block = NO_BLOCK
     try:
         payload_store(&p, pickling, begin(ring, job, first, n, function, flags, form, p.kind, p.size, &item))
@@ -209,7 +228,7 @@ cdef class Cells:
         if payload_immediate(value, &number):
             c = cell_of(CELL_NOW, 0, <uint64_t>number)
         else:
-            self.pickling = measured(value, &self.p)
+            self.pickling = measured_task(value, &self.p)
             if self.p.size >= SCRATCH:
                 return ADDED_APART
             try:

@@ -197,6 +197,10 @@ def count_for(number, seconds):
     return number
 
 
+def call(function):
+    return function()
+
+
 # Tasks that wait -----------------------------------------------------------------------------------------------------
 
 
