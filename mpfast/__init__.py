@@ -10,16 +10,9 @@ from .errors import CorruptedQueueError, LockOwnerDied
 __version__ = "0.1.0.dev0"
 __all__ = [name for name in dir(context._default_context) if not name.startswith("_")]
 globals().update((name, getattr(context._default_context, name)) for name in __all__)
-__all__ += [
-    "Atomic",
-    "BrokenPool",
-    "CorruptedQueueError",
-    "LockInfo",
-    "LockOwnerDied",
-    "ProcessPoolExecutor",
-    "QueueStats",
-]
-__all__ += ["RemoteError", "ShutDown", "TaskTimeout", "Waiter", "WorkerDied"]
+__all__ += ["Atomic", "BrokenPool", "CorruptedQueueError", "LockInfo", "LockOwnerDied", "PoolStats"]
+__all__ += ["ProcessPoolExecutor", "QueueStats", "RemoteError", "ShutDown", "TaskTimeout", "Waiter"]
+__all__ += ["WorkerDied", "WorkerStats"]
 __all__ += ["install", "installed", "locks", "strict_pickling"]
 
 __path__.append(f"{__path__[0]}/former")  # where pickles of older versions find their modules
@@ -33,6 +26,10 @@ def __getattr__(name):
         from . import diagnostics
 
         return getattr(diagnostics, name)
+    if name in ("PoolStats", "WorkerStats"):
+        from .tasks import stats
+
+        return getattr(stats, name)
     if name in ("install", "installed"):
         from .standin import install
 

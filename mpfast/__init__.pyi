@@ -30,6 +30,8 @@ from .tasks.errors import BrokenPool as BrokenPool
 from .tasks.errors import RemoteError as RemoteError
 from .tasks.errors import TaskTimeout as TaskTimeout
 from .tasks.errors import WorkerDied as WorkerDied
+from .tasks.stats import PoolStats as PoolStats
+from .tasks.stats import WorkerStats as WorkerStats
 
 __all__ = [
     "Array",
@@ -49,6 +51,7 @@ __all__ = [
     "Manager",
     "Pipe",
     "Pool",
+    "PoolStats",
     "Process",
     "ProcessError",
     "ProcessPoolExecutor",
@@ -66,6 +69,7 @@ __all__ = [
     "Value",
     "Waiter",
     "WorkerDied",
+    "WorkerStats",
     "active_children",
     "allow_connection_pickling",
     "cpu_count",

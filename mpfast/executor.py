@@ -163,6 +163,9 @@ class ProcessPoolExecutor(_STDLIB):  # type: ignore[misc]
     timeout: for how many seconds a call may run. One that runs longer has a TaskTimeout, and its worker is killed.
     retries: how often a call is run again if its worker dies.
 
+    backlog: how many calls may wait for a worker. None: any number. Where it is reached, submit() waits until a call
+    has ended, or raises queue.Full with on_full="raise". map() does not count.
+
     on_worker_death: "task" is what was said above. With "break", the death of a worker ends the executor, and all
     futures that are not done have a BrokenProcessPool, as in concurrent.futures.
     """
@@ -181,14 +184,18 @@ class ProcessPoolExecutor(_STDLIB):  # type: ignore[misc]
         on_worker_death: str | None = None,
         timeout: float | None = None,
         retries: int | None = None,
+        backlog: int | None = None,
+        on_full: str = "wait",
     ) -> None:
         if on_worker_death not in (None, "task", "break"):
             raise ValueError(f"on_worker_death must be 'task' or 'break', not {on_worker_death!r}")
         if _HOOKS.changed(self, ProcessPoolExecutor) or (mp_context is not None and not is_ours(mp_context)):
             if on_worker_death == "task":
                 raise TypeError(f"on_worker_death='task' needs one of mpfast's contexts, not {mp_context!r}")
-            if timeout is not None or retries is not None:
-                raise TypeError("timeout and retries need mpfast's engine, which this class or context does without")
+            if not (timeout is retries is backlog is None):
+                raise TypeError(
+                    "timeout, retries and backlog need mpfast's engine, which this class or context does without"
+                )
             self._own = False
             super().__init__(
                 max_workers,
@@ -219,12 +226,14 @@ class ProcessPoolExecutor(_STDLIB):  # type: ignore[misc]
         self._mp_context = mp_context
         self._initializer, self._initargs = initializer, initargs
         self._max_tasks_per_child = max_tasks_per_child
-        self._limits = (timeout, retries)
+        self._limits, self._places = (timeout, retries), (backlog, on_full)
         if timeout is not None or retries is not None:
             _engine().check_limits(timeout, retries)
+        if self._places != (None, "wait"):
+            _engine().check_places(backlog, on_full)
         self._shutdown_thread = False
         self._shutdown_lock = threading.Lock()
-        self._needs_own = on_worker_death == "task" or timeout is not None or retries is not None
+        self._needs_own = on_worker_death == "task" or not (timeout is retries is backlog is None)
         if max_tasks_per_child is not None and mp_context.get_start_method() == "fork":
             self._needs_own = True
         self._staff: Staff | None = None
@@ -297,6 +306,7 @@ class ProcessPoolExecutor(_STDLIB):  # type: ignore[misc]
             self._breaks,
         )
         engine.set_limits(staff.desk, *self._limits)
+        engine.set_places(staff.desk, *self._places)
         return staff
 
     def _begin_workers(self, staff: Staff) -> None:
@@ -374,6 +384,19 @@ class ProcessPoolExecutor(_STDLIB):  # type: ignore[misc]
             staff.unsent += future._state == _base.FINISHED
             staff.add_worker()
         return future
+
+    def stats(self) -> Any:
+        """Says what waits, what runs and what is done, for the executor and for each worker, as a PoolStats.
+
+        It does not block. The first call of submit() or map() starts workers. Before it there are none.
+        """
+        if not self._own:
+            raise TypeError("stats() needs mpfast's engine, which this class or its context does without")
+        if self._staff is None:
+            return _module("mpfast.tasks.stats").PoolStats(0, 0, 0, 0, 0, ())
+        if self._staff.desk.is_foreign():
+            self._staff.desk.refuse()
+        return _engine().of_pool(self._staff.desk)
 
     def _adjust_process_count(self) -> None:
         """Starts another worker, if there are more calls than workers."""

@@ -15,6 +15,7 @@ from multiprocessing.pool import CLOSE, INIT, RUN, TERMINATE, ThreadPool
 from typing import Any
 
 from .context import _default_context, _module, is_ours
+from .tasks.beyond import Beyond
 from .tasks.hooks import Hooks, refused
 
 TYPE_CHECKING = False
@@ -54,7 +55,7 @@ def _terminate(desk: Any, crew: Any) -> None:
     desk.retire()
 
 
-class Pool(_STDLIB):  # type: ignore[misc]
+class Pool(Beyond, _STDLIB):  # type: ignore[misc]
     """A pool of worker processes, with multiprocessing's methods.
 
     A worker that is killed costs the one task that it ran, whose result is a WorkerDied. Another worker takes its
@@ -74,9 +75,11 @@ class Pool(_STDLIB):  # type: ignore[misc]
     faulthandler: a worker that crashes prints its stacks to standard error.
     template: with fork, workers are replaced by spares of a process that was forked in the constructor. False: this
     process forks them when they are needed.
+
+    backlog: how many calls may wait for a worker. None: any number. Where it is reached, apply_async() and apply() wait
+    until a call has ended, or raise queue.Full with on_full="raise". Maps do not count.
     """
 
-    _desk: Any = None
     _state: Any = INIT
 
     def __init__(
@@ -96,6 +99,8 @@ class Pool(_STDLIB):  # type: ignore[misc]
         max_worker_memory: int | None = None,
         faulthandler: bool = False,
         template: bool = True,
+        backlog: int | None = None,
+        on_full: str = "wait",
     ) -> None:
         self._state = INIT
         context = context or _default_context.get_context()
@@ -110,15 +115,17 @@ class Pool(_STDLIB):  # type: ignore[misc]
         }
         if not _HOOKS.changed(self, Pool) and is_ours(context):
             _engine().check_limits(timeout, retries)
+            _engine().check_places(backlog, on_full)
             options = _engine().Options(more)
             self._ctx = context
             crew_options = options.for_crew(timeout)
             if self._set_up(processes, initializer, initargs, maxtasksperchild, crew_options):
                 _engine().set_limits(self._desk, timeout, retries)
+                _engine().set_places(self._desk, backlog, on_full)
                 options.apply(self._desk.crew)
                 self._state = RUN
                 return
-        _refuse(timeout, retries)
+        _refuse(timeout=timeout, retries=retries, backlog=backlog)
         for name, value in more.items():
             if value is not None and value is not (name == "template"):
                 raise TypeError(f"{name} needs mpfast's engine, which this class or its context does without")
@@ -227,7 +234,7 @@ class Pool(_STDLIB):  # type: ignore[misc]
     ) -> Any:
         """Calls func(*args, **kwds) in a worker and returns the result."""
         if self._desk is None:
-            _refuse(timeout, retries)
+            _refuse(timeout=timeout, retries=retries)
             return super().apply(func, args, kwds)
         if self._state != RUN:
             raise ValueError("Pool not running")
@@ -243,14 +250,18 @@ class Pool(_STDLIB):  # type: ignore[misc]
         *,
         timeout: float | None = None,
         retries: int | None = None,
+        priority: int | None = None,
     ) -> Any:
-        """As apply(), but returns an AsyncResult at once. The callbacks run in a thread of the pool's."""
+        """As apply(), but returns an AsyncResult at once. The callbacks run in a thread of the pool's.
+
+        priority: among the calls that wait, those with a higher one begin first. None is 0, and never in front of it.
+        """
         if self._desk is None:
-            _refuse(timeout, retries)
+            _refuse(timeout=timeout, retries=retries, priority=priority)
             return super().apply_async(func, args, kwds, callback, error_callback)
         if self._state != RUN:
             raise ValueError("Pool not running")
-        return self._call(self._desk, func, args, kwds, callback, error_callback, self, timeout, retries)
+        return self._call(self._desk, func, args, kwds, callback, error_callback, self, timeout, retries, priority)
 
     def map(
         self,
@@ -260,10 +271,14 @@ class Pool(_STDLIB):  # type: ignore[misc]
         *,
         timeout: float | None = None,
         retries: int | None = None,
+        progress: Callable[[int, int], object] | bool | None = None,
     ) -> list[Any]:
-        """Calls func for each element. Returns the list of results, or raises the first exception."""
+        """Calls func for each element. Returns the list of results, or raises the first exception.
+
+        progress: is called with (done, total) about ten times a second. True: shows a bar, if tqdm is installed.
+        """
         return self._map(  # type: ignore[no-any-return]
-            func, iterable, _mapstar, chunksize, lazy=False, timeout=timeout, retries=retries
+            func, iterable, _mapstar, chunksize, lazy=False, timeout=timeout, retries=retries, progress=progress
         ).get()
 
     def map_async(
@@ -276,10 +291,19 @@ class Pool(_STDLIB):  # type: ignore[misc]
         *,
         timeout: float | None = None,
         retries: int | None = None,
+        progress: Callable[[int, int], object] | bool | None = None,
     ) -> Any:
         """As map(), but returns a MapResult at once."""
         return self._map(
-            func, iterable, _mapstar, chunksize, callback, error_callback, timeout=timeout, retries=retries
+            func,
+            iterable,
+            _mapstar,
+            chunksize,
+            callback,
+            error_callback,
+            timeout=timeout,
+            retries=retries,
+            progress=progress,
         )
 
     def starmap(
@@ -290,10 +314,11 @@ class Pool(_STDLIB):  # type: ignore[misc]
         *,
         timeout: float | None = None,
         retries: int | None = None,
+        progress: Callable[[int, int], object] | bool | None = None,
     ) -> list[Any]:
         """Calls func(*element) for each element. Returns the list of results, or raises the first exception."""
         return self._map(  # type: ignore[no-any-return]
-            func, iterable, _starmapstar, chunksize, lazy=False, timeout=timeout, retries=retries
+            func, iterable, _starmapstar, chunksize, lazy=False, timeout=timeout, retries=retries, progress=progress
         ).get()
 
     def starmap_async(
@@ -306,10 +331,19 @@ class Pool(_STDLIB):  # type: ignore[misc]
         *,
         timeout: float | None = None,
         retries: int | None = None,
+        progress: Callable[[int, int], object] | bool | None = None,
     ) -> Any:
         """As starmap(), but returns a MapResult at once."""
         return self._map(
-            func, iterable, _starmapstar, chunksize, callback, error_callback, timeout=timeout, retries=retries
+            func,
+            iterable,
+            _starmapstar,
+            chunksize,
+            callback,
+            error_callback,
+            timeout=timeout,
+            retries=retries,
+            progress=progress,
         )
 
     def _map(
@@ -324,19 +358,26 @@ class Pool(_STDLIB):  # type: ignore[misc]
         lazy: bool = True,
         timeout: float | None,
         retries: int | None,
+        progress: Any,
     ) -> Any:
         """What the four methods above have in common. `mapper`: what multiprocessing's engine runs for a chunk."""
         if self._desk is None:
-            _refuse(timeout, retries)
+            _refuse(timeout=timeout, retries=retries, progress=progress)
             return self._map_async(func, iterable, mapper, chunksize, callback, error_callback)
         self._check_running()
         if type(iterable) not in (list, tuple, range):
             iterable = list(iterable)
         star = mapper is _starmapstar
+        progress = None if progress is None else _engine().Progress.of(progress, iterable)
+        if progress is not None and lazy:
+            progress = _engine().Background(progress)
+            callback, error_callback = progress.callback(callback), progress.callback(error_callback)
         made = _engine().map_elements(
             self._desk, func, iterable, chunksize, star, callback, error_callback, lazy, timeout, retries
         )
         made.keep(self)
+        if progress is not None:
+            progress.follow(made)
         return made
 
     def imap(
@@ -348,12 +389,13 @@ class Pool(_STDLIB):  # type: ignore[misc]
         buffersize: int | None = None,
         timeout: float | None = None,
         retries: int | None = None,
+        progress: Callable[[int, int | None], object] | bool | None = None,
     ) -> Any:
         """Returns an iterator over the results, in order.
 
         buffersize: how many tasks may be dealt whose results were not yielded. None: any number.
         """
-        return self._deal_stream(func, iterable, chunksize, buffersize, False, timeout, retries)
+        return self._deal_stream(func, iterable, chunksize, buffersize, False, timeout, retries, progress)
 
     def imap_unordered(
         self,
@@ -364,9 +406,10 @@ class Pool(_STDLIB):  # type: ignore[misc]
         buffersize: int | None = None,
         timeout: float | None = None,
         retries: int | None = None,
+        progress: Callable[[int, int | None], object] | bool | None = None,
     ) -> Any:
         """As imap(), but in the order in which results come."""
-        return self._deal_stream(func, iterable, chunksize, buffersize, True, timeout, retries)
+        return self._deal_stream(func, iterable, chunksize, buffersize, True, timeout, retries, progress)
 
     def _deal_stream(
         self,
@@ -377,21 +420,17 @@ class Pool(_STDLIB):  # type: ignore[misc]
         unordered: bool,
         timeout: float | None,
         retries: int | None,
+        progress: Any,
     ) -> Any:
         if self._desk is None:
-            _refuse(timeout, retries)
+            _refuse(timeout=timeout, retries=retries, progress=progress)
             theirs = super().imap_unordered if unordered else super().imap
             return theirs(func, iterable, chunksize, **({} if buffersize is None else {"buffersize": buffersize}))
         self._check_running()
-        if chunksize < 1:
-            raise ValueError(f"Chunksize must be 1+, not {chunksize:n}")
-        if buffersize is not None and not isinstance(buffersize, int):
-            raise TypeError("buffersize must be an integer or None")
-        if buffersize is not None and buffersize < 1:
-            raise ValueError("buffersize must be None or > 0")
-        room = None if buffersize is None else buffersize * chunksize
         engine = _engine()
-        made = engine.stream(self._desk, func, iterable, chunksize, unordered, False, room, timeout, retries)
+        room = engine.room_of(chunksize, buffersize)
+        told = None if progress is None else engine.Progress.of(progress, iterable)
+        made = engine.stream(self._desk, func, iterable, chunksize, unordered, False, room, timeout, retries, told)
         made.keep(self)
         return made if chunksize == 1 else engine.chunks(made, chunksize)
 
@@ -451,7 +490,8 @@ class Pool(_STDLIB):  # type: ignore[misc]
         self._terminate()
 
 
-def _refuse(timeout: float | None, retries: int | None) -> None:
-    """multiprocessing's engine has neither."""
-    if timeout is not None or retries is not None:
-        raise TypeError("timeout and retries need mpfast's engine, which this class or its context does without")
+def _refuse(**options: Any) -> None:
+    """multiprocessing's engine has none of these."""
+    for name, value in options.items():
+        if value is not None:
+            raise TypeError(f"{name} needs mpfast's engine, which this class or its context does without")

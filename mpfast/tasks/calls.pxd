@@ -7,7 +7,9 @@ cdef class Called(Job):
     cdef object func
     cdef object args, kwds         # until they are dealt
     cdef uint64_t block            # the name of the task's block and 1, or 0
+    cdef bint placed               # it has taken a place
 
+    cdef int leave_place(self) except -1
     cdef bint revoke(self) except -1
     cdef int arrive(self, object value, bint failed) except -1
 

@@ -44,6 +44,7 @@ def call(
     keeper: object,
     timeout: float | None,
     retries: int | None,
+    priority: int | None = None,
 ) -> ApplyResult: ...
 
 @disjoint_base

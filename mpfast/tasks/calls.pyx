@@ -6,6 +6,7 @@ from mpfast.tasks.desk cimport FED_ALL, FED_FULL, Desk, Job, fed
 from mpfast.tasks.answers cimport tell_callback
 from mpfast.tasks.limits cimport deadline_of, limit_of, name_of, retries_of
 from mpfast.tasks.parcel cimport deal_call
+from mpfast.tasks.places cimport Places
 
 from concurrent.futures import CancelledError
 from concurrent.futures._base import FINISHED, PENDING
@@ -44,12 +45,22 @@ cdef class Called(Job):
     cdef bint lacks(self, Py_ssize_t index):
         return not self.settled
 
+    cdef Py_ssize_t without_outcome(self):
+        return 0 if self.settled else 1
+
     cdef int settle(self, Py_ssize_t index, object value, bint failed) except -1:
         if not self.settled:
             self.settled = True
+            if self.placed:
+                self.leave_place()
             self.arrive(value, failed)
             self.finish()
         return 0
+
+    cdef int leave_place(self) except -1:
+        """Another call may be made."""
+        self.placed = False
+        return (<Places>self.desk.places).give()
 
     cdef int arrive(self, object value, bint failed) except -1:
         raise NotImplementedError
@@ -96,7 +107,30 @@ cdef class ApplyResult(Called, Answer):
         tell_callback(self)
 
 
-def call(Desk desk, func, args, kwds, callback, error_callback, keeper, timeout, retries):
+cdef int rank(Called job, priority) except -1:
+    """Gives a call its priority."""
+    if not isinstance(priority, int):
+        raise TypeError(f"priority must be an integer or None, not {priority!r}")
+    job.ranked, job.priority = True, max(-(1 << 30), min(priority, 1 << 30))
+    return 0
+
+
+cdef int begin(Desk desk, Called job) except -1:
+    """Takes a call in, and deals it if there is room."""
+    if desk.places is not None:
+        (<Places>desk.places).take()
+        job.placed = True
+    try:
+        desk.add(job)
+    except BaseException:
+        if job.placed:
+            job.placed = False
+            (<Places>desk.places).give()
+        raise
+    return desk.start_feeding(job)
+
+
+def call(Desk desk, func, args, kwds, callback, error_callback, keeper, timeout, retries, priority=None):
     """Deals a call. Returns its ApplyResult. If the caller does not wait for it now, the pool is its keeper until then."""
     cdef ApplyResult job = ApplyResult.__new__(ApplyResult)
     cdef bint later
@@ -108,10 +142,11 @@ def call(Desk desk, func, args, kwds, callback, error_callback, keeper, timeout,
         job.timeout, job.retries = limit_of(timeout, desk.timeout), retries_of(retries, desk.retries)
     later = keeper is not None
     job.lazy = later and job.timeout != 0
+    if priority is not None:
+        rank(job, priority)
     if later and desk.butler is None:
         desk.need_butler()
-    desk.add(job)
-    desk.start_feeding(job)
+    begin(desk, job)
     if later:
         job.keep(keeper)
     return job
@@ -172,6 +207,8 @@ cdef class FutureCall(Called):
         if not (self.revoke() if running else self.desk.take_back(self, self.block)):
             return False
         self.settled = self.cancelled = True
+        if self.placed:
+            self.leave_place()
         self.args = self.kwds = None
         return True
 
@@ -191,5 +228,4 @@ def call_for(Desk desk, future, func, args, kwds):
     job.func, job.args, job.kwds, job.left, job.future = func, args, kwds, 1, future
     job.timeout, job.retries, job.lazy = desk.timeout, desk.retries, desk.timeout != 0
     future._call = job
-    desk.add(job)
-    desk.start_feeding(job)
+    begin(desk, job)

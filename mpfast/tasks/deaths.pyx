@@ -263,6 +263,28 @@ cdef class Engine(Drain):
             return None
         return load32(&t.taker) if group_next(load64(&t.group)) > parcel_of(t).start else None
 
+    def running_tasks(self):
+        """What workers run now, as {pid: (what, since when in nanoseconds)}."""
+        cdef block_walk walk
+        cdef uint64_t name = 0
+        cdef uint32_t claimed
+        cdef task *t
+        cdef Job job
+        found = {}
+        self.check()
+        walk_begin(&walk)
+        while task_next(self.tasks.view, &walk, &name):
+            if task_look(self.tasks.view, name, &t) != TASK_TAKEN:
+                continue
+            job = self.jobs.get(t.job)
+            claimed = group_next(load64(&t.group))
+            if job is None or claimed <= parcel_of(t).start or not job.lacks(t.first + claimed - 1):
+                continue
+            pid, began = load32(&t.taker), <int64_t>load64(&t.began)
+            what = job.describe(t.first + claimed - 1)  # it may run code of the program's
+            found[pid] = what, None if began == NEVER else began
+        return found
+
     def take_back(self, Job job, uint64_t name):
         """Takes a single task back. False: a worker has begun with it, or it is over."""
         cdef task *t

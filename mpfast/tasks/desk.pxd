@@ -46,11 +46,14 @@ cdef class Job:
     cdef list waiting         # Sleepers
     cdef list groups          # names of blocks with more than one element
     cdef object keeper        # the pool, which is not collected before
+    cdef flag ranked          # it has a priority
+    cdef int priority         # the higher ones are dealt first
     cdef dict tries           # by index, how often it was
 
     cdef bint satisfied(self)
     cdef int settle(self, Py_ssize_t index, object value, bint failed) except -1
     cdef bint lacks(self, Py_ssize_t index)
+    cdef Py_ssize_t without_outcome(self)
     cdef bint run_again(self, Py_ssize_t index) except -1
     cdef fed feed(self) except *
     cdef bint interrupts(self, object error)
@@ -85,6 +88,10 @@ cdef class Desk:
     cdef list halves                 # blocks of which unpickling was interrupted
     cdef dict peeked                 # by name, how many results of a block were delivered before the worker put it
     cdef object backlog              # Jobs that wait for room in the ring
+    cdef Py_ssize_t ranked           # Jobs with a priority
+    cdef readonly Job places         # what calls wait for if their number is limited, or None
+    cdef list watchers               # event loops that wait, see aio.py
+    cdef bint silenced               # the bell was silenced by a thread, and event loops may count on it
     cdef Py_ssize_t full_for         # results that have to come before the ring is looked at again
     cdef Py_ssize_t credit           # tasks that may be dealt before the ring is looked at
     cdef object finished             # Jobs for the butler to tell of
@@ -107,6 +114,9 @@ cdef class Desk:
     cdef int nudged                  # eventfd of the drainer
     cdef int called                  # eventfd of the butler
     cdef readonly int deaths, redealt, recalls, peeks
+    cdef readonly uint64_t done      # elements whose outcome has come from a worker
+    cdef uint64_t *done_of           # the same by the places of the workers
+    cdef uint32_t places_counted     # how many places that has
 
     cdef int check(self) except -1
     cdef int add(self, Job job) except -1
@@ -115,6 +125,9 @@ cdef class Desk:
     cdef bint room(self) except -1
     cdef bint has_room(self) except -1
     cdef uint64_t bytes_of(self, Ring ring, uint64_t limit)
+    cdef bint room_for_ranked(self) except -1
+    cdef int poke(self) except -1
+    cdef int count(self, uint32_t number, uint32_t n) except -1
     cdef int start_feeding(self, Job job) except -1
     cdef int feed_backlog(self) except -1
     cdef int feed(self, Job job) except -1

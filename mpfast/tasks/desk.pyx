@@ -8,12 +8,14 @@ The interpreter's lock guards what is here. A step that must not be seen half do
 """
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdlib cimport free, realloc
+from libc.string cimport memset
 from mpfast.core.base.atomic cimport load32, shared32
 from mpfast.core.base.posix cimport c_close
 from mpfast.core.base.clock cimport MICROSECOND, MILLISECOND, NEVER, clock_now
 from mpfast.core.queue.queue cimport queue_size, queue_stats, queue_stats_t
 from mpfast.core.tasks.workers cimport pool_leave, pool_map, pool_unmap, worker_leave, worker_look, worker_prepare
-from mpfast.core.tasks.layout cimport worker_state
+from mpfast.core.tasks.layout cimport POOL_WORKERS, worker_state
 from mpfast.core.tasks.tasks cimport ring_bytes
 from mpfast.family.family cimport me
 from mpfast.tasks.parcel cimport function_of
@@ -24,6 +26,7 @@ import os
 import threading
 from collections import deque
 
+from .backlog import Backlog
 from .by_value import without_name
 
 cdef extern from "Python.h":
@@ -67,6 +70,10 @@ cdef class Job:
     cdef bint lacks(self, Py_ssize_t index):
         """Has element `index` no outcome yet?"""
         raise NotImplementedError
+
+    cdef Py_ssize_t without_outcome(self):
+        """How many elements have no outcome yet."""
+        return self.left
 
     cdef bint run_again(self, Py_ssize_t index) except -1:
         """The worker of element `index` died. Is the element to be run once more?"""
@@ -117,6 +124,7 @@ cdef class Job:
             desk.grouped.pop(self.number, None)
         desk.urgent -= self.urgent
         desk.lazy -= self.lazy
+        desk.ranked -= self.ranked
         if waiting is not None:
             for w in waiting:
                 (<Sleeper>w).wake()
@@ -174,19 +182,20 @@ cdef class Desk:
         self.crew, self.exact, self.method = crew, exact, crew.ctx.get_start_method()
         self.jobs, self.line, self.halves, self.timed = {}, [], [], {}
         self.grouped, self.peeked = {}, {}
-        self.backlog, self.finished = deque(), deque()
+        self.backlog, self.finished, self.watchers = Backlog(), deque(), []
         self.patience = RECALL_FIRST
         self.bell()  # now, so that a lack of descriptors is the constructor's error
 
     def __dealloc__(self):
         pool_unmap(self.header)
+        free(self.done_of)
         for fd in (self.nudged, self.called):
             if fd >= 0:
                 c_close(fd)
 
     def release(self):
         """Closes the descriptors. Nobody waits any more."""
-        nudged, called = self.nudged, self.called
+        nudged, called, self.places = self.nudged, self.called, None
         self.nudged = self.called = -1
         for fd in (nudged, called):
             if fd >= 0:
@@ -197,6 +206,7 @@ cdef class Desk:
         self.release()
         self.stopped = True
         self.drainer, self.line, self.butler, self.timed = 0, [], None, {}
+        self.watchers = []
         self.backlog.clear()
         self.jobs.clear()
         self.grouped.clear()
@@ -231,6 +241,7 @@ cdef class Desk:
         job.desk, job.number, job.over = self, self.counter, False
         self.urgent += job.urgent
         self.lazy += job.lazy
+        self.ranked += job.ranked
         self.jobs[self.counter] = job
         if job.groups is not None:
             self.grouped[self.counter] = job
@@ -259,6 +270,8 @@ cdef class Desk:
 
     cdef bint room(self) except -1:
         """May another task be put into the ring?"""
+        if self.ranked:
+            return self.room_for_ranked()
         if self.credit > 0 and not self.tasks.large:
             self.credit -= 1
             return True
@@ -291,6 +304,11 @@ cdef class Desk:
         queue_stats(self.tasks.view, &tasks)
         queue_stats(self.results.view, &results)
         return tasks.memory + results.memory
+
+    cdef bint room_for_ranked(self) except -1:
+        """With priorities, few tasks are in the ring, since nothing there can be overtaken."""
+        self.full_for = self.credit = 0
+        return <Py_ssize_t>queue_size(self.tasks.view) < 2 * <Py_ssize_t>self.crew.size
 
     cdef int start_feeding(self, Job job) except -1:
         """Deals what may be dealt. The rest is dealt when there is room."""
@@ -355,6 +373,31 @@ cdef class Desk:
     def prepare_seat(self, uint32_t number):
         """The place gets a new worker."""
         worker_prepare(self.header, number)
+        if number < self.places_counted:
+            self.done_of[number] = 0
+
+    cdef int count(self, uint32_t number, uint32_t n) except -1:
+        """So many outcomes have come from the worker of this place."""
+        cdef uint64_t *grown
+        self.done += n
+        if number >= self.places_counted:
+            if number >= POOL_WORKERS:
+                return 0
+            grown = <uint64_t *>realloc(self.done_of, (number + 8) * sizeof(uint64_t))
+            if grown == NULL:
+                return 0
+            memset(grown + self.places_counted, 0, (number + 8 - self.places_counted) * sizeof(uint64_t))
+            self.done_of, self.places_counted = grown, number + 8
+        self.done_of[number] += n
+        return 0
+
+    def done_by(self, uint32_t number):
+        """How many outcomes have come from the worker of this place?"""
+        return self.done_of[number] if number < self.places_counted else 0
+
+    def open_tasks(self):
+        """How many elements have no outcome, whether they are dealt or not?"""
+        return sum([(<Job>job).without_outcome() for job in self.jobs.values()])
 
     def state_of(self, uint32_t number):
         """0: the worker of this place is starting. 1: it may have tasks. 2: it ends by itself."""
@@ -436,8 +479,16 @@ cdef class Desk:
                 os.eventfd_write(fd, 1)
         for w in list(self.line):
             (<Sleeper>w).wake()
+        self.poke()
         for job in list(self.jobs.values()):
             (<Job>job).pool_gone()
+
+    cdef int poke(self) except -1:
+        """Event loops that wait look again."""
+        self.silenced = False
+        for lookout in list(self.watchers):
+            lookout.poke()
+        return 0
 
     def retire(self):
         """After stop(). Waits for the butler, and closes the descriptors unless a thread still has to see the end."""

@@ -123,6 +123,8 @@ cdef class Drain(Desk):
             self.call_butler()
         elif self.dozing and self.jobs:
             self.rouse()
+        if self.silenced and self.watchers:
+            self.poke()
         return 0
 
     cdef int stand_in_line(self, Job job, int64_t deadline) except -1:
@@ -255,6 +257,8 @@ cdef class Drain(Desk):
                 value = self.value_of(item, i, &failed)
                 i += 1
                 job.settle(r.first + i - 1, value, failed)
+            if i > at:
+                self.count(r.worker, i - at)
             if job is not None and r.elapsed:
                 job.per = r.elapsed // n
         except BaseException:
@@ -344,6 +348,7 @@ cdef class Drain(Desk):
         finally:
             self.asleep = before
             queue_silence(self.results.view)
+            self.silenced = True
             self.sleeping = outer
             if outer:
                 self.nudge()  # a signal's handler has drained, and the sleep that it interrupted would not hear the bell

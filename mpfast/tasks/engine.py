@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from .beyond import room_of
 from .calls import call, call_for
 from .cpus import usable_cpus
 from .crew import Crew
@@ -10,6 +11,9 @@ from .deaths import Engine
 from .limits import check_limits, set_limits
 from .maps import map_elements
 from .options import Options
+from .places import check_places, set_places
+from .progress import Background, Progress
+from .stats import of_pool
 from .streams import chunks, stream
 from .views import TaskQueue
 
@@ -18,17 +22,23 @@ if TYPE_CHECKING:
     from typing import Any
 
 __all__ = [
+    "Background",
     "Crew",
     "Engine",
     "Options",
+    "Progress",
     "TaskQueue",
     "call",
     "call_for",
     "check_limits",
+    "check_places",
     "chunks",
     "make_crew",
     "map_elements",
+    "of_pool",
+    "room_of",
     "set_limits",
+    "set_places",
     "stream",
     "usable_cpus",
 ]

@@ -34,15 +34,20 @@ class Lookout:
 
     def sleep(self, bell: int, nudged: int, timeout: float | None) -> None:
         """The drainer sleeps until one of the two is readable, or a worker ends."""
-        for fd in (bell, nudged):
-            if fd not in self.sleeping_on:
-                with contextlib.suppress(FileExistsError):  # an interrupt has come between these two
-                    self.sleeper.register(fd, select.EPOLLIN)
-                self.sleeping_on.add(fd)
+        self.watched(bell, nudged)
         for fd, _ in self.sleeper.poll(None if timeout is None else min(timeout, LONGEST)):
             if fd == nudged:
                 with contextlib.suppress(BlockingIOError):
                     os.eventfd_read(nudged)
+
+    def watched(self, bell: int, nudged: int) -> int:
+        """A descriptor that is readable if one of the two is, or if a worker has ended."""
+        for fd in (bell, nudged):
+            if fd not in self.sleeping_on:
+                with contextlib.suppress(FileExistsError):  # another thread, or an interrupt, came between these two
+                    self.sleeper.register(fd, select.EPOLLIN)
+                self.sleeping_on.add(fd)
+        return self.sleeper.fileno()
 
     def rest(self, called: int, timeout: float | None, watch: bool) -> bool:
         """The butler sleeps until it is called or, if `watch`, a worker ends. True: one has ended."""

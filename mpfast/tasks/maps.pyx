@@ -147,6 +147,15 @@ cdef class Fed(Job):
         self.at += n
         self.was_dealt(name, self.at - n, n)
 
+    @property
+    def done(self):
+        """How many elements have an outcome."""
+        return self.end - self.left
+
+    def is_lost(self):
+        """Will it never be over, because the pool was terminated?"""
+        return self.desk.stopped and not self.over
+
     cdef bint give_back(self, object elements, Py_ssize_t dealt):
         """Dealing was interrupted after so many of these elements. False: the rest can never be dealt."""
         return True

@@ -13,7 +13,9 @@ cdef class Stream(Fed):
     cdef Py_ssize_t yielded
     cdef Py_ssize_t room           # elements that may be ahead of what is yielded. 0: any number
     cdef Sleeper reader            # that thread, while it waits for room
+    cdef object progress           # what is told how far it has got, or None
 
+    cdef bint has_next(self)
     cdef int wake(self) except -1
     cdef int wake_reader(self) except -1
     cdef object pop(self)

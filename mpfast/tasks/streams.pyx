@@ -11,6 +11,7 @@ from mpfast.tasks.parcel cimport PARCEL_CHUNK, PARCEL_STAR
 
 import builtins
 from collections import deque
+from concurrent.futures import CancelledError
 from multiprocessing import TimeoutError
 
 from .answers import Counterpart
@@ -77,7 +78,7 @@ cdef class Stream(Fed):
 
     cdef bint satisfied(self):
         """Is the next result there, or will there be none?"""
-        return self.over or (len(self.arrived) > 0 if self.unordered else self.yielded in self.found)
+        return self.over or self.has_next()
 
     cdef object pop(self):
         """The next result, as (failed, value), or None."""
@@ -103,17 +104,31 @@ cdef class Stream(Fed):
     def take(self, int64_t deadline):
         """Waits for the next result. Returns (failed, value), or None at the end. Raises TimeoutError."""
         self.desk.check()
-        found = self.pop()
-        while found is None and not self.over:
-            self.desk.wait_for(self, deadline)
-            found = self.pop()
-            if found is None and not self.over and deadline <= clock_now():
-                raise TimeoutError
+        found = self.take_found(deadline) if self.progress is None else self.progress.take(self, deadline)
         if found is None:
+            if not self.is_at_end():
+                raise TimeoutError
             return None
         if self.room and not self.over:
             self.go_on(found)
         return found
+
+    def take_found(self, int64_t deadline):
+        """Waits for the next result. Returns (failed, value), or None at the end and when the time is up."""
+        found = self.pop()
+        while found is None and not self.over:
+            self.desk.wait_for(self, deadline)
+            found = self.pop()
+            if deadline <= clock_now():
+                break
+        return found
+
+    def is_at_end(self):
+        """Will there be no result any more?"""
+        return self.over and not self.has_next()
+
+    cdef bint has_next(self):
+        return len(self.arrived) > 0 if self.unordered else self.yielded in self.found
 
     def take_chunk(self, Py_ssize_t size, timeout):
         """Waits for the results of the next chunk. Returns them as a list, or None at the end.
@@ -160,6 +175,21 @@ cdef class Stream(Fed):
 
     def cancel_future(self):
         self.abandon()
+
+    def drop(self):
+        """The same, and workers that run a part of it are killed."""
+        error = CancelledError()
+        self.desk.check()
+        if self.over:
+            return
+        self.desk.condemn_all(self)
+        self.abandon()
+        self.fail(error)
+
+    @property
+    def total(self):
+        """How many elements there are. None if that is not known yet."""
+        return self.end if self.ended and not self.abandoned else None
 
     def go_on(self, tuple found):
         """Deals what there is room for now that a result was taken. If that is interrupted, the result is not lost."""
@@ -259,15 +289,15 @@ def chunks(Stream job, Py_ssize_t size):
 
 
 def stream(Desk desk, func, iterable, Py_ssize_t chunksize, bint unordered, bint star=False, room=None, timeout=None,
-           retries=None):
+           retries=None, progress=None):
     """Deals a function for elements whose results are yielded one by one. Returns the Stream.
 
-    room: how many results may be ahead of the one that is yielded. None: any number.
+    room: how many results may be ahead of the one that is yielded. None: any number. progress: a Progress, or None.
     """
     cdef Stream job = IMapUnorderedIterator.__new__(IMapUnorderedIterator) if unordered else \
         IMapIterator.__new__(IMapIterator)
     job.func, job.flags, job.chunksize = func, PARCEL_STAR if star else 0, chunksize
-    job.unordered, job.room = unordered, room or 0
+    job.unordered, job.room, job.progress = unordered, room or 0, progress
     job.groups, job.found, job.arrived, job.known = [], {}, deque(), set()
     job.early = chunksize == 1
     job.most = chunksize if chunksize > 1 else 1 << 40

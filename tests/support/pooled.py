@@ -201,6 +201,11 @@ def call(function):
     return function()
 
 
+def put_kept(thing):
+    """Puts it into the queue that was kept behind the gate."""
+    _kept[1].put(thing)
+
+
 # Tasks that wait -----------------------------------------------------------------------------------------------------
 
 

@@ -23,6 +23,7 @@ cdef extern from "<poll.h>" nogil:
     int c_poll "poll"(pollfd *fds, unsigned long count, int timeout)
 
 cdef extern from "<sys/eventfd.h>" nogil:
+    int eventfd_read(int fd, unsigned long *value)
     int eventfd_write(int fd, unsigned long value)
 
 cdef extern from "<sys/uio.h>" nogil:

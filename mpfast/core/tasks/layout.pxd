@@ -3,6 +3,8 @@ from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from mpfast.core.base.atomic cimport shared32, shared64
 
 cdef extern from "core/tasks/layout.h" nogil:
+    enum:
+        POOL_WORKERS
     enum worker_state_t "worker_state":
         pass
     enum result_kind:

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: MIT
+"""What a Pool has beyond multiprocessing's: calls in an event loop, and statistics."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from .aio import AsyncResults
+    from .stats import PoolStats
+
+__all__ = ["Beyond", "room_of"]
+
+
+def _module(name: str) -> Any:
+    """A module of this room, loaded by the first call that needs it."""
+    name = f"{__package__}.{name}"
+    __import__(name)
+    return sys.modules[name]
+
+
+def room_of(chunksize: int, buffersize: int | None) -> int | None:
+    """How many elements may be ahead. Raises as multiprocessing's imap() does."""
+    if chunksize < 1:
+        raise ValueError(f"Chunksize must be 1+, not {chunksize:n}")
+    if buffersize is not None and not isinstance(buffersize, int):
+        raise TypeError("buffersize must be an integer or None")
+    if buffersize is not None and buffersize < 1:
+        raise ValueError("buffersize must be None or > 0")
+    return None if buffersize is None else buffersize * chunksize
+
+
+class Beyond:
+    """The methods that a Pool has from here. They need mpfast's engine."""
+
+    _desk: Any = None
+
+    def _check_running(self) -> None:
+        raise NotImplementedError
+
+    def _own_desk(self, name: str) -> Any:
+        if self._desk is None:
+            raise TypeError(f"{name}() needs mpfast's engine, which this class or its context does without")
+        self._check_running()
+        return self._desk
+
+    async def aapply(
+        self,
+        func: Callable[..., Any],
+        args: Iterable[Any] = (),
+        kwds: Mapping[str, Any] = {},
+        *,
+        timeout: float | None = None,
+        retries: int | None = None,
+        priority: int | None = None,
+    ) -> Any:
+        """Calls func(*args, **kwds) in a worker, and returns the result. The event loop goes on meanwhile.
+
+        If the coroutine is cancelled, the call is. A call that waits is never run, and the worker of one that runs is
+        killed. Another one takes its place. The loops of several threads may use a pool at the same time.
+        """
+        desk = self._own_desk("aapply")
+        return await _module("aio").apply(desk, func, args, kwds, timeout, retries, priority)
+
+    async def amap(
+        self,
+        func: Callable[[Any], Any],
+        iterable: Iterable[Any],
+        chunksize: int | None = None,
+        *,
+        timeout: float | None = None,
+        retries: int | None = None,
+        progress: Callable[[int, int], object] | bool | None = None,
+    ) -> list[Any]:
+        """Calls func for each element, and returns the list of results, or raises the first exception.
+
+        Cancelling the coroutine cancels all elements, as aapply() has it.
+        """
+        desk = self._own_desk("amap")
+        return await _module("aio").map_all(  # type: ignore[no-any-return]
+            desk, func, iterable, chunksize, timeout, retries, progress
+        )
+
+    def aimap(
+        self,
+        func: Callable[[Any], Any],
+        iterable: Iterable[Any],
+        chunksize: int = 1,
+        *,
+        buffersize: int | None = None,
+        timeout: float | None = None,
+        retries: int | None = None,
+        progress: Callable[[int, int | None], object] | bool | None = None,
+    ) -> AsyncResults:
+        """Returns an asynchronous iterator over the results, in order. It deals at once, as imap() does.
+
+        If a coroutine is cancelled while it waits for a result, all elements without one are.
+        """
+        self._own_desk("aimap")
+        room = room_of(chunksize, buffersize)
+        made: AsyncResults = _module("aio").AsyncResults(
+            self, func, iterable, chunksize, room, timeout, retries, progress
+        )
+        return made
+
+    def stats(self) -> PoolStats:
+        """Says what waits, what runs and what is done, for the pool and for each worker. It does not block."""
+        if self._desk is None:
+            raise TypeError("stats() needs mpfast's engine, which this class or its context does without")
+        if self._desk.is_foreign():
+            self._desk.refuse()
+        return _module("stats").of_pool(self._desk)  # type: ignore[no-any-return]
