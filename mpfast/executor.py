@@ -419,7 +419,7 @@ class ProcessPoolExecutor(_STDLIB):  # type: ignore[misc]
         elements go to a worker together. buffersize: how many calls may be dealt whose results were not yielded. None:
         the iterables are read now.
         """
-        if not self._own or type(self).submit is not ProcessPoolExecutor.submit:
+        if not self._own or type(self).submit is not ProcessPoolExecutor.submit or "submit" in vars(self):
             options = {} if buffersize is None else {"buffersize": buffersize}
             return super().map(fn, *iterables, timeout=timeout, chunksize=chunksize, **options)  # type: ignore[no-any-return]
         if chunksize < 1:

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""Modules that other projects load from mpfast. mpfast itself never loads them."""
+"""Modules for other projects, or that these load. mpfast itself never loads them."""
