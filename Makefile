@@ -43,7 +43,7 @@ help:
 	@echo "Variables: PYTHON (now $(PYTHON), version $(VERSION)), ARGS"
 
 bench: build
-	@$(MAKE) --no-print-directory $(VENV)/.peers || echo "what needs numpy or faster-fifo will be skipped"
+	@$(MAKE) --no-print-directory $(VENV)/.peers || echo "what needs numpy or another project's pools or queues will be skipped"
 	@PYTHONPATH="$(CURDIR)" $(PY) bench/run.py $(ARGS)
 
 # The picture of the README, from the data of the last `make bench`.

@@ -39,6 +39,11 @@ class Workers:
         raise NotImplementedError
 
     @abstractmethod
+    def start(self, thing: Any) -> Callable[[], Any]:
+        """Begins a task. Returns what waits for its result."""
+        raise NotImplementedError
+
+    @abstractmethod
     def all(self, things: Sequence[Any]) -> Sequence[Any]:
         """What a task for each of the things gives."""
         raise NotImplementedError
@@ -77,6 +82,10 @@ class OfPool(Workers):
     def one(self, thing: Any) -> Any:
         return self.lead.apply(same, (thing,))
 
+    def start(self, thing: Any) -> Callable[[], Any]:
+        get: Callable[[], Any] = self.lead.apply_async(same, (thing,)).get
+        return get
+
     def all(self, things: Sequence[Any]) -> Sequence[Any]:
         done: Sequence[Any] = self.lead.map(same, things, 1)
         return done
@@ -108,6 +117,10 @@ class OfExecutor(Workers):
     def one(self, thing: Any) -> Any:
         return self.lead.submit(same, thing).result()
 
+    def start(self, thing: Any) -> Callable[[], Any]:
+        result: Callable[[], Any] = self.lead.submit(same, thing).result
+        return result
+
     def all(self, things: Sequence[Any]) -> Sequence[Any]:
         return list(self.lead.map(same, things))
 
@@ -128,6 +141,12 @@ def one_by_one(work: Work, count: int) -> None:
     workers, thing = work
     for _ in repeat(None, count):
         workers.one(thing)
+
+
+def start_all(work: Work, count: int) -> None:
+    workers, thing = work
+    for get in [workers.start(thing) for _ in repeat(None, count)]:
+        get()
 
 
 def all_at_once(work: Work, count: int) -> None:

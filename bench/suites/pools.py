@@ -12,8 +12,9 @@ from mpfb_pool import given, same, size
 
 from ..base.impls import START_METHODS
 from ..kinds.deaths import Death, OfRecycled
+from ..kinds.pool_rivals import RIVALS, OfRival, RivalTasks
 from ..kinds.scenario import ONE_METHOD, Scenario
-from ..kinds.tasks import First, Life, OfExecutor, OfPool, Tasks, Work, all_at_once, one_by_one
+from ..kinds.tasks import First, Life, OfExecutor, OfPool, Tasks, Work, all_at_once, one_by_one, start_all
 
 MANY = range(200_000)
 KEPT = 16  # arrays that are there at the same time, because their memory is part of the cost
@@ -142,6 +143,31 @@ DEATHS: tuple[Scenario, ...] = (
     ),
 )
 
+
+def against(package: str, theirs: type[OfRival]) -> tuple[Tasks, ...]:
+    """Calls and maps beside those of another package's pool. Its times stand in the stdlib's place then."""
+    ways = (
+        ("apply", "int, round trip", "one call and its result", one_by_one),
+        ("burst", "int, many calls", "many calls, then their results, per call", start_all),
+        ("map_int", "int, map", "a map with chunks of one, per x", all_at_once),
+    )
+    return tuple(
+        RivalTasks(
+            f"{package}_{key}",
+            f"Pool, {title}, against {package}",
+            f"Pool against {package}",
+            operation,
+            OfPool,
+            loop,
+            theirs=theirs,
+            rival=package,
+        )
+        for key, title, operation, loop in ways
+    )
+
+
+PEERS: tuple[Tasks, ...] = tuple(cell for name, theirs in RIVALS.items() for cell in against(name, theirs))
+
 # Enough for a history.
 TRACKED = (
     *(
@@ -156,4 +182,4 @@ TRACKED = (
     *("executor_submit", "executor_burst", "executor_map_int", "pool_life"),
 )
 
-SCENARIOS: tuple[Scenario, ...] = (*CALLS, *ARRAYS, *LIVES, *DEATHS)
+SCENARIOS: tuple[Scenario, ...] = (*CALLS, *ARRAYS, *LIVES, *DEATHS, *PEERS)
