@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""What mpfast costs a program before it does anything, in its start, its imports and its first process.
+"""What mpfast costs a program before it does anything, in its start, its imports and its first process. And the memory
+of a task that waits for a worker.
 
 Fresh interpreters run in pairs, one after the other on one CPU, with their bytecode compiled before. mpfast goes first
 in every other round.
@@ -31,6 +32,25 @@ TIMED = "from time import perf_counter_ns as now; begin = now(); {}; print(now()
 FIRST = (
     "import {package}; process = {package}.get_context({method!r}).Process(target=int); process.start(); process.join()"
 )
+# Resident memory that grows while calls are made that nobody can run yet.
+QUEUED = """
+import os, time
+os.environ["MPFAST_POOL"] = "own"
+import {package}
+def resident():
+    with open("/proc/self/smaps_rollup") as file:
+        return next(int(line.split()[1]) * 1024 for line in file if line.startswith("Rss:"))
+pool = {package}.get_context("fork").Pool(1)
+pool.apply(abs, (0,))
+held = pool.apply_async(time.sleep, (60,))
+results = [None] * 7000
+for n in range(7000):
+    if n == 1000:
+        before = resident()
+    results[n] = pool.apply_async(abs, (n,))
+print((resident() - before) / 6000)
+pool.terminate()
+"""
 
 
 @dataclass(frozen=True)
@@ -41,6 +61,8 @@ class Cost:
     limit: float  # milliseconds more, or how many times as long
     differs: bool = False  # the limit is on the difference
     inside: bool = True  # the program says how long it took
+    unit: str = "ms"
+    scale: float = 1e6  # of what the program says to the unit
 
     def compare(self, ours: float, theirs: float) -> float:
         return (ours - theirs) / 1e6 if self.differs else ours / theirs
@@ -56,6 +78,11 @@ def first(method: str) -> Cost:
     return Cost(f"first start() and join(), {method}", ("-c", ours), ("-c", theirs), 1)
 
 
+def queued() -> Cost:
+    ours, theirs = (QUEUED.format(package=name) for name in ("mpfast", "multiprocessing"))
+    return Cost("a task that waits in a pool", ("-c", ours), ("-c", theirs), 0.5, unit="B", scale=1)
+
+
 COSTS = (
     Cost(
         "python -m mpfast -c pass",
@@ -68,6 +95,7 @@ COSTS = (
     imports("import mpfast", "import mpfast"),
     imports("and its queues, locks, connections", OURS),
     *(first(method) for method in ("fork", "forkserver", "spawn")),
+    queued(),
 )
 
 
@@ -101,11 +129,11 @@ def lines(pairs: dict[Cost, list[tuple[float, float]]]) -> Iterator[str]:
     for cost, samples in pairs.items():
         compared = [cost.compare(*pair) for pair in samples]
         low, high, _ = interval_of_median(compared)
-        ours, theirs = (median(side) / 1e6 for side in zip(*samples, strict=True))
+        ours, theirs = (median(side) / cost.scale for side in zip(*samples, strict=True))
         sign, unit = ("+", " ms") if cost.differs else ("", "x")
         verdict = "within" if high <= cost.limit else "ABOVE" if low > cost.limit else "not clearly within"
         yield (
-            f"{cost.title:36}{ours:7.2f} ms{theirs:7.2f} ms   {median(compared):{sign}.2f}{unit} "
+            f"{cost.title:36}{ours:7.2f} {cost.unit:2}{theirs:7.2f} {cost.unit:2}   {median(compared):{sign}.2f}{unit} "
             f"({low:.2f} to {high:.2f}), {verdict} {cost.limit:g}{unit}"
         )
 
