@@ -104,16 +104,25 @@ def test_what_is_no_function(pool):
     assert pool.map(pooled.square, [3], progress=False) == [9]
 
 
-def test_is_told_while_elements_run(held, gate):
+@pytest.mark.parametrize("way", ["map", "map_async", "imap", "amap", "aimap"])
+def test_is_told_while_elements_run(held, gate, way):
     """Each element that takes its time is told of soon."""
-    told = Told()
-    result = held.map_async(pooled.hold, range(4), 1, progress=told)
+    told, found = Told(), []
+    run = {
+        "map": lambda **more: held.map(pooled.hold, range(4), 1, **more),
+        "map_async": lambda **more: held.map_async(pooled.hold, range(4), 1, **more).get(PATIENCE),
+        "imap": lambda **more: list(held.imap(pooled.hold, range(4), **more)),
+        "amap": lambda **more: asyncio.run(held.amap(pooled.hold, range(4), 1, **more)),
+        "aimap": lambda **more: asyncio.run(collect(held.aimap(pooled.hold, range(4), **more))),
+    }[way]
+    thread = threading.Thread(target=lambda: found.extend(run(progress=told)))
+    thread.start()
     for n in range(4):
         until(lambda n=n: told and told[-1] == (n, 4), f"{n} are told of")
-        assert not result.ready()
         gate.wait()
         gate.open()
-    assert result.get(PATIENCE) == list(range(4))
+    thread.join(PATIENCE)
+    assert found == list(range(4))
     told.check(4)
 
 
