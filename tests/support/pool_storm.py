@@ -170,11 +170,17 @@ class Caller:
             self.rounds += 1
 
 
+def ready(pool):
+    """The workers that have started. Of those with one task each most have not, and three in a row end a pool."""
+    numbers = list(pool._desk.crew.numbers.items())
+    return [worker for number, worker in numbers if pool._desk.state_of(number) == 1]
+
+
 @contextmanager
-def victim(pool, chance):
+def victim(pool, chance, workers):
     """A worker that is alive, and a descriptor of it, so that no other process can get its signal."""
     while True:
-        worker = chance.choice(list(pool._pool) or [None])
+        worker = chance.choice(list(workers(pool)) or [None])
         try:
             fd = os.pidfd_open(worker.pid)
         except (AttributeError, ProcessLookupError):
@@ -194,6 +200,7 @@ class PoolStorm:
     def __init__(self, ctx, workers=3, callers=2, stop_every=5, **options):
         self.before, self.stop_every = footprint(), stop_every
         self.books, self.chance = Books(ctx), random.Random(1)
+        self.workers = ready if options.get("maxtasksperchild") == 1 else lambda pool: pool._pool
         self.pool = ctx.Pool(workers, keep, (self.books.runs,), **options)
         self.callers = [Caller(self.pool, self.books, seed) for seed in range(callers)]
         self.over, self.noise = threading.Event(), Noise()
@@ -217,7 +224,7 @@ class PoolStorm:
     def kill(self, count):
         for number in range(1, count + 1):
             time.sleep(self.chance.random() * 0.02)  # a random moment, not a wait
-            with victim(self.pool, self.chance) as (worker, fd):
+            with victim(self.pool, self.chance, self.workers) as (worker, fd):
                 pid = worker.pid
                 try:
                     if number % self.stop_every == 0:
