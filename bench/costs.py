@@ -34,8 +34,7 @@ FIRST = (
 )
 # Resident memory that grows while calls are made that nobody can run yet.
 QUEUED = """
-import os, time
-os.environ["MPFAST_POOL"] = "own"
+import time
 import {package}
 def resident():
     with open("/proc/self/smaps_rollup") as file:

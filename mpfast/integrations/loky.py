@@ -31,21 +31,16 @@ class _Reusable(ProcessPoolExecutor):
     def _begin(self) -> Any:
         began = self._staff is None
         staff = super()._begin()
-        if began and self._idle_timeout is not None and hasattr(staff.crew, "sizing"):
+        if staff is not None and began and self._idle_timeout is not None:
             staff.crew.sizing.shrink(0, self._idle_timeout)
         return staff
 
-    def _resize(self, max_workers: int) -> bool:
-        """False: it cannot be done, so another executor is needed."""
+    def _resize(self, max_workers: int) -> None:
         staff = self._staff
-        if staff is None or max_workers == self._max_workers:
-            self._max_workers = max_workers
-            return True
-        if not hasattr(staff.crew, "sizing"):
-            return False
-        self._max_workers = staff.crew.size = max_workers
-        staff.crew.sizing.set(max_workers)
-        return True
+        if staff is not None and max_workers != self._max_workers:
+            staff.crew.size = max_workers
+            staff.crew.sizing.set(max_workers)
+        self._max_workers = max_workers
 
     def usable(self) -> bool:
         return not self._shutdown_thread and not self._broken and not (self._staff and self._staff.desk.is_foreign())
@@ -111,7 +106,8 @@ def get_reusable_executor(
         if former is not None and former.usable():
             if max_workers is None:
                 max_workers = former._max_workers if reuse is True else _usable_cpus()
-            if (reuse is True or (reuse == "auto" and arguments == _arguments)) and former._resize(max_workers):
+            if reuse is True or (reuse == "auto" and arguments == _arguments):
+                former._resize(max_workers)
                 return former
         if former is not None:
             _executor = None
