@@ -126,7 +126,7 @@ cdef class SynchronizedBase:
 
     def get_obj(self):
         """The object of ctypes. To use it does not take the lock."""
-        return self._obj
+        return self.obj if self.obj is not None else self._obj
 
     def get_lock(self):
         """The lock."""
@@ -139,7 +139,9 @@ cdef class SynchronizedBase:
         return True
 
     def __exit__(self, *args):
-        return self.lock.__exit__(*args)
+        if self.mutex is None or len(args) != 3 or args[0] is not None:
+            return self.lock.__exit__(*args)
+        self.mutex.give()
 
     @property
     def __class__(self):
