@@ -267,6 +267,8 @@ class Crew:
                 continue
             if self.desk.state_of(number) == STARTING:
                 setbacks.bury(ending(worker.exitcode))
+            elif worker.exitcode > 0 and self.idled(number, worker):
+                setbacks.waste(ending(worker.exitcode), self.desk.done)
             else:
                 setbacks.forget()
             self.forget_worker(number, worker)
@@ -283,6 +285,10 @@ class Crew:
         else:
             self.retry()
         self.tend()  # now, since nobody may drain for a while
+
+    def idled(self, number: int, worker: BaseProcess) -> bool:
+        """Has this dead worker never run anything?"""
+        return worker.pid not in self.desk.victims and not self.desk.done_by(number)
 
     def stand_in(self) -> None:
         """Deaths cannot be settled now. Starts others beside the dead."""
@@ -335,7 +341,7 @@ class Crew:
         return made
 
     def refused(self, number: int, error: BaseException) -> None:
-        """A worker could not start because of this."""
+        """A worker could not start, or could not wait for tasks, because of this."""
         self.setbacks.cause = error
 
     # ---- sleeping

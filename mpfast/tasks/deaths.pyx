@@ -185,6 +185,7 @@ cdef class Engine(Drain):
                 self.settle_tasks(identity, dead)
         self.deaths += len(dead)
         self.crew.replace(dead)
+        self.victims.clear()
         workers_wake(self.tasks.view, INT_MAX)
 
     cdef int settle_results(self, uint32_t identity) except -1:
@@ -223,6 +224,7 @@ cdef class Engine(Drain):
             return 0
         begun = parcel_of(t).start
         if start > begun and job.lacks(t.first + start - 1):
+            self.victims.add(load32(&t.taker))
             if job.run_again(t.first + start - 1):
                 start -= 1
                 left = True

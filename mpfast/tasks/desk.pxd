@@ -114,6 +114,7 @@ cdef class Desk:
     cdef int nudged                  # eventfd of the drainer
     cdef int called                  # eventfd of the butler
     cdef readonly int deaths, redealt, recalls, peeks
+    cdef readonly set victims        # the pids of dead workers that were running something
     cdef readonly uint64_t done      # elements whose outcome has come from a worker
     cdef uint64_t *done_of           # the same by the places of the workers
     cdef uint32_t places_counted     # how many places that has

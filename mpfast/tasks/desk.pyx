@@ -180,7 +180,7 @@ cdef class Desk:
         self.nudged = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.called = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.crew, self.exact, self.method = crew, exact, crew.ctx.get_start_method()
-        self.jobs, self.line, self.halves, self.timed = {}, [], [], {}
+        self.jobs, self.line, self.halves, self.timed, self.victims = {}, [], [], {}, set()
         self.grouped, self.peeked = {}, {}
         self.backlog, self.finished, self.watchers = Backlog(), deque(), []
         self.patience = RECALL_FIRST

@@ -21,6 +21,8 @@ class Setbacks:
         self.failed = 0  # starts in a row that came to nothing, while no worker could run tasks
         self.refusals = 0  # starts in a row that the system has refused
         self.stillborn = 0  # workers in a row that ended before they could run tasks
+        self.wasted = 0  # workers in a row that could not take a task, while no outcome came from another one
+        self.outcomes = 0  # that had come by then
         self.cause: BaseException | None = None
         self.delay = 0.0
         self.retry_at = 0.0
@@ -41,17 +43,27 @@ class Setbacks:
         self.stillborn += 1
         self.cause = self.cause or RuntimeError(f"a worker {why} before it could run tasks")
 
+    def waste(self, why: str, outcomes: int) -> None:
+        """A worker has ended by itself, with an error, when it was to take its first task."""
+        if outcomes != self.outcomes:
+            self.wasted, self.outcomes = 0, outcomes
+        self.wasted += 1
+        self.stillborn += 1
+        self.cause = self.cause or RuntimeError(f"a worker {why} when it was to take a task")
+
     def forget(self) -> None:
         """Workers can start. A worker that could run tasks has ended."""
-        self.stillborn = 0
+        self.stillborn = self.wasted = 0
         self.others_run()
 
     def others_run(self) -> None:
         """There are workers that can run tasks, so the pool is not broken."""
-        self.failed, self.cause = 0, None
+        self.failed = 0
+        if not self.wasted:
+            self.cause = None
 
     def hopeless(self, size: int) -> bool:
-        return self.failed >= max(STILLBORN, size)
+        return max(self.failed, self.wasted) >= max(STILLBORN, size)
 
     def put_off(self) -> None:
         """The next start has to wait, longer each time."""
@@ -68,6 +80,6 @@ class Setbacks:
     def error(self) -> BrokenPool:
         """The pool's error, now that no worker can be started."""
         reason = "".join(traceback.format_exception(self.cause)).rstrip()
-        made = BrokenPool(f"{self.failed} workers in a row could not start. The last one:\n{reason}")
+        made = BrokenPool(f"{max(self.failed, self.wasted)} workers in a row could not start. The last one:\n{reason}")
         made.__cause__ = self.cause
         return made

@@ -23,6 +23,7 @@ from mpfast.tasks.rings cimport Ring
 
 import errno
 import functools
+import contextlib
 import os
 import signal
 import sys
@@ -270,11 +271,16 @@ def work(tasks, results, number, initializer, initargs, maxtasks, kind, care=Non
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, worker.interrupted)
     worker.ready()
-    while maxtasks != 0 and worker.turn():
-        if maxtasks is not None:
-            maxtasks -= 1
-        if care is not None and care.is_full():
-            break
+    try:
+        while maxtasks != 0 and worker.turn():
+            if maxtasks is not None:
+                maxtasks -= 1
+            if care is not None and care.is_full():
+                break
+    except Exception as error:  # of no task
+        with contextlib.suppress(Exception):
+            worker.refuse(error)
+        raise
     worker.leave()
     if care is not None and care.exit is not None:
         worker.with_state(care.exit)()

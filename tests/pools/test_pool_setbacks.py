@@ -8,6 +8,7 @@ import sys
 import time
 
 import abilities
+import hostile
 import pooled
 import pytest
 import watch
@@ -34,6 +35,15 @@ def test_an_initializer_that_fails_in_one_worker(ctx, make_pool, capfd):
     assert time.monotonic() - begun > 0.1  # without delay they fail as quickly as they start
     assert pool._desk.crew.setbacks.delay >= 0.2
     assert pool.map(pooled.square, range(20), 1) == [n * n for n in range(20)]
+
+
+@pytest.mark.not_asan  # it has more addresses than any limit allows
+def test_workers_that_cannot_take_a_task(make_pool, capfd):
+    """They start, but are too small for the pool's rings. They are not started again and again."""
+    pool = make_pool(2, hostile.allow_memory, (600 << 20,))
+    with pytest.raises(mpfast.BrokenPool, match="could not start"):
+        pool.map_async(pooled.square, range(4)).get(PATIENCE)
+    assert pool._desk.crew.setbacks.wasted >= 3
 
 
 LITTLE_ROOM = """

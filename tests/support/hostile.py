@@ -60,3 +60,10 @@ def rearrange():
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     sys.stdout = sys.stderr = None
+
+
+def allow_memory(size):
+    """For an initializer. The worker may have so many bytes of addresses."""
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_AS, (size, size))
