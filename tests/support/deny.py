@@ -65,17 +65,21 @@ class _Program(ctypes.Structure):
     _fields_ = [("length", ctypes.c_ushort), ("code", ctypes.c_char_p)]
 
 
+def number(name):
+    """The number that a system call of CALLS has on this machine."""
+    return CALLS[name][platform.machine() == "aarch64"]
+
+
 def _rule(text):
     """The instructions for one CALL[@ARGUMENT:VALUE][=ERROR]."""
     text, _, error = text.partition("=")
     name, _, condition = text.partition("@")
-    number = CALLS[name][platform.machine() == "aarch64"]
     answer = (RETURN, 0, 0, RETURN_ERROR | getattr(errno, error or "EPERM"))
     code = [answer]
     if condition:
         index, value = (int(part, 0) for part in condition.split(":"))
         code = [(LOAD, 0, 0, 16 + 8 * index), (JUMP_EQUAL, 0, 1, value & 0xFFFFFFFF), answer]
-    return [(LOAD, 0, 0, 0), (JUMP_EQUAL, 0, len(code), number), *code]
+    return [(LOAD, 0, 0, 0), (JUMP_EQUAL, 0, len(code), number(name)), *code]
 
 
 def deny(*rules, **calls):

@@ -10,8 +10,8 @@ import os
 import signal
 import threading
 import time
-from pathlib import Path
 
+import procfs
 import workers
 
 PATIENCE = float(os.environ.get("MPFAST_TEST_PATIENCE", "20"))
@@ -44,7 +44,7 @@ def until(condition, what, patience=PATIENCE):
 def thread_state(pid, tid):
     """The kernel's letter for a thread's state, or "" if it is gone."""
     try:
-        return Path(f"/proc/{pid}/task/{tid}/stat").read_text().rpartition(")")[2].split()[0]
+        return (procfs.thread(pid, tid) / "stat").read_text().rpartition(")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):
         return ""
 
@@ -53,10 +53,10 @@ def children_of(pid):
     """The children of all of its threads, none if it is gone."""
     found = set()
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        for task in Path(f"/proc/{pid}/task").iterdir():
+        for task in (procfs.folder(pid) / "task").iterdir():
             with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-                found.update(map(int, (task / "children").read_text().split()))
-    return found
+                found.update(map(procfs.pid, (task / "children").read_text().split()))
+    return found - {0}
 
 
 def wait_asleep(pid, tid, looks=6):

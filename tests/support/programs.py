@@ -8,9 +8,9 @@ import subprocess
 import sys
 import tempfile
 import textwrap
-from pathlib import Path
 from typing import NamedTuple
 
+import procfs
 from harness import until
 
 DEADLINE = 60
@@ -39,13 +39,13 @@ def write(path, text, **names):
 
 def session(sid):
     """The processes of a session, except zombies."""
-    found = set()
-    for entry in os.listdir("/proc"):
-        with contextlib.suppress(ValueError, FileNotFoundError, ProcessLookupError):
-            fields = Path(f"/proc/{int(entry)}/stat").read_text().rpartition(")")[2].split()
-            if int(fields[3]) == sid and fields[0] not in "ZX":
-                found.add(int(entry))
-    return found
+    found, depth = set(), len(procfs.status("self")["NSpid"]) - 1
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(*procfs.GONE):
+            status = procfs.status(entry)
+            if status["NSsid"][depth:][:1] == [str(sid)] and status["State"][0] not in "ZX":
+                found.add(procfs.pid(entry))
+    return found - {0}
 
 
 def run(*arguments, before=(), stdin="", deadline=DEADLINE, cwd=None, **environment):

@@ -5,10 +5,22 @@ import ctypes
 import os
 import struct
 
+import procfs
+
 NOBODY = 65534
-PR_SET_KEEPCAPS, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 8, 47, 2
+PR_GET_DUMPABLE, PR_SET_KEEPCAPS, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 3, 8, 47, 2
 CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH = 1, 2  # an interpreter in root's home can be read
 VERSION_3 = 0x20080522
+
+
+def dumpable():
+    """May other processes of this user look into this one?"""
+    return ctypes.CDLL(None).prctl(PR_GET_DUMPABLE) == 1
+
+
+def hard_to_reach():
+    """May there be processes that cannot open this one's descriptors by way of /proc?"""
+    return os.geteuid() == 0 or not dumpable() or procfs.foreign()
 
 
 def drop():

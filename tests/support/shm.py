@@ -6,6 +6,8 @@ import os
 import re
 from pathlib import Path
 
+import procfs
+
 FOLDER = Path("/dev/shm")
 USED = re.compile(rf"{FOLDER}/([^/\n]+)")
 NAMED = re.compile(r"(?:joblib_memmapping_folder_|pym-)(\d+)")  # names with the pid of the process that made them
@@ -25,8 +27,9 @@ def foreign(names, family):
     """
     if not names:
         return set()
-    living = {int(name) for name in os.listdir("/proc") if name.isdigit()}
-    outside = living - family()  # asked last, or a child that is born in between would be outside
+    living = {name for name in os.listdir("/proc") if name.isdigit()}
+    inside = set(filter(None, map(entry, family())))  # asked last, or a child that is born in between would be outside
+    outside = living - inside
     theirs = {name for name in names if owned_by_another(name) or pid_in(name) in outside}
     return theirs | (names & used_by(outside))
 
@@ -37,13 +40,20 @@ def owned_by_another(name):
     return False
 
 
+def entry(pid):
+    """The name of a process's entry in /proc. None if it has ended."""
+    with contextlib.suppress(FileNotFoundError):
+        return procfs.name(pid)
+    return None
+
+
 def pid_in(name):
     match = NAMED.match(name)
-    return match and int(match[1])
+    return match and match[1]
 
 
 def used_by(pids):
-    """The files, or folders with files, that one of the processes has open or mapped."""
+    """The files, or folders with files, that one of the processes has open or mapped. They are entries of /proc."""
     found = set()
     for pid in pids:
         with contextlib.suppress(OSError):  # it has ended, or it is another user's

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: MIT
 """What the processes of the tests about descriptors do."""
 
+import ctypes
 import os
 import socket
 import threading
 from multiprocessing import resource_sharer
 
+import deny
 from harness import until
 
 sharer = resource_sharer._resource_sharer
@@ -82,10 +84,21 @@ def forward(source, target):
     give(target, receive(source))
 
 
+def may_take_from(pid):
+    """Does the kernel let this process take a descriptor of that one?"""
+    libc, number = ctypes.CDLL(None), deny.number("pidfd_getfd")
+    pidfd = os.pidfd_open(pid)
+    try:
+        taken = libc.syscall(number, pidfd, 2, 0)
+        if taken >= 0:
+            os.close(taken)
+        return taken >= 0
+    finally:
+        os.close(pidfd)
+
+
 def refuse(call):
     """From now on the kernel refuses this system call to this process."""
-    import deny
-
     deny.deny(call)
 
 
