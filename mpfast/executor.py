@@ -295,7 +295,7 @@ class ProcessPoolExecutor(_STDLIB):  # type: ignore[misc]
 
     def _new_staff(self) -> Staff:
         engine = _engine()
-        initargs = tuple(self._initargs)
+        initargs = () if self._initializer is None else tuple(self._initargs)  # without a function, None will do
         staff = Staff(
             engine,
             self._mp_context,

@@ -151,10 +151,9 @@ class Pool(Beyond, _STDLIB):  # type: ignore[misc]
         self._processes = processes
         self._initializer, self._initargs, self._maxtasksperchild = initializer, initargs, maxtasksperchild
         engine = _engine()
+        initargs = () if initializer is None else tuple(initargs)  # without a function, None will do as well
         try:
-            crew = engine.make_crew(
-                self._ctx, processes, initializer, tuple(initargs), maxtasksperchild, "pool", **options
-            )
+            crew = engine.make_crew(self._ctx, processes, initializer, initargs, maxtasksperchild, "pool", **options)
         except OSError as error:
             if refused(error):
                 return False

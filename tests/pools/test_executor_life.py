@@ -80,6 +80,10 @@ def test_an_initializer(make_executor):
     assert set(executor.map(pooled.get_kept, range(20))) == {("one", 2)}
 
 
+def test_arguments_without_an_initializer_are_not_looked_at(make_executor):
+    assert make_executor(1, initargs=None).submit(pooled.square, 3).result(PATIENCE) == 9
+
+
 def test_an_initializer_that_fails(make_executor, method, capfd):
     """Breaks the executor. The worker logs the reason, which pytest takes from forked ones and the fork server's."""
     executor = make_executor(breaking=True, initializer=pooled.fail_to_begin)

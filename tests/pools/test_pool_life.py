@@ -82,6 +82,11 @@ def test_an_initializer(make_pool):
     assert pool.apply(pooled.get_kept) == ("three",)
 
 
+@pytest.mark.parametrize("initargs", [None, 5])
+def test_arguments_without_an_initializer_are_not_looked_at(make_pool, initargs):
+    assert make_pool(1, None, initargs).apply_async(pooled.square, (3,)).get(PATIENCE) == 9
+
+
 def test_each_worker_is_initialized_once(ctx, make_pool):
     counter = ctx.Value("q", 0)
     pool = make_pool(3, pooled.keep_and_count, (counter,))
