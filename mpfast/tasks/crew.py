@@ -11,8 +11,9 @@ import contextlib
 import os
 import signal
 import time
+import weakref
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import util
+from multiprocessing import process, util
 
 from .butler import Butler, Feeder
 from .errors import RemoteError, ending
@@ -37,6 +38,8 @@ NEVER = (1 << 63) - 1
 NOW = 1e-9  # a time that is past
 STARTING, READY = 0, 1  # what Desk.state_of() says of a worker
 TERMINATION = 10.0  # seconds after SIGTERM, until terminate() sends SIGKILL
+
+crews: weakref.WeakSet[Crew] = weakref.WeakSet()
 
 
 class Crew:
@@ -82,6 +85,7 @@ class Crew:
         self.on_death: Any = None  # on_death(dead) -> bool, True: do not replace them
         self.on_end: Any = None  # called when the butler ends
         util.register_after_fork(self, Crew.forget)
+        crews.add(self)
 
     @property
     def size(self) -> int:
@@ -427,6 +431,7 @@ class Crew:
 
     def forget(self) -> None:
         """Called in a forked child, to which the pool does not belong."""
+        self.disown()
         if self.desk is not None:  # hooks run once more in what a forked child forks
             self.desk.forget()
         self.starter.forget()
@@ -434,3 +439,16 @@ class Crew:
         self.lookout.close()
         self.let_go()
         self.workers, self.numbers, self.children = [], {}, {}
+
+    def disown(self) -> None:
+        """Called in a forked child. When it ends, multiprocessing is not to end or to join its parent's workers."""
+        process._children.difference_update(self.workers)  # type: ignore[attr-defined]
+
+
+def disown_all() -> None:
+    """Called in a child of os.fork()."""
+    for crew in crews:
+        crew.disown()
+
+
+os.register_at_fork(after_in_child=disown_all)

@@ -3,6 +3,7 @@
 
 import contextlib
 import gc
+import multiprocessing.util
 import os
 import threading
 
@@ -46,6 +47,23 @@ def test_a_child_does_not_end_the_pool(make_pool, call):
     in_child(getattr(pool, call))
     assert pool.map_async(pooled.square, range(10), 1).get(PATIENCE) == [n * n for n in range(10)]
     assert all(worker.is_alive() for worker in pool._pool)
+
+
+def test_a_child_that_ends_normally_does_not_end_workers(held, gate):
+    """multiprocessing's terminates all daemons that its parent had started."""
+    result = held.apply_async(pooled.hold, (3,))
+    gate.wait(1)
+    assert in_child(multiprocessing.util._exit_function) == "None"
+    gate.open()
+    assert result.get(PATIENCE) == 3
+
+
+def test_a_child_that_ends_normally_does_not_wait_for_an_executor(held_executor, gate):
+    running = held_executor.submit(pooled.hold, 5)
+    gate.wait()
+    assert in_child(multiprocessing.util._exit_function) == "None"
+    gate.open()
+    assert running.result(PATIENCE) == 5
 
 
 def test_a_child_does_not_take_results(held, gate):
