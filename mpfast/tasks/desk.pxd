@@ -13,6 +13,7 @@ cdef enum fed:       # what Job.feed() returns
 
 cdef int64_t RECALL_FIRST  # until a group that does not move is looked at again, doubled each time
 cdef int64_t RECALL_LAST
+cdef int STRIKES
 
 
 cdef class Sleeper:

@@ -41,7 +41,7 @@ cdef uint64_t RESULT_BYTES = 128 << 20
 cdef Py_ssize_t CREDIT = 64                  # tasks that are dealt between two looks at the ring
 cdef int64_t RECALL_FIRST = 500 * MICROSECOND
 cdef int64_t RECALL_LAST = 100 * MILLISECOND
-cdef int STRIKES = 3                         # so often may the pickling of a job's elements be interrupted
+cdef int STRIKES = 3                         # so often may pickling elements, or unpickling a result, be interrupted
 
 SKIPPED = object()  # the value of an element that was not run, because one before it in its unit has failed
 

@@ -17,7 +17,7 @@ from mpfast.core.queue.queue cimport queue_arm, queue_bell, queue_silence, queue
 from mpfast.core.store.item cimport store_item
 from mpfast.core.tasks.layout cimport RESULT_START, result
 from mpfast.core.tasks.results cimport result_cells, result_free, result_of, result_payload, result_take, result_wait
-from mpfast.tasks.desk cimport RECALL_FIRST, RECALL_LAST, Desk, Job, Sleeper
+from mpfast.tasks.desk cimport RECALL_FIRST, RECALL_LAST, STRIKES, Desk, Job, Sleeper
 from mpfast.tasks.parcel cimport CELL_ERROR, CELL_KIND, CELL_NOW, CELL_SKIPPED, cell, cell_size
 
 from .desk import SKIPPED
@@ -298,10 +298,20 @@ cdef class Drain(Desk):
             return payload_load(c.kind & CELL_KIND, result_payload(item) + c.value, cell_size(c), None, self.results)
         except Exception as e:
             return self.unloadable(e, failed)
-        except KeyboardInterrupt:
-            raise
+        except KeyboardInterrupt as e:
+            if not self.always_interrupts(item.block, i):
+                raise
+            return self.unloadable(e, failed)
         except BaseException as e:
             return self.reloaded(item, i, failed, e)
+
+    cdef bint always_interrupts(self, uint64_t block, uint32_t i):
+        """Was unpickling this cell interrupted so often that it may raise the KeyboardInterrupt by itself?"""
+        if self.struck_block != block or self.struck_cell != i:
+            self.strikes = 0
+        self.struck_block, self.struck_cell = block, i
+        self.strikes += 1
+        return self.strikes >= STRIKES
 
     cdef object unloadable(self, object error, bint *failed):
         made = self.crew.unloadable(error, failed[0])

@@ -114,6 +114,28 @@ def test_an_interrupt_while_results_are_unpickled(make_pool, calls_here):
     assert not pool._cache
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("callback", [None, len])
+def test_a_result_that_interrupts_again_and_again(make_pool, calls_here, callback):
+    """It raises KeyboardInterrupt by itself, and that is its error in the end. The pool's thread meets it, or a caller."""
+
+    def interrupt(number):
+        raise KeyboardInterrupt
+
+    calls_here(interrupt)
+    pool = make_pool(1)
+    result = pool.apply_async(pooled.make_calls, (3,), callback=callback)
+    for _ in range(5):
+        try:
+            result.wait(PATIENCE)
+            break
+        except KeyboardInterrupt:
+            continue
+    with pytest.raises(mpfast.RemoteError, match="KeyboardInterrupt"):
+        result.get(PATIENCE)
+    assert pool.apply(pooled.square, (3,)) == 9
+
+
 def test_results_whose_unpickling_calls_the_pool(make_pool, calls_here):
     pool = make_pool(2)
     calls_here(lambda number: pool.apply(pooled.square, (number,)))
