@@ -151,10 +151,10 @@ cdef class Job:
 
 
 cdef class LastJob(Job):
-    """What join() waits for: that there is no job any more."""
+    """What join() waits for: that there is no job any more, or that another thread has terminated the pool."""
 
     cdef bint satisfied(self):
-        return not self.desk.jobs
+        return self.desk.stopped or not self.desk.jobs
 
 
 cdef bint may_wake() noexcept:
@@ -481,7 +481,10 @@ cdef class Desk:
             (<Sleeper>w).wake()
         self.poke()
         for job in list(self.jobs.values()):
+            (<Job>job).keeper = None
             (<Job>job).pool_gone()
+        self.jobs.clear()  # they refer to this object
+        self.grouped.clear()
 
     cdef int poke(self) except -1:
         """Event loops that wait look again."""

@@ -225,6 +225,18 @@ def test_terminate_while_others_wait(held, gate):
     assert not result.ready()
 
 
+@pytest.mark.parametrize("call", ["apply_async", "imap"])
+def test_terminate_while_others_join(held, gate, call):
+    result = getattr(held, call)(pooled.hold, (3,))
+    gate.wait()
+    held.close()
+    waiting = [Thread(held.join).asleep() for _ in range(2)]
+    held.terminate()
+    for thread in waiting:
+        thread.result()
+    del result
+
+
 def test_a_pool_cannot_be_pickled(pool):
     text = "^pool objects cannot be passed between processes or pickled$"
     for copy_it in (pickle.dumps, copy.copy, copy.deepcopy):
