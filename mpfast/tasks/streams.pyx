@@ -203,17 +203,19 @@ cdef class Stream(Fed):
             raise
 
     def fail(self, error):
-        """Gives all elements without an outcome this error."""
+        """Gives all elements without an outcome this error, and the next one if the input was not read to its end."""
+        cdef bint unread = not self.ended
         self.elements = ()
+        self.left += unread
         self.ended = True
-        for index in range(self.yielded if not self.unordered else 0, self.end):
+        for index in range(self.yielded if not self.unordered else 0, self.end + unread):
             if self.lacks(index):
                 self.settle(index, error, True)
         self.finish()
 
     def add(self, element):
         """The feeder has another element."""
-        if self.abandoned:
+        if self.abandoned or self.over:
             return
         self.elements.append(element)
         self.end += 1
@@ -313,7 +315,9 @@ def stream(Desk desk, func, iterable, Py_ssize_t chunksize, bint unordered, bint
     else:
         job.elements = deque()
     desk.add(job)
-    if not at_hand:
+    if not at_hand and desk.broken is not None:
+        desk.fail_job(job)
+    elif not at_hand:
         try:
             desk.crew.feeder(job, iterable)
         except BaseException:  # a thread may be refused, or an interrupt comes when it was started

@@ -7,6 +7,7 @@ In multiprocessing the caller waits for ever.
 import collections
 import os
 import signal
+import threading
 from concurrent.futures.process import BrokenProcessPool
 
 import abilities
@@ -330,6 +331,32 @@ def test_an_initializer_that_raises(make_pool):
     for call in (pool.apply, pool.map):
         with pytest.raises(mpfast.BrokenPool):
             call(pooled.square, [3])
+    for call in (pool.imap, pool.imap_unordered):
+        with pytest.raises(mpfast.BrokenPool):
+            list(call(pooled.square, iter([3])))
+
+
+@abilities.broken
+@pytest.mark.parametrize("way", ["imap", "imap_unordered"])
+def test_an_input_that_is_read_when_the_pool_breaks(ctx, make_pool, way):
+    """Nobody takes the results that are there for all."""
+    value, gate = ctx.Value("q", 0), threading.Event()
+    pool = make_pool(1, pooled.begin_once, (value,))
+
+    def numbers():
+        yield 3
+        gate.wait(PATIENCE)
+        yield 4
+
+    iterator = getattr(pool, way)(pooled.square, numbers())
+    assert next(iterator) == 9
+    os.kill(pool._pool[0].pid, signal.SIGKILL)
+    with pytest.raises(mpfast.BrokenPool):
+        pool.apply_async(pooled.square, (5,)).get(PATIENCE)
+    gate.set()
+    with pytest.raises(mpfast.BrokenPool):
+        next(iterator)
+    assert list(iterator) == []
 
 
 @abilities.broken

@@ -491,6 +491,13 @@ def fail_to_begin(text="cannot begin"):
     raise ZeroDivisionError(text)
 
 
+def begin_once(value):
+    with value.get_lock():
+        value.value += 1
+        if value.value > 1:
+            raise ZeroDivisionError("only once")
+
+
 # Pools in workers ----------------------------------------------------------------------------------------------------
 
 
