@@ -50,8 +50,11 @@ class Feeder(threading.Thread):
         job, iterable = self.job, self.iterable
         self.iterable = None
         try:
-            for element in iterable:
-                if not job.wait_for_room(self.AHEAD):
+            iterator = iter(iterable)
+            while job.wait_for_room(self.AHEAD):
+                try:
+                    element = next(iterator)
+                except StopIteration:
                     return
                 job.add(element)
         except BaseException as error:
