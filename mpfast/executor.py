@@ -12,6 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 from .context import _default_context, _module, is_ours
+from .tasks import given
 from .tasks.hooks import Hooks, refused
 from .tasks.staff import CallQueue, Manager, Staff, join_all
 from .tasks.views import Shown
@@ -40,6 +41,11 @@ _exiting = False
 
 def _engine() -> Any:
     return _module("mpfast.tasks.engine")
+
+
+def checked_size(max_workers: Any, too_few: str = "max_workers must be greater than 0") -> int:
+    """The number of workers of an executor. TypeError or ValueError if it is none."""
+    return given.workers("max_workers", max_workers, too_few)
 
 
 class Future(_base.Future):  # type: ignore[type-arg]
@@ -189,6 +195,8 @@ class ProcessPoolExecutor(_STDLIB):  # type: ignore[misc]
     ) -> None:
         if on_worker_death not in (None, "task", "break"):
             raise ValueError(f"on_worker_death must be 'task' or 'break', not {on_worker_death!r}")
+        if mp_context is not None:
+            given.check_context("mp_context", mp_context)
         if _HOOKS.changed(self, ProcessPoolExecutor) or (mp_context is not None and not is_ours(mp_context)):
             if on_worker_death == "task":
                 raise TypeError(f"on_worker_death='task' needs one of mpfast's contexts, not {mp_context!r}")
@@ -209,8 +217,7 @@ class ProcessPoolExecutor(_STDLIB):  # type: ignore[misc]
             self._breaks = on_worker_death == "break"
         if max_workers is None:
             max_workers = _engine().usable_cpus()
-        elif max_workers <= 0:
-            raise ValueError("max_workers must be greater than 0")
+        max_workers = checked_size(max_workers)
         if mp_context is None:
             method = "spawn" if max_tasks_per_child is not None else None
             mp_context = _default_context.get_context(method)
@@ -422,7 +429,7 @@ class ProcessPoolExecutor(_STDLIB):  # type: ignore[misc]
         if not self._own or type(self).submit is not ProcessPoolExecutor.submit or "submit" in vars(self):
             options = {} if buffersize is None else {"buffersize": buffersize}
             return super().map(fn, *iterables, timeout=timeout, chunksize=chunksize, **options)  # type: ignore[no-any-return]
-        if chunksize < 1:
+        if given.whole("chunksize", chunksize) < 1:
             raise ValueError("chunksize must be >= 1.")
         if buffersize is not None and not isinstance(buffersize, int):
             raise TypeError("buffersize must be an integer or None")

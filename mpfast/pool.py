@@ -15,6 +15,7 @@ from multiprocessing.pool import CLOSE, INIT, RUN, TERMINATE, ThreadPool
 from typing import Any
 
 from .context import _default_context, _module, is_ours
+from .tasks import given
 from .tasks.beyond import Beyond
 from .tasks.hooks import Hooks, refused
 
@@ -26,6 +27,7 @@ __all__ = ["Pool", "ThreadPool"]
 
 _STDLIB: Any = vars(_stdlib)["Pool"]  # under the stand-in, the module's attribute means the class below
 _mapstar, _starmapstar = vars(_stdlib)["mapstar"], vars(_stdlib)["starmapstar"]  # what its engine runs for a chunk
+_TOO_FEW = "Number of processes must be at least 1"
 # What subclasses of multiprocessing's Pool override to change its queues or its processes.
 _HOOKS = Hooks(_STDLIB, (
     "Process", "_get_sentinels", "_get_tasks", "_get_worker_sentinels", "_guarded_task_generation", "_handle_results",
@@ -104,6 +106,7 @@ class Pool(Beyond, _STDLIB):  # type: ignore[misc]
     ) -> None:
         self._state = INIT
         context = context or _default_context.get_context()
+        given.check_context("context", context)
         more = {
             "worker_state": worker_state,
             "worker_exit": worker_exit,
@@ -142,8 +145,7 @@ class Pool(Beyond, _STDLIB):  # type: ignore[misc]
         """Makes our engine and starts the workers. False: the system refuses what the engine needs."""
         if processes is None:
             processes = _engine().usable_cpus()
-        if processes < 1:
-            raise ValueError("Number of processes must be at least 1")
+        processes = given.workers("processes", processes, _TOO_FEW)
         if maxtasksperchild is not None and (not isinstance(maxtasksperchild, int) or maxtasksperchild <= 0):
             raise ValueError("maxtasksperchild must be a positive int or None")
         if initializer is not None and not callable(initializer):
@@ -436,15 +438,12 @@ class Pool(Beyond, _STDLIB):  # type: ignore[misc]
     def resize(self, processes: int) -> None:
         """Changes the number of workers. Those that are too many leave when they have done what they have begun.
 
-        Returns at once. ValueError if the number is below 1, or the pool does not run. TypeError without mpfast's
-        engine.
+        Returns at once. ValueError if the number is below 1 or above 4,095, or the pool does not run. TypeError
+        without mpfast's engine.
         """
         if self._desk is None:
             raise TypeError("resize() needs mpfast's engine, which this class or its context does without")
-        if not isinstance(processes, int):
-            raise TypeError(f"processes must be an int, not {processes!r}")
-        if processes < 1:
-            raise ValueError("Number of processes must be at least 1")
+        processes = given.workers("processes", processes, _TOO_FEW)
         self._check_running()
         self._processes = processes
         self._desk.crew.sizing.set(processes)

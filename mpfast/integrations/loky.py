@@ -8,7 +8,7 @@ import threading
 from typing import Any
 
 from ..context import _default_context
-from ..executor import ProcessPoolExecutor
+from ..executor import ProcessPoolExecutor, checked_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -94,10 +94,16 @@ def get_reusable_executor(
     global _executor, _arguments
     if job_reducers is not None or result_reducers is not None:
         raise TypeError("reducers are for loky's queues. Register them with multiprocessing's ForkingPickler")
-    if max_workers is not None and max_workers <= 0:
-        raise ValueError(f"max_workers must be greater than 0, got {max_workers}.")
+    if max_workers is not None:
+        max_workers = checked_size(max_workers, f"max_workers must be greater than 0, got {max_workers}.")
+    if timeout is not None and not isinstance(timeout, (int, float)):
+        raise TypeError(f"timeout must be a number of seconds or None, not {timeout!r}")
+    if timeout is not None and not timeout >= 0:
+        raise ValueError(f"timeout must be at least 0 seconds, not {timeout!r}")
     if context is None or isinstance(context, str):
         context = _default_context.get_context(context or "forkserver")
+    if not hasattr(context, "Process"):
+        raise AttributeError(f"context must be a context, as get_context() returns it, not {context!r}")
     if context.get_start_method() == "fork":
         raise ValueError("Cannot use reusable executor with the 'fork' context")
     arguments = (context, timeout, initializer, tuple(initargs), None if env is None else dict(env))

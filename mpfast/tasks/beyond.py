@@ -6,6 +6,8 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from .given import whole
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -25,7 +27,7 @@ def _module(name: str) -> Any:
 
 def room_of(chunksize: int, buffersize: int | None) -> int | None:
     """How many elements may be ahead. Raises as multiprocessing's imap() does."""
-    if chunksize < 1:
+    if whole("chunksize", chunksize) < 1:
         raise ValueError(f"Chunksize must be 1+, not {chunksize:n}")
     if buffersize is not None and not isinstance(buffersize, int):
         raise TypeError("buffersize must be an integer or None")

@@ -96,6 +96,14 @@ def test_wrong_arguments():
         get_reusable_executor(max_workers=1, job_reducers={})
     with pytest.raises(ValueError, match="context"):
         get_reusable_executor(max_workers=1, context="thread")
+    with pytest.raises(AttributeError, match="^context must be a context, as .*, not 3$"):
+        get_reusable_executor(max_workers=1, context=3)
+    with pytest.raises(TypeError, match="^max_workers must be an int, not '2'$"):
+        get_reusable_executor(max_workers="2")
+    with pytest.raises(TypeError, match="^timeout must be a number of seconds or None, not 'x'$"):
+        get_reusable_executor(max_workers=1, timeout="x")
+    with pytest.raises(ValueError, match="^timeout must be at least 0 seconds, not -1$"):
+        get_reusable_executor(max_workers=1, timeout=-1)
 
 
 def test_after_fork():

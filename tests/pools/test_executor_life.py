@@ -26,6 +26,7 @@ def is_own(mp):
     [
         ({"max_workers": 0}, ValueError, "^max_workers must be greater than 0$"),
         ({"max_workers": -1}, ValueError, "^max_workers must be greater than 0$"),
+        ({"max_workers": "2"}, TypeError, "int"),
         ({"initializer": 5}, TypeError, "^initializer must be a callable$"),
         ({"max_tasks_per_child": "1"}, TypeError, "^max_tasks_per_child must be an integer$"),
         ({"max_tasks_per_child": 0}, ValueError, "^max_tasks_per_child must be >= 1$"),

@@ -11,7 +11,8 @@ import pytest
 from harness import PATIENCE, ChildRaised, thread_state, until
 
 import mpfast
-from mpfast.tasks import cpus
+import mpfast.pool
+from mpfast.tasks import cpus, given
 
 pytestmark = abilities.resize
 MANY = 64 << 20
@@ -101,11 +102,35 @@ def test_wrong_sizes(make_pool):
     pool = make_pool(1)
     with pytest.raises(ValueError, match="at least 1"):
         pool.resize(0)
-    with pytest.raises(TypeError, match="must be an int"):
-        pool.resize("2")
+    for wrong in ("2", 1.5):
+        with pytest.raises(TypeError, match=f"^processes must be an int, not {wrong!r}$"):
+            pool.resize(wrong)
     pool.close()
     with pytest.raises(ValueError, match="Pool not running"):
         pool.resize(2)
+
+
+def test_errors_name_the_argument():
+    """Nothing is made or started before."""
+    with pytest.raises(TypeError, match="^processes must be an int, not '2'$"):
+        mpfast.Pool("2")
+    with pytest.raises(AttributeError, match="^context must be a context, as .*, not 'fork'$"):
+        mpfast.pool.Pool(1, context="fork")
+    with pytest.raises(TypeError, match="^max_workers must be an int, not 1.5$"):
+        mpfast.ProcessPoolExecutor(1.5)
+    with pytest.raises(AttributeError, match="^mp_context must be a context, as .*, not 'fork'$"):
+        mpfast.ProcessPoolExecutor(1, mp_context="fork")
+    with pytest.raises(TypeError, match="^chunksize must be an int, not '2'$"):
+        mpfast.ProcessPoolExecutor(1).map(abs, [1], chunksize="2")
+
+
+def test_more_workers_than_a_family_has_processes():
+    """Their places would lie behind the end of the pool's table."""
+    assert given.workers("processes", 4095, "too few") == 4095
+    with pytest.raises(ValueError, match="^processes must be at most 4095, not 4096$"):
+        given.workers("processes", 4096, "too few")
+    with pytest.raises(ValueError, match="^max_workers must be at most 4095, not 4096$"):
+        mpfast.ProcessPoolExecutor(4096)
 
 
 def test_idle_workers_leave(make_pool):

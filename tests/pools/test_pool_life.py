@@ -40,7 +40,8 @@ CALLS = {
     [
         ({"processes": 0}, ValueError, "^Number of processes must be at least 1$"),
         ({"processes": -2}, ValueError, "^Number of processes must be at least 1$"),
-        ({"processes": "2"}, TypeError, "'<' not supported"),
+        ({"processes": "2"}, TypeError, "int"),
+        ({"processes": 1.5}, TypeError, "int"),
         ({"initializer": 5}, TypeError, "^initializer must be a callable$"),
         ({"initializer": "keep"}, TypeError, "^initializer must be a callable$"),
         ({"maxtasksperchild": 0}, ValueError, "^maxtasksperchild must be a positive int or None$"),

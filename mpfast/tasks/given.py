@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: MIT
+"""What callers give a pool or an executor, checked before anything is made. The errors name the argument."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+__all__ = ["check_context", "whole", "workers"]
+
+MOST = 4095  # processes of a family, and so places for workers (POOL_WORKERS is one more)
+
+
+def whole(name: str, value: Any) -> int:
+    """The value as an int, numpy's integers too. TypeError if it is none."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an int, not {value!r}") from None
+
+
+def workers(name: str, value: Any, too_few: str) -> int:
+    """A number of workers. ValueError if it is below 1, with this text, or if there cannot be so many."""
+    number = whole(name, value)
+    if number < 1:
+        raise ValueError(too_few)
+    if number > MOST:
+        raise ValueError(f"{name} must be at most {MOST}, not {number}")
+    return number
+
+
+def check_context(name: str, context: Any) -> None:
+    """AttributeError, as in multiprocessing, for what has no processes to start. The name of a method has none."""
+    if not hasattr(context, "Process"):
+        raise AttributeError(f"{name} must be a context, as get_context() returns it, not {context!r}")
