@@ -13,6 +13,7 @@ from typing import Any
 
 from .context import _default_context, _module, is_ours
 from .tasks import given
+from .tasks.ahead import Ahead, map_ahead
 from .tasks.hooks import Hooks, refused
 from .tasks.staff import CallQueue, Manager, Staff, join_all
 from .tasks.views import Shown
@@ -441,11 +442,13 @@ class ProcessPoolExecutor(_STDLIB):  # type: ignore[misc]
         if staff is None:
             return super().map(fn, *iterables, timeout=timeout, chunksize=chunksize)  # type: ignore[no-any-return]
         elements: Any = iterables[0] if len(iterables) == 1 else zip(*iterables)  # noqa: B905
-        if buffersize is None and type(elements) is not range:
+        star = len(iterables) != 1
+        if buffersize is not None:
+            return map_ahead(Ahead(self, fn, elements, star, chunksize), buffersize, deadline)
+        if type(elements) is not range:
             elements = list(elements)
-        room = None if buffersize is None else buffersize * chunksize
-        staff.add_workers(buffersize or -(-len(elements) // chunksize))
-        job = _engine().stream(staff.desk, fn, elements, chunksize, False, len(iterables) != 1, room)
+        staff.add_workers(-(-len(elements) // chunksize))
+        job = _engine().stream(staff.desk, fn, elements, chunksize, False, star, None)
         return _results(job, chunksize, deadline)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
