@@ -78,10 +78,10 @@ ALONE: tuple[Alone, ...] = (
 # An object of ctypes is of no package, but its memory is.
 CREATION: tuple[Alone, ...] = (
     creation("value", 'Value("q")', lambda c: lambda: c.Value("q")),
-    creation("raw_value", 'RawValue("q")', lambda c: lambda: c.RawValue("q")._wrapper),  # type: ignore[attr-defined]
+    creation("raw_value", 'RawValue("q")', lambda c: lambda: c.RawValue("q")._wrapper),
     creation("array", 'Array("i", 100)', lambda c: lambda: c.Array("i", 100)),
-    creation("raw_array", 'RawArray("b", 65536)', lambda c: lambda: c.RawArray("b", 1 << 16)._wrapper),  # type: ignore[attr-defined]
-    creation("large_array", 'RawArray("b", 1 << 24)', lambda c: lambda: c.RawArray("b", 1 << 24)._wrapper),  # type: ignore[attr-defined]
+    creation("raw_array", 'RawArray("b", 65536)', lambda c: lambda: c.RawArray("b", 1 << 16)._wrapper),
+    creation("large_array", 'RawArray("b", 1 << 24)', lambda c: lambda: c.RawArray("b", 1 << 24)._wrapper),
 )
 
 DUO: tuple[Duo, ...] = (

@@ -10,6 +10,7 @@ from .desk import Desk, Job
 class Half:
     """A result block of which some elements are settled."""
 
+@disjoint_base
 class Drain(Desk):
     """A desk whose results are drained."""
 

@@ -117,7 +117,7 @@ def test_an_interrupt_while_results_are_unpickled(make_pool, calls_here):
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 @pytest.mark.parametrize("callback", [None, len])
 def test_a_result_that_interrupts_again_and_again(make_pool, calls_here, callback):
-    """It raises KeyboardInterrupt by itself, and that is its error in the end. The pool's thread meets it, or a caller."""
+    """It raises KeyboardInterrupt by itself. That is its error in the end, for the pool's thread and for a caller."""
 
     def interrupt(number):
         raise KeyboardInterrupt
