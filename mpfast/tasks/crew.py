@@ -187,10 +187,10 @@ class Crew:
         self.children[worker.pid] = worker._popen  # type: ignore[attr-defined]
         if worker.pid in self.struck:
             worker.kill()
-        self.lookout.add(worker.sentinel)
         util.debug("added worker")
         if self.ended:
-            self.end([worker])
+            self.end([worker])  # another thread has terminated the pool meanwhile
+        self.lookout.add(worker.sentinel)
 
     def await_spare(self) -> None:
         """The drainer or the butler is to start a worker when a spare is there, or when that takes too long."""

@@ -21,7 +21,7 @@ class Lookout:
 
     def add(self, fd: int) -> None:
         """From now on sleep() and rest() end when the descriptor is readable."""
-        with contextlib.suppress(FileExistsError):
+        with contextlib.suppress(FileExistsError, ValueError):  # it is closed, since nobody waits any more
             self.ends.register(fd, select.EPOLLIN)
 
     def drop(self, fd: int) -> None:

@@ -50,9 +50,10 @@ class Sizing:
     def grow(self) -> None:
         """There is a job again."""
         assert self.timeout is not None
+        desk = self.crew.desk  # another thread may terminate the pool, and take it from there
         self.due = time.monotonic() + self.timeout
         self.adjust(self.most)
-        self.crew.desk.stir()
+        desk.stir()
 
     def tend(self) -> None:
         """Lets workers go, if there was nothing to do for long enough."""

@@ -158,3 +158,34 @@ def test_a_name_that_means_another_function_by_now(make_pool):
     assert pool.apply(pooled.renamed, (3,)) == 3
     pool.apply(pooled.rename)
     assert pool.apply(pooled.renamed, (3,)) == 9
+
+
+def terminate_when_started(pool):
+    """Another thread terminates the pool when its next worker was started. Returns the list of that worker."""
+    starter, started = pool._desk.crew.starter, []
+    start = starter.start
+
+    def start_and_terminate(worker, number):
+        start(worker, number)
+        started.append(worker)
+        Thread(pool.terminate).result()
+
+    starter.start = start_and_terminate
+    return started
+
+
+def test_a_worker_that_is_started_while_the_pool_is_terminated(make_pool):
+    pool = make_pool(2, template=False)
+    started = terminate_when_started(pool)
+    pool.resize(3)
+    assert [worker.exitcode is None for worker in started] == [False]
+
+
+def test_a_call_while_the_pool_is_terminated(make_pool):
+    """It needs a worker that has left."""
+    pool = make_pool(1, template=False, idle_timeout=0.01, min_workers=0)
+    until(lambda: not pool._pool, "the worker has left")
+    started = terminate_when_started(pool)
+    with pytest.raises(ValueError, match="Pool not running"):
+        pool.apply_async(pooled.square, (3,))
+    assert [worker.exitcode is None for worker in started] == [False]
