@@ -9,6 +9,7 @@ from mpfast.values.memory cimport SharedBytes, data_of, look_up, new_memory
 from mpfast.values.numbers cimport *
 
 import ctypes
+from multiprocessing import context as _context
 
 from .memory import type_of
 from .wrappers import SynchronizedBase
@@ -57,6 +58,8 @@ cdef class Atomic:
             raise TypeError(f"{obj!r} is not in shared memory of mpfast's")
         if index is None:
             self.look(type(obj), type(obj))
+        elif not isinstance(obj, ctypes.Array):
+            raise TypeError(f"{obj!r} is no array, so it has no item {index!r}")
         else:
             self.look(type(obj)._type_, type(obj)._type_)
             at = range(len(obj))[index]
@@ -151,6 +154,7 @@ cdef class Atomic:
 
     def __reduce__(self):
         self.ready()
+        _context.assert_spawning(self)
         return _rebuild_atomic, (self.memory, self.type, self.data - self.memory.data)
 
     def __repr__(self):

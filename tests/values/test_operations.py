@@ -194,6 +194,12 @@ def test_what_no_atomic_can_be_made_of(ctx):
     assert raised(mpfast.Atomic.at, ctx.RawArray("i", 3), 3)[0] == "IndexError"
     assert mpfast.Atomic.at(ctx.RawArray("i", [1, 2, 3]), -1).value == 3
     assert raised(mpfast.Atomic.at, ctx.RawValue("c"))[0] == "TypeError"
+    assert raised(mpfast.Atomic.at, ctx.RawValue("i", 7), 1) == (
+        "TypeError",
+        "c_int(7) is no array, so it has no item 1",
+    )
+    with pytest.raises(RuntimeError, match="^Atomic objects should only be shared"):
+        pickle.dumps(mpfast.Atomic("i"))
     assert raised(mpfast.Atomic.__new__(mpfast.Atomic).load) == ("RuntimeError", "Atomic.__init__() was not called")
 
 
