@@ -190,41 +190,57 @@ class SpawnStarter(Starter):
 
     def __init__(self, crew: Crew) -> None:
         super().__init__(crew)
-        self.spare: Any = None
-        self.told: Any = None  # the pipe by which it is told its place
+        self.spares: list[tuple[Any, Any]] = []  # one at the most, with the pipe by which it is told its place
+        self.taken: dict[int, Any] = {}  # the pipes of those that were not told yet, by their places
         self.closed = False
 
+    @property
+    def spare(self) -> Any:
+        """The process that waits, or None."""
+        return next((spare for spare, _ in self.spares), None)
+
+    def take(self) -> tuple[Any, Any]:
+        """The spare and its pipe. No other thread gets it, nor a signal's handler."""
+        try:
+            return self.spares.pop()
+        except IndexError:
+            return None, None
+
     def begin(self) -> None:
-        if self.crew.recycles and self.spare is None:
+        if self.crew.recycles and not self.spares:
             self.due = time.monotonic() + SETTLED
 
     def worker(self, number: int) -> BaseProcess:
         if not self.crew.began:
             return self.crew.prepare(number)
         self.due = time.monotonic()
-        spare = self.spare
+        spare, told = self.take()
         if spare is None or spare.exitcode is not None:
+            if told is not None:
+                told.close()
             return self.crew.prepare(number)
+        self.taken[number] = told
         self.crew.desk.prepare_seat(number)
         return spare  # type: ignore[no-any-return]
 
     def start(self, worker: BaseProcess, number: int) -> None:
-        if worker is not self.spare:
+        told = self.taken.pop(number, None)
+        if told is None:
             worker.start()
             return
-        told, self.spare, self.told = self.told, None, None
         process._children.add(worker)  # type: ignore[attr-defined]
         with told, contextlib.suppress(OSError):  # if it has died meanwhile, that is the worker's end
             told.send_bytes(str(number).encode())
 
     def tend(self) -> None:
         self.due = 0.0
-        if (self.spare is not None and self.spare.exitcode is None) or self.closed:
+        spare = self.spare
+        if (spare is not None and spare.exitcode is None) or self.closed:
             return
         crew = self.crew
         told, teller = crew.ctx.Pipe(duplex=False)
         with told:
-            spare: Any = crew.process(wait_for_place, (told, crew.desk.tasks, crew.desk.results, *crew.job))
+            spare = crew.process(wait_for_place, (told, crew.desk.tasks, crew.desk.results, *crew.job))
             try:
                 spare.start()
             except OSError:  # without one, then
@@ -233,13 +249,13 @@ class SpawnStarter(Starter):
             finally:
                 process._children.discard(spare)  # type: ignore[attr-defined]  # as long as it is no worker
         self.drop()
-        self.spare, self.told = spare, teller
+        self.spares.append((spare, teller))
         if self.closed:
             self.close()
 
     def drop(self) -> None:
         """Lets the spare go."""
-        spare, told, self.spare, self.told = self.spare, self.told, None, None
+        spare, told = self.take()
         if told is not None:
             told.close()
         if spare is not None:
@@ -252,7 +268,7 @@ class SpawnStarter(Starter):
         self.drop()
 
     def forget(self) -> None:
-        told, self.spare, self.told = self.told, None, None
+        _, told = self.take()
         if told is not None:
             told.close()
 
