@@ -49,6 +49,7 @@ class _Founder:
 
     def _bootstrap(self, parent_sentinel: int | None = None) -> int:
         ctl, template = os.dup(self.theirs.fileno()), self._template
+        template.founding = False
         template.forget()
         signal.set_wakeup_fd(-1)
         interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -75,6 +76,7 @@ class Template:
         self.revive = revive
         self._lock = threading.RLock()
         self._ended = False
+        self.founding = False  # the founder is being forked. The child still needs its socket
         self._rest = 0 if at_once else REST
         self.mask: Any = ()
         self._child = Child()
@@ -95,9 +97,11 @@ class Template:
         before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
         self.mask = before
         signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT,))  # until the template ignores it
+        self.founding = True
         try:
             self._child._fork(founder, None, founder.theirs.fileno(), self._rest)
         finally:
+            self.founding = False
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
             process._children.discard(founder)  # type: ignore[attr-defined]  # it is none of the program's
             self._drop_founder()
@@ -185,7 +189,8 @@ class Template:
     def forget(self) -> None:
         """Called in a forked child. The spares are its parent's."""
         self._ended = True
-        self._drop_founder()
+        if not self.founding:
+            self._drop_founder()
         self._spares.close()
 
 

@@ -79,6 +79,17 @@ def test_a_replacement_is_a_spare_of_the_template(pool):
         assert pool.apply(pooled.get_kept) == ("kept",)
 
 
+def test_the_template_of_an_executor():
+    """It needs its socket, although a forked child drops what an executor has."""
+    with mpfast.ProcessPoolExecutor(1, mpfast.get_context("fork")) as executor:
+        assert executor.submit(abs, -1).result(PATIENCE) == 1
+        starter = executor._staff.crew.starter
+        until(lambda: starter.template.gather(), "it has a spare")
+        (spare,) = starter.template.spares
+        assert isinstance(executor.submit(pooled.die).exception(PATIENCE), mpfast.WorkerDied)
+        assert executor.submit(pooled.pid).result(PATIENCE) == spare
+
+
 def test_a_replacement_knows_whose_it_is(pool):
     """As a worker that this process has forked, but for os.getppid()."""
     first = pool.apply(pooled.process)
