@@ -65,7 +65,7 @@ def test_as_multiprocessing_has_it(pool, monkeypatch, how):
         monkeypatch.setattr(mpfast, "strict_pickling", True)
     else:
         monkeypatch.setitem(sys.modules, "cloudpickle", None)
-    with pytest.raises(Exception, match="pickle"):
+    with pytest.raises(Exception, match="pickle|local object"):  # 3.13 words it so
         pool.apply(lambda: 5)
     assert pool.apply(pooled.square, (3,)) == 9
 

@@ -230,10 +230,11 @@ def test_no_exit_of_a_worker_that_is_terminated(ctx, tmp_path):
 
 def test_a_worker_with_too_much_memory(make_pool):
     """Leaves after its task. Nothing is lost."""
-    pool = make_pool(1, max_worker_memory=private_memory() + MANY)  # a forked worker begins with what is here
+    limit = private_memory() + MANY  # a forked worker begins with what is here
+    pool = make_pool(1, max_worker_memory=limit)
     first = pool.apply(pooled.pid)
     assert pool.apply(pooled.pid) == first
-    assert pool.apply(cared.hoard, (2 * MANY,)) == first
+    assert pool.apply(cared.hoard, (limit,)) == first
     second = pool.apply(pooled.pid)
     assert second != first
     assert pool.map(pooled.pid, range(20), 1) == [second] * 20
