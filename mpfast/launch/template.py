@@ -48,15 +48,15 @@ class _Founder:
         self.ours, self.theirs = ours, theirs
 
     def _bootstrap(self, parent_sentinel: int | None = None) -> int:
-        ctl, template = os.dup(self.theirs.fileno()), self._template
-        template.founding = False
-        template.forget()
+        ctl = os.dup(self.theirs.fileno())
+        self.close()
+        self._template.forget()
         signal.set_wakeup_fd(-1)
         interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         from .templated import serve
 
-        return serve(above(ctl), self._owner, self._table, template, interrupt)
+        return serve(above(ctl), self._owner, self._table, self._template, interrupt)
 
     def close(self) -> None:
         self.ours.close()
@@ -76,7 +76,6 @@ class Template:
         self.revive = revive
         self._lock = threading.RLock()
         self._ended = False
-        self.founding = False  # the founder is being forked. The child still needs its socket
         self._rest = 0 if at_once else REST
         self.mask: Any = ()
         self._child = Child()
@@ -92,19 +91,17 @@ class Template:
 
     def found(self) -> None:
         """Forks it. After an exception, close() is still to be called."""
-        founder = self._founder
+        founder, self._founder = self._founder, None  # not this object's, which a forked child forgets
         util._flush_std_streams()  # type: ignore[attr-defined]
         before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
         self.mask = before
         signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT,))  # until the template ignores it
-        self.founding = True
         try:
             self._child._fork(founder, None, founder.theirs.fileno(), self._rest)
         finally:
-            self.founding = False
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
             process._children.discard(founder)  # type: ignore[attr-defined]  # it is none of the program's
-            self._drop_founder()
+            founder.close()
         if self._source is not None:
             self._source.table.release()
         self._spares.expect(1)
@@ -189,8 +186,7 @@ class Template:
     def forget(self) -> None:
         """Called in a forked child. The spares are its parent's."""
         self._ended = True
-        if not self.founding:
-            self._drop_founder()
+        self._drop_founder()
         self._spares.close()
 
 

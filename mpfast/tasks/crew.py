@@ -84,7 +84,6 @@ class Crew:
         self.lookout = Lookout()
         self.on_death: Any = None  # on_death(dead) -> bool, True: do not replace them
         self.on_end: Any = None  # called when the butler ends
-        util.register_after_fork(self, Crew.forget)
         crews.add(self)
 
     @property
@@ -431,7 +430,7 @@ class Crew:
 
     def forget(self) -> None:
         """Called in a forked child, to which the pool does not belong."""
-        self.disown()
+        process._children.difference_update(self.workers)  # type: ignore[attr-defined]  # nor is it to join them
         if self.desk is not None:  # hooks run once more in what a forked child forks
             self.desk.forget()
         self.starter.forget()
@@ -440,15 +439,12 @@ class Crew:
         self.let_go()
         self.workers, self.numbers, self.children = [], {}, {}
 
-    def disown(self) -> None:
-        """Called in a forked child. When it ends, multiprocessing is not to end or to join its parent's workers."""
-        process._children.difference_update(self.workers)  # type: ignore[attr-defined]
+
+def forget_all() -> None:
+    """Called in each child that this process forks, whatever it is to become."""
+    for crew in list(crews):
+        crew.forget()
+    crews.clear()
 
 
-def disown_all() -> None:
-    """Called in a child of os.fork()."""
-    for crew in crews:
-        crew.disown()
-
-
-os.register_at_fork(after_in_child=disown_all)
+os.register_at_fork(after_in_child=forget_all)

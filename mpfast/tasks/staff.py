@@ -105,20 +105,8 @@ class Staff:
         self.desk.stop()
         self.desk.retire()
 
-    def forget(self) -> None:
-        """Called in a forked child, to which the executor does not belong."""
-        self.desk.forget()
-        self.crew.forget()
 
-
-def forget_all() -> None:
-    """Called in a forked child. It is not to wait for its parent's executors when it ends."""
-    for staff in running:
-        staff.forget()
-    running.clear()
-
-
-os.register_at_fork(after_in_child=forget_all)
+os.register_at_fork(after_in_child=running.clear)  # a child does not wait for its parent's executors when it ends
 
 
 def join_all() -> None:
