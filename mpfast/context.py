@@ -220,19 +220,12 @@ class Context(BaseContext):
         initializer: Callable[..., object] | None = None,
         initargs: Iterable[Any] = (),
         maxtasksperchild: int | None = None,
-        *,
-        timeout: float | None = None,
-        retries: int | None = None,
-        **more: Any,
+        **options: Any,
     ) -> Pool:
         """Returns a pool of worker processes. The class says what else it takes."""
         from .pool import Pool
 
-        context = self.get_context()
-        if timeout is None and retries is None:
-            return Pool(processes, initializer, initargs, maxtasksperchild, context, **more)
-        more |= {"timeout": timeout, "retries": retries}
-        return Pool(processes, initializer, initargs, maxtasksperchild, context, **more)
+        return Pool(processes, initializer, initargs, maxtasksperchild, self.get_context(), **options)
 
     def Manager(self) -> SyncManager:
         """Returns a manager and starts its server process."""

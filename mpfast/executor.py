@@ -14,7 +14,7 @@ from typing import Any
 from .context import _default_context, _module, is_ours
 from .tasks import given
 from .tasks.ahead import Ahead, map_ahead
-from .tasks.hooks import Hooks, refused
+from .tasks.hooks import Hooks, needs_ours, refuse_ours, refused
 from .tasks.staff import CallQueue, Manager, Staff, join_all
 from .tasks.views import Shown
 
@@ -201,18 +201,10 @@ class ProcessPoolExecutor(_STDLIB):  # type: ignore[misc]
         if _HOOKS.changed(self, ProcessPoolExecutor) or (mp_context is not None and not is_ours(mp_context)):
             if on_worker_death == "task":
                 raise TypeError(f"on_worker_death='task' needs one of mpfast's contexts, not {mp_context!r}")
-            if not (timeout is retries is backlog is None):
-                raise TypeError(
-                    "timeout, retries and backlog need mpfast's engine, which this class or context does without"
-                )
-            self._own = False
-            super().__init__(
-                max_workers,
-                _default_context.get_context() if mp_context is None and max_tasks_per_child is None else mp_context,
-                initializer,
-                initargs,
-                **({} if max_tasks_per_child is None else {"max_tasks_per_child": max_tasks_per_child}),
-            )
+            refuse_ours(timeout=timeout, retries=retries, backlog=backlog)
+            if mp_context is None and max_tasks_per_child is None:
+                mp_context = _default_context.get_context()
+            self._take_theirs(max_workers, mp_context, initializer, initargs, max_tasks_per_child)
             return
         if on_worker_death is not None:
             self._breaks = on_worker_death == "break"
@@ -332,19 +324,20 @@ class ProcessPoolExecutor(_STDLIB):  # type: ignore[misc]
         """Gives the executor concurrent.futures' engine."""
         for end in self._mp_context.Pipe(duplex=False):
             end.close()  # where pipes are refused, the error of these says so
-        self._own = False
-        tasks = self._max_tasks_per_child
+        mine = self._max_workers, self._mp_context, self._initializer, self._initargs, self._max_tasks_per_child
         try:
-            super().__init__(
-                self._max_workers,
-                self._mp_context,
-                self._initializer,
-                self._initargs,
-                **({} if tasks is None else {"max_tasks_per_child": tasks}),
-            )
+            self._take_theirs(*mine)
         except BaseException:
             self._own = True
             raise
+
+    def _take_theirs(
+        self, max_workers: Any, context: Any, initializer: Any, initargs: Any, max_tasks_per_child: Any
+    ) -> None:
+        """From now on the executor has concurrent.futures' engine."""
+        self._own = False
+        more = {} if max_tasks_per_child is None else {"max_tasks_per_child": max_tasks_per_child}
+        super().__init__(max_workers, context, initializer, initargs, **more)
 
     def _unusable(self, staff: Staff) -> Exception:
         """What a caller gets once the executor is broken."""
@@ -399,7 +392,7 @@ class ProcessPoolExecutor(_STDLIB):  # type: ignore[misc]
         It does not block. The first call of submit() or map() starts workers. Before it there are none.
         """
         if not self._own:
-            raise TypeError("stats() needs mpfast's engine, which this class or its context does without")
+            raise needs_ours("stats()")
         if self._staff is None:
             return _module("mpfast.tasks.stats").PoolStats(0, 0, 0, 0, 0, ())
         if self._staff.desk.is_foreign():
@@ -432,10 +425,7 @@ class ProcessPoolExecutor(_STDLIB):  # type: ignore[misc]
             return super().map(fn, *iterables, timeout=timeout, chunksize=chunksize, **options)  # type: ignore[no-any-return]
         if given.whole("chunksize", chunksize) < 1:
             raise ValueError("chunksize must be >= 1.")
-        if buffersize is not None and not isinstance(buffersize, int):
-            raise TypeError("buffersize must be an integer or None")
-        if buffersize is not None and buffersize < 1:
-            raise ValueError("buffersize must be None or > 0")
+        given.ahead(buffersize)
         deadline = None if timeout is None else time.monotonic() + timeout
         self._refuse_late()
         staff = self._check()
@@ -481,23 +471,13 @@ class ProcessPoolExecutor(_STDLIB):  # type: ignore[misc]
         """Ends the workers with SIGKILL. Calls that they run have a BrokenProcessPool, the others are cancelled."""
         self._force("kill")
 
-    def _force_of_stdlib(self, operation: str) -> None:
-        workers = dict(self._processes or {})
-        self.shutdown(wait=False, cancel_futures=True)
-        for worker in workers.values():
-            if worker.is_alive():
-                getattr(worker, operation)()
-
     def _force(self, operation: str) -> None:
-        if not self._own:
-            self._force_of_stdlib(operation)
-            return
-        staff = self._staff
-        if staff is not None and staff.desk.is_foreign():
-            staff.desk.refuse()
-        workers = [] if staff is None or self._gone else list(staff.crew.workers)
+        staff = self._staff if self._own else None
         if staff is not None:
+            if staff.desk.is_foreign():
+                staff.desk.refuse()
             staff.crew.replacing = False
+        workers = list((self._processes or {}).values())
         self.shutdown(wait=False, cancel_futures=True)
         for worker in workers:
             if worker.is_alive():

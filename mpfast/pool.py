@@ -17,7 +17,8 @@ from typing import Any
 from .context import _default_context, _module, is_ours
 from .tasks import given
 from .tasks.beyond import Beyond
-from .tasks.hooks import Hooks, refused
+from .tasks.hooks import Hooks, needs_ours, refuse_ours, refused
+from .tasks.views import Shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -128,10 +129,10 @@ class Pool(Beyond, _STDLIB):  # type: ignore[misc]
                 options.apply(self._desk.crew)
                 self._state = RUN
                 return
-        _refuse(timeout=timeout, retries=retries, backlog=backlog)
+        refuse_ours(timeout=timeout, retries=retries, backlog=backlog)
         for name, value in more.items():
             if value is not None and value is not (name == "template"):
-                raise TypeError(f"{name} needs mpfast's engine, which this class or its context does without")
+                raise needs_ours(name)
         super().__init__(processes, initializer, initargs, maxtasksperchild, context)
 
     def _set_up(
@@ -178,29 +179,21 @@ class Pool(Beyond, _STDLIB):  # type: ignore[misc]
             _warn(f"unclosed running multiprocessing pool {self!r}", ResourceWarning, source=self)
 
     @property
+    def _own(self) -> bool:
+        return self._desk is not None
+
+    @Shown
     def _pool(self) -> Any:
         """The workers. Those that have died are replaced first."""
-        if self._desk is None:
-            return self.__dict__.get("_pool", [])
         if self._state == RUN and not self._desk.is_foreign():
             self._desk.settle_as_drainer()
         return self._desk.crew.workers
 
-    @_pool.setter
-    def _pool(self, value: Any) -> None:
-        self.__dict__["_pool"] = value
-
-    @property
+    @Shown
     def _cache(self) -> Any:
         """The jobs that are not over."""
-        if self._desk is None:
-            return self.__dict__["_cache"]
         self._desk.look()
         return self._desk.jobs
-
-    @_cache.setter
-    def _cache(self, value: Any) -> None:
-        self.__dict__["_cache"] = value
 
     def _check_running(self) -> None:
         if self._desk is not None and self._desk.is_foreign():
@@ -235,7 +228,7 @@ class Pool(Beyond, _STDLIB):  # type: ignore[misc]
     ) -> Any:
         """Calls func(*args, **kwds) in a worker and returns the result."""
         if self._desk is None:
-            _refuse(timeout=timeout, retries=retries)
+            refuse_ours(timeout=timeout, retries=retries)
             return super().apply(func, args, kwds)
         if self._state != RUN:
             raise ValueError("Pool not running")
@@ -258,7 +251,7 @@ class Pool(Beyond, _STDLIB):  # type: ignore[misc]
         priority: among the calls that wait, those with a higher one begin first. None is 0, and never in front of it.
         """
         if self._desk is None:
-            _refuse(timeout=timeout, retries=retries, priority=priority)
+            refuse_ours(timeout=timeout, retries=retries, priority=priority)
             return super().apply_async(func, args, kwds, callback, error_callback)
         if self._state != RUN:
             raise ValueError("Pool not running")
@@ -363,7 +356,7 @@ class Pool(Beyond, _STDLIB):  # type: ignore[misc]
     ) -> Any:
         """What the four methods above have in common. `mapper`: what multiprocessing's engine runs for a chunk."""
         if self._desk is None:
-            _refuse(timeout=timeout, retries=retries, progress=progress)
+            refuse_ours(timeout=timeout, retries=retries, progress=progress)
             return self._map_async(func, iterable, mapper, chunksize, callback, error_callback)
         self._check_running()
         if type(iterable) not in (list, tuple, range):
@@ -424,7 +417,7 @@ class Pool(Beyond, _STDLIB):  # type: ignore[misc]
         progress: Any,
     ) -> Any:
         if self._desk is None:
-            _refuse(timeout=timeout, retries=retries, progress=progress)
+            refuse_ours(timeout=timeout, retries=retries, progress=progress)
             theirs = super().imap_unordered if unordered else super().imap
             return theirs(func, iterable, chunksize, **({} if buffersize is None else {"buffersize": buffersize}))
         self._check_running()
@@ -442,7 +435,7 @@ class Pool(Beyond, _STDLIB):  # type: ignore[misc]
         without mpfast's engine.
         """
         if self._desk is None:
-            raise TypeError("resize() needs mpfast's engine, which this class or its context does without")
+            raise needs_ours("resize()")
         processes = given.workers("processes", processes, _TOO_FEW)
         self._check_running()
         self._processes = processes
@@ -486,10 +479,3 @@ class Pool(Beyond, _STDLIB):  # type: ignore[misc]
             self._desk.run_out()
         self._desk.crew.join()
         self._terminate()
-
-
-def _refuse(**options: Any) -> None:
-    """multiprocessing's engine has none of these."""
-    for name, value in options.items():
-        if value is not None:
-            raise TypeError(f"{name} needs mpfast's engine, which this class or its context does without")

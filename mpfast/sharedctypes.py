@@ -38,10 +38,8 @@ def __getattr__(name: str) -> Any:
         return found
     from multiprocessing import sharedctypes
 
-    return vars(sharedctypes)[name] if name in vars(sharedctypes) else _missing(name)
-
-
-def _missing(name: str) -> Any:
+    if name in vars(sharedctypes):
+        return vars(sharedctypes)[name]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -6,7 +6,8 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from .given import whole
+from .given import ahead, whole
+from .hooks import needs_ours
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,11 +30,8 @@ def room_of(chunksize: int, buffersize: int | None) -> int | None:
     """How many elements may be ahead. Raises as multiprocessing's imap() does."""
     if whole("chunksize", chunksize) < 1:
         raise ValueError(f"Chunksize must be 1+, not {chunksize:n}")
-    if buffersize is not None and not isinstance(buffersize, int):
-        raise TypeError("buffersize must be an integer or None")
-    if buffersize is not None and buffersize < 1:
-        raise ValueError("buffersize must be None or > 0")
-    return None if buffersize is None else buffersize * chunksize
+    tasks = ahead(buffersize)
+    return None if tasks is None else tasks * chunksize
 
 
 class Beyond:
@@ -46,7 +44,7 @@ class Beyond:
 
     def _own_desk(self, name: str) -> Any:
         if self._desk is None:
-            raise TypeError(f"{name}() needs mpfast's engine, which this class or its context does without")
+            raise needs_ours(f"{name}()")
         self._check_running()
         return self._desk
 
@@ -112,7 +110,7 @@ class Beyond:
     def stats(self) -> PoolStats:
         """Says what waits, what runs and what is done, for the pool and for each worker. It does not block."""
         if self._desk is None:
-            raise TypeError("stats() needs mpfast's engine, which this class or its context does without")
+            raise needs_ours("stats()")
         if self._desk.is_foreign():
             self._desk.refuse()
         return _module("stats").of_pool(self._desk)  # type: ignore[no-any-return]

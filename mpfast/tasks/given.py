@@ -6,7 +6,7 @@ from __future__ import annotations
 import operator
 from typing import Any
 
-__all__ = ["check_context", "whole", "workers"]
+__all__ = ["ahead", "check_context", "seconds", "whole", "workers"]
 
 MOST = 4095  # processes of a family, and so places for workers (POOL_WORKERS is one more)
 
@@ -27,6 +27,24 @@ def workers(name: str, value: Any, too_few: str) -> int:
     if number > MOST:
         raise ValueError(f"{name} must be at most {MOST}, not {number}")
     return number
+
+
+def ahead(buffersize: Any) -> int | None:
+    """How many tasks may be ahead of the results. TypeError or ValueError as in the standard library."""
+    if buffersize is not None and not isinstance(buffersize, int):
+        raise TypeError("buffersize must be an integer or None")
+    if buffersize is not None and buffersize < 1:
+        raise ValueError("buffersize must be None or > 0")
+    return buffersize
+
+
+def seconds(name: str, value: Any) -> float:
+    """A time that is not None. TypeError or ValueError if it is no number above 0."""
+    if not isinstance(value, (int, float)):
+        raise TypeError(f"{name} must be a number of seconds or None, not {value!r}")
+    if not value > 0:
+        raise ValueError(f"{name} must be more than 0 seconds, not {value!r}")
+    return value
 
 
 def check_context(name: str, context: Any) -> None:

@@ -14,12 +14,24 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
-__all__ = ["Hooks", "refused"]
+__all__ = ["Hooks", "needs_ours", "refuse_ours", "refused"]
 
 
 def refused(error: OSError) -> bool:
     """Did making the engine fail because of a limit, or a filter, that will be there the next time too?"""
     return error.errno in (errno.EFBIG, errno.ENOSYS, errno.EPERM)
+
+
+def needs_ours(what: str) -> TypeError:
+    """For a caller that wants what the standard library's engine does not have."""
+    return TypeError(f"{what} needs mpfast's engine, which this class or its context does without")
+
+
+def refuse_ours(**options: Any) -> None:
+    """Raises it if one of these was given. None is not given."""
+    for name, value in options.items():
+        if value is not None:
+            raise needs_ours(name)
 
 
 class Hooks:

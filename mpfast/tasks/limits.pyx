@@ -6,6 +6,8 @@ from libc.stdint cimport int64_t
 from mpfast.core.base.clock cimport NEVER, clock_deadline
 from mpfast.tasks.desk cimport Desk
 
+from .given import seconds
+
 
 cdef int64_t deadline_of(timeout) except? -1:
     return NEVER if timeout is None else clock_deadline(timeout)
@@ -15,10 +17,7 @@ cdef int64_t limit_of(timeout, int64_t default) except -1:
     """A timeout= as nanoseconds. 0: there is none."""
     if timeout is None:
         return default
-    if not isinstance(timeout, (int, float)):
-        raise TypeError(f"timeout must be a number of seconds or None, not {timeout!r}")
-    if not timeout > 0:
-        raise ValueError(f"timeout must be more than 0 seconds, not {timeout!r}")
+    seconds("timeout", timeout)
     return 0 if timeout >= 1e9 else max(1, <int64_t>(timeout * 1e9))
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 
 from .care import Care
+from .given import seconds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,7 +22,8 @@ class Options:
 
     def __init__(self, options: dict[str, Any]) -> None:
         self.min_workers = _number("min_workers", options["min_workers"], 0)
-        self.idle_timeout = _seconds("idle_timeout", options["idle_timeout"])
+        idle = options["idle_timeout"]
+        self.idle_timeout = None if idle is None or math.isinf(seconds("idle_timeout", idle)) else float(idle)
         if self.min_workers is not None and self.idle_timeout is None:
             raise ValueError("min_workers needs idle_timeout, after which the others leave")
         state, leave = (_callable(name, options[name]) for name in ("worker_state", "worker_exit"))
@@ -55,13 +57,3 @@ def _number(name: str, value: Any, least: int) -> int | None:
     if value < least:
         raise ValueError(f"{name} must be at least {least}, not {value}")
     return value
-
-
-def _seconds(name: str, value: Any) -> float | None:
-    if value is None:
-        return None
-    if not isinstance(value, (int, float)):
-        raise TypeError(f"{name} must be a number of seconds or None, not {value!r}")
-    if not value > 0:
-        raise ValueError(f"{name} must be more than 0 seconds, not {value!r}")
-    return None if math.isinf(value) else float(value)

@@ -43,7 +43,7 @@ class TaskQueue:
 
 
 class Shown:
-    """A private name of an executor. With mpfast's engine it is what the method says, else what was put there."""
+    """A private name of a pool or an executor: what the method says with mpfast's engine, else what was put there."""
 
     def __init__(self, method: Any) -> None:
         self._method = method
