@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-__all__ = ["Care", "private_memory", "settle_in"]
+__all__ = ["Care", "memory_of", "private_memory", "settle_in"]
 
 PAGE = os.sysconf("SC_PAGESIZE")
 
@@ -40,11 +40,17 @@ class Care:
         return self.memory is not None and private_memory() > self.memory
 
 
-def private_memory() -> int:
-    """The bytes of resident memory that this process does not share through files or mappings."""
-    with open("/proc/self/statm", "rb", buffering=0) as file:
+def memory_of(pid: int | str) -> tuple[int, int]:
+    """The bytes of a process's resident memory, and how many of them it shares through files or mappings. OSError."""
+    with open(f"/proc/{pid}/statm", "rb", buffering=0) as file:
         resident, shared = file.read(256).split()[1:3]
-    return (int(resident) - int(shared)) * PAGE
+    return int(resident) * PAGE, int(shared) * PAGE
+
+
+def private_memory() -> int:
+    """The bytes of resident memory that this process does not share."""
+    resident, shared = memory_of("self")
+    return resident - shared
 
 
 def settle_in(kind: str, care: Care | None) -> None:

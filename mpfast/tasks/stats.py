@@ -3,13 +3,12 @@
 
 from __future__ import annotations
 
-import os
 import time
 from typing import Any, NamedTuple
 
-__all__ = ["PoolStats", "WorkerStats", "of_pool"]
+from .care import memory_of
 
-PAGE = os.sysconf("SC_PAGE_SIZE")
+__all__ = ["PoolStats", "WorkerStats", "of_pool"]
 
 
 class WorkerStats(NamedTuple):
@@ -64,7 +63,6 @@ def of_pool(desk: Any) -> PoolStats:
 
 def _memory(pid: int) -> int:
     try:
-        with open(f"/proc/{pid}/statm", "rb") as file:
-            return int(file.read().split()[1]) * PAGE
-    except (OSError, IndexError):
+        return memory_of(pid)[0]
+    except (OSError, ValueError):  # an ended process has no pages to tell of
         return 0

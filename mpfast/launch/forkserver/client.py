@@ -20,6 +20,7 @@ from ..spawn import PLACE, standin
 from . import inherit
 from .exits import Source, kernel_tells
 from .pairs import pair
+from .served import stat_of
 from .spares import Spares
 
 TYPE_CHECKING = False
@@ -60,8 +61,7 @@ def _whose() -> tuple[Any, ...]:
 def _kill_if_stopped(server: Child) -> None:
     """A server that is stopped (SIGSTOP) may be so for ever. Its children live on, and another one takes its place."""
     try:
-        with open(f"/proc/{server.pid}/stat", "rb") as file:
-            stopped = file.read().rpartition(b")")[2].split()[0] == b"T"
+        stopped = stat_of(server.pid)[0] == b"T"
     except (OSError, IndexError):
         return
     if stopped:

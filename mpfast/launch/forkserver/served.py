@@ -7,7 +7,13 @@ import os
 
 from ..child import Child
 
-__all__ = ["Served"]
+__all__ = ["Served", "stat_of"]
+
+
+def stat_of(pid: int) -> list[bytes]:
+    """What /proc/PID/stat says from the state of the process on, which is the first field here. OSError."""
+    with open(f"/proc/{pid}/stat", "rb") as file:
+        return file.read().rpartition(b")")[2].split()
 
 
 class Served(Child):
@@ -18,8 +24,7 @@ class Served(Child):
         try:
             if os.stat(f"/proc/{self.pid}").st_uid != os.geteuid():  # the kernel shows 0, whatever it is
                 return None
-            with open(f"/proc/{self.pid}/stat", "rb") as file:
-                fields = file.read().rpartition(b")")[2].split()
+            fields = stat_of(self.pid)
             return os.waitstatus_to_exitcode(int(fields[49])) if fields[0] == b"Z" else None
         except (OSError, IndexError, ValueError):
             return None
