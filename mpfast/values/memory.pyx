@@ -257,7 +257,7 @@ def raw_value(typecode_or_type, *args):
 def raw_array(typecode_or_type, size_or_initializer):
     """An array of ctypes in shared memory, without a lock. Does not block.
 
-    SharedBytes that nothing is written to does not exist.
+    Memory that nothing is written to does not exist.
     """
     type_ = type_of(typecode_or_type)
     if isinstance(size_or_initializer, int):

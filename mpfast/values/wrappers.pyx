@@ -211,7 +211,6 @@ cdef class SynchronizedBase:
             self.release()
         return 0
 
-
     cdef int begin(self) except -1:
         """As enter(), also with a lock that is not ours. Give the result to end()."""
         if self.mutex is not None:
@@ -395,14 +394,8 @@ cdef class SynchronizedArray(SynchronizedBase):
             bits = number_read(self.data + k * self.item.size, self.item.size)
             self.leave(entered)
             return number_object(bits, &self.item)
-        if self.mutex is None:
-            with self:
-                return self._obj[i]
-        self.mutex.take()
-        try:
-            return self.obj[i]
-        finally:
-            self.mutex.give()
+        with self:
+            return self._obj[i]
 
     def __setitem__(self, i, value):
         cdef int entered
@@ -414,16 +407,9 @@ cdef class SynchronizedArray(SynchronizedBase):
             number_write(self.data + k * self.item.size, self.item.size, bits)
             self.leave(entered)
             return
-        if self.mutex is None:
-            with self:
-                self._obj[i] = value
-            return
-        self.mutex.take()
-        try:
+        with self:
             if not self.fill(i, value):
-                self.obj[i] = value
-        finally:
-            self.mutex.give()
+                self._obj[i] = value
 
     cdef bint fill(self, i, value) except -1:
         """a[i:j] = a buffer of the same format. The lock is held."""
