@@ -169,15 +169,11 @@ cdef class Engine(Drain):
 
     def settle(self, dict dead):
         """Each step can be repeated, if an exception in the thread interrupts the one after it."""
-        cdef store_item item
         cdef list identities = [worker_identity(worker_look(self.header, number)) for number in dead]
         for identity in identities:
             ledger_mark(self.tasks.view, identity)
             ledger_mark(self.results.view, identity)
-        if self.halves:
-            self.finish_halves()  # they may be of lost blocks, which would be found a second time
-        while self.take(&item):
-            self.deliver(&item)
+        self.deliver_all()  # what was half delivered first. It may lie in lost blocks, which would be found a second time
         for identity in identities:
             self.settle_results(identity)
         if not self.crew.ends_all(dead):

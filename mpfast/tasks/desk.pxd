@@ -59,6 +59,7 @@ cdef class Job:
     cdef fed feed(self) except *
     cdef bint interrupts(self, object error)
     cdef str describe(self, Py_ssize_t index)
+    cdef int wake(self) except -1
     cdef int finish(self) except -1
     cdef int close(self) except -1
     cdef tell(self)
@@ -118,7 +119,6 @@ cdef class Desk:
     cdef readonly set victims        # the pids of dead workers that were running something
     cdef readonly uint64_t done      # elements whose outcome has come from a worker
     cdef uint64_t *done_of           # the same by the places of the workers
-    cdef uint32_t places_counted     # how many places that has
 
     cdef int check(self) except -1
     cdef int add(self, Job job) except -1
@@ -129,7 +129,7 @@ cdef class Desk:
     cdef uint64_t bytes_of(self, Ring ring, uint64_t limit)
     cdef bint room_for_ranked(self) except -1
     cdef int poke(self) except -1
-    cdef int count(self, uint32_t number, uint32_t n) except -1
+    cdef void count(self, uint32_t number, uint32_t n) noexcept
     cdef int start_feeding(self, Job job) except -1
     cdef int feed_backlog(self) except -1
     cdef int feed(self, Job job) except -1

@@ -8,8 +8,7 @@ The interpreter's lock guards what is here. A step that must not be seen half do
 """
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
-from libc.stdlib cimport free, realloc
-from libc.string cimport memset
+from libc.stdlib cimport calloc, free
 from mpfast.core.base.atomic cimport load32, shared32
 from mpfast.core.base.posix cimport c_close
 from mpfast.core.base.clock cimport MICROSECOND, MILLISECOND, NEVER, clock_now
@@ -103,6 +102,13 @@ cdef class Job:
         self.struck += 1
         return self.struck < STRIKES
 
+    cdef int wake(self) except -1:
+        """The threads that wait for it look again."""
+        if self.waiting is not None:
+            for w in list(self.waiting):  # an event loop is told by Python code, meanwhile others may come and go
+                (<Sleeper>w).wake()
+        return 0
+
     cdef int finish(self) except -1:
         """All elements have an outcome."""
         if self.told_by_butler:
@@ -114,20 +120,18 @@ cdef class Job:
     cdef int close(self) except -1:
         """The job is over for everybody."""
         cdef Desk desk = self.desk
-        cdef list waiting = self.waiting
         if self.over:
             return 0
         self.over = True
-        self.waiting = self.groups = None
+        self.groups = None
         desk.jobs.pop(self.number, None)
         if desk.grouped:
             desk.grouped.pop(self.number, None)
         desk.urgent -= self.urgent
         desk.lazy -= self.lazy
         desk.ranked -= self.ranked
-        if waiting is not None:
-            for w in waiting:
-                (<Sleeper>w).wake()
+        self.wake()
+        self.waiting = None
         if desk.drainer != 0 and desk.drainer != PyThread_get_thread_ident():
             desk.nudge()
         if not desk.jobs:
@@ -182,6 +186,9 @@ cdef class Desk:
         self.crew, self.exact, self.method = crew, exact, crew.ctx.get_start_method()
         self.jobs, self.line, self.halves, self.timed, self.victims = {}, [], [], {}, set()
         self.grouped, self.peeked = {}, {}
+        self.done_of = <uint64_t *>calloc(POOL_WORKERS, sizeof(uint64_t))
+        if self.done_of == NULL:
+            raise MemoryError("no memory for the counters of a pool")
         self.backlog, self.finished, self.watchers = Backlog(), deque(), []
         self.patience = RECALL_FIRST
         self.bell()  # now, so that a lack of descriptors is the constructor's error
@@ -373,27 +380,17 @@ cdef class Desk:
     def prepare_seat(self, uint32_t number):
         """The place gets a new worker."""
         worker_prepare(self.header, number)
-        if number < self.places_counted:
-            self.done_of[number] = 0
+        self.done_of[number] = 0
 
-    cdef int count(self, uint32_t number, uint32_t n) except -1:
+    cdef void count(self, uint32_t number, uint32_t n) noexcept:
         """So many outcomes have come from the worker of this place."""
-        cdef uint64_t *grown
         self.done += n
-        if number >= self.places_counted:
-            if number >= POOL_WORKERS:
-                return 0
-            grown = <uint64_t *>realloc(self.done_of, (number + 8) * sizeof(uint64_t))
-            if grown == NULL:
-                return 0
-            memset(grown + self.places_counted, 0, (number + 8 - self.places_counted) * sizeof(uint64_t))
-            self.done_of, self.places_counted = grown, number + 8
-        self.done_of[number] += n
-        return 0
+        if number < POOL_WORKERS:  # a worker has written it
+            self.done_of[number] += n
 
     def done_by(self, uint32_t number):
         """How many outcomes have come from the worker of this place?"""
-        return self.done_of[number] if number < self.places_counted else 0
+        return self.done_of[number]
 
     def open_tasks(self):
         """How many elements have no outcome, whether they are dealt or not?"""
@@ -434,9 +431,8 @@ cdef class Desk:
         if self.closed:
             self.dismiss_all()
         self.idle_since = clock_now() if self.watches_idleness else 0
-        if self.last_job is not None and self.last_job.waiting is not None:
-            for w in self.last_job.waiting:
-                (<Sleeper>w).wake()
+        if self.last_job is not None:
+            self.last_job.wake()
         return 0
 
     def close(self):

@@ -17,6 +17,7 @@ cdef class Drain(Desk):
     cdef int lay_down(self) except -1
     cdef bint wait_a_little(self, int64_t deadline) except -1
     cdef int take(self, store_item *item) except -1
+    cdef int deliver_all(self) except -1
     cdef int deliver(self, store_item *item) except -1
     cdef int deliver_from(self, store_item *item, uint32_t at) except -1
     cdef int feed_more(self, Job job) except -1

@@ -222,18 +222,23 @@ cdef class Drain(Desk):
 
     cdef int collect(self) except -1:
         """Delivers what is there, if nobody drains."""
-        cdef store_item item
         if self.drainer != 0 or self.stopped or self.is_foreign():
             return 0
         self.drainer = PyThread_get_thread_ident()
         try:
-            if self.halves:
-                self.finish_halves()
-            while self.take(&item):
-                self.deliver(&item)
+            self.deliver_all()
         finally:
             self.drainer = 0
             self.lay_down()
+        return 0
+
+    cdef int deliver_all(self) except -1:
+        """Delivers what is there. This thread drains."""
+        cdef store_item item
+        if self.halves:
+            self.finish_halves()
+        while self.take(&item):
+            self.deliver(&item)
         return 0
 
     cdef int deliver(self, store_item *item) except -1:

@@ -11,7 +11,6 @@ from libc.stdint cimport int64_t
 from mpfast.core.base.clock cimport MILLISECOND, NEVER, clock_now
 from mpfast.core.base.posix cimport eventfd_read
 from mpfast.core.queue.queue cimport queue_arm, queue_silence, queue_unheard
-from mpfast.core.store.item cimport store_item
 from mpfast.core.tasks.results cimport result_wait
 from mpfast.tasks.desk cimport Desk, Job, Sleeper
 from mpfast.tasks.drain cimport Drain
@@ -129,7 +128,6 @@ def look(Drain desk, watcher):
 
     LATER: a thread drains, and poke() will be called. GONE: the pool was terminated.
     """
-    cdef store_item item
     if desk.stopped:
         return GONE
     if desk.drainer != 0:
@@ -139,7 +137,7 @@ def look(Drain desk, watcher):
     desk.drainer = PyThread_get_thread_ident()
     desk.silenced = True  # until the bell is armed again. If an exception comes before, the watchers are told
     try:
-        drain(desk, &item)
+        drain(desk)
         desk.silenced = any([other.deferred for other in desk.watchers])  # other loops came meanwhile
     finally:
         desk.drainer = 0
@@ -155,34 +153,27 @@ def soon(Drain desk, Job job):
 
     It leaves the bell as it is. A bell that has rung still tells the loop to look.
     """
-    cdef store_item item
     if job.satisfied() or desk.drainer != 0 or desk.stopped:
         return job.satisfied()
     desk.check()
     desk.drainer = PyThread_get_thread_ident()
     try:
-        if desk.halves:
-            desk.finish_halves()
         with nogil:
             result_wait(desk.results.view, clock_now(), &desk.history)
-        while desk.take(&item):
-            desk.deliver(&item)
+        desk.deliver_all()
     finally:
         desk.drainer = 0
         desk.lay_down()
     return job.satisfied()
 
 
-cdef int drain(Drain desk, store_item *item) except -1:
+cdef int drain(Drain desk) except -1:
     cdef bint more = True
     cdef unsigned long nudges
     while more and not desk.stopped:
         eventfd_read(desk.nudged, &nudges)
         queue_silence(desk.results.view)
-        if desk.halves:
-            desk.finish_halves()
-        while desk.take(item):
-            desk.deliver(item)
+        desk.deliver_all()
         desk.settle_deaths()
         if desk.backlog:
             desk.feed_backlog()

@@ -12,7 +12,7 @@ from mpfast.core.tasks.group cimport result_count, result_counted
 from mpfast.core.tasks.layout cimport RESULT_CELLS, RESULT_START, result
 from mpfast.core.tasks.results cimport result_of, result_payload, result_prepare, result_put
 from mpfast.serialize.pickling cimport Pickling, done
-from mpfast.tasks.parcel cimport CELL_ERROR, CELL_NOW, CELL_SKIPPED, cell, cell_of, measured
+from mpfast.tasks.parcel cimport CELL_ERROR, CELL_NOW, CELL_SKIPPED, cell, cell_of, measured, rounded
 
 cdef uint32_t CELLS = 4000        # at most in a block
 cdef size_t LARGE = 16384         # bytes of a result that has a block of its own
@@ -71,7 +71,7 @@ cdef class Outbox:
             if pickling is not None:
                 done(pickling)
         c = cell_of(p.kind | flags, p.size, self.used)
-        self.used += (p.size + 7) & ~<size_t>7
+        self.used += rounded(p.size)
         return self.count(c)
 
     cdef int skip(self, uint64_t job, uint64_t index, uint32_t left) except -1:

@@ -29,6 +29,10 @@ cdef struct cell:
     uint64_t value       # or where the payload begins, from the first cell on
 
 
+cdef inline size_t rounded(size_t size) noexcept:
+    return (size + 7) & ~<size_t>7
+
+
 cdef inline cell cell_of(int kind, uint64_t size, uint64_t value) noexcept:
     cdef cell c
     c.kind, c.high, c.low, c.value = <uint16_t>kind, <uint16_t>(size >> 32), <uint32_t>size, value

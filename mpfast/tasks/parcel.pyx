@@ -30,10 +30,6 @@ cdef size_t LARGE = 65536        # bytes from which other threads may run while 
 cdef size_t SCRATCH = 32768      # bytes of elements that are dealt together
 
 
-cdef inline size_t rounded(size_t size) noexcept:
-    return (size + 7) & ~<size_t>7
-
-
 cdef inline parcel *parcel_of(task *t) noexcept:
     return <parcel *>&t[1]
 
@@ -46,13 +42,15 @@ cdef Pickling measured(object value, payload *p):
     return payload_measure_by(pickler, value, p)
 
 
-cdef Pickling measured_task(object value, payload *p):
+cdef Pickling measured_task(object value, payload *p, bint *by_value=NULL):
     """The same for what goes to a worker. What has no name is sent by value, if cloudpickle is installed."""
     try:
         return measured(value, p)
     except REFUSALS as error:
         if replaced(place) is not None:
             raise
+        if by_value != NULL:
+            by_value[0] = True
         return measured(instead(value, error), p)
 
 
@@ -71,14 +69,8 @@ cdef Function function_of(object call):
     """Pickles it. Raises what pickling raises."""
     cdef payload p
     cdef Function made = Function.__new__(Function)
-    cdef Pickling pickling
     cdef bint by_value = False
-    try:
-        pickling = measured(call, &p)
-    except REFUSALS as error:
-        if replaced(place) is not None:
-            raise
-        pickling, by_value = measured(instead(call, error), &p), True
+    cdef Pickling pickling = measured_task(call, &p, &by_value)
     try:
         if p.size > 0x7FFFFFFF:
             raise OverflowError(f"a function of {p.size} bytes is too large")

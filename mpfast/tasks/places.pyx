@@ -3,7 +3,7 @@
 """Places: how many calls may wait for a worker, if that is limited."""
 
 from mpfast.core.base.clock cimport NEVER
-from mpfast.tasks.desk cimport Desk, Job, Sleeper
+from mpfast.tasks.desk cimport Desk, Job
 
 from queue import Full
 
@@ -20,9 +20,7 @@ cdef class Places(Job):
 
     cdef int take(self) except -1:
         """Takes a place. Waits until there is one, or raises Full."""
-        while not self.satisfied():
-            if self.raises:
-                raise Full(f"{self.waiters} calls wait already")
+        while self.must_wait():
             self.desk.wait_for(self, NEVER)
         self.calls += 1
         return 0
@@ -30,10 +28,7 @@ cdef class Places(Job):
     cdef int give(self) except -1:
         """A call has an outcome."""
         self.calls -= 1
-        if self.waiting is not None:
-            for w in self.waiting:
-                (<Sleeper>w).wake()
-        return 0
+        return self.wake()
 
     def must_wait(self):
         """Has a call to wait now? Raises Full if it may not."""

@@ -69,13 +69,6 @@ cdef class Stream(Fed):
             self.reader.wake()
         return 0
 
-    cdef int wake(self) except -1:
-        """The threads that wait for the next result look again."""
-        if self.waiting is not None:
-            for w in self.waiting:
-                (<Sleeper>w).wake()
-        return 0
-
     cdef bint satisfied(self):
         """Is the next result there, or will there be none?"""
         return self.over or self.has_next()
