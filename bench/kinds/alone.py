@@ -48,6 +48,27 @@ class AloneSide:
             return clocked(self._scenario.loop, self._thing, count)
 
 
+def make_and_drop(maker: Callable[[], object], count: int) -> None:
+    """Dropping is measured too, because a program that creates objects also drops them. Both sides pay for both."""
+    for _ in repeat(None, count):
+        maker()
+
+
+def creating(
+    key: str, what: str, group: str, maker: Callable[[BaseContext], Callable[[], object]], operation: str = ""
+) -> Alone:
+    """What it costs to create something. operation: how that is written, if not as `what` says."""
+    return Alone(
+        key=f"make_{key}",
+        title=f"create {what}",
+        primitive=group,
+        operation=f"{operation or what}, dropped at once",
+        make=maker,
+        loop=make_and_drop,
+        makes=True,
+    )
+
+
 def clocked(loop: Loop, thing: Any, count: int) -> float:
     """The time of a batch, without the garbage collector's (as timeit has it)."""
     collects = gc.isenabled()

@@ -10,7 +10,7 @@ from typing import Any
 
 import mpfb_play
 
-from ..kinds.alone import Alone
+from ..kinds.alone import Alone, creating
 from ..kinds.duo import Duo
 from ..kinds.scenario import Scenario
 
@@ -44,22 +44,9 @@ def notify_without_waiter(condition: Any, count: int) -> None:
             condition.notify()
 
 
-def make_and_drop(maker: Callable[[], object], count: int) -> None:
-    """Dropping is measured too, because a program that creates locks also drops them. Both sides pay for both."""
-    for _ in repeat(None, count):
-        maker()
-
-
 def creation(primitive: str, maker: Callable[[BaseContext], Callable[[], object]]) -> Alone:
-    return Alone(
-        key=f"make_{primitive.lower()}",
-        title=f"create {'an' if primitive in ('RLock', 'Event') else 'a'} {primitive}",
-        primitive="Creating a lock or event",
-        operation=f"{primitive}(), dropped at once",
-        make=maker,
-        loop=make_and_drop,
-        makes=True,
-    )
+    what = f"{'an' if primitive in ('RLock', 'Event') else 'a'} {primitive}"
+    return creating(primitive.lower(), what, "Creating a lock or event", maker, f"{primitive}()")
 
 
 ALONE: tuple[Alone, ...] = (

@@ -10,10 +10,9 @@ from typing import Any
 
 import mpfb_play
 
-from ..kinds.alone import Alone
+from ..kinds.alone import Alone, creating
 from ..kinds.duo import Duo
 from ..kinds.scenario import Scenario
-from .locks import make_and_drop
 
 
 def read_value(value: Any, count: int) -> None:
@@ -48,15 +47,7 @@ def read_slice(array: Any, count: int) -> None:
 
 
 def creation(key: str, operation: str, maker: Callable[[BaseContext], Callable[[], object]]) -> Alone:
-    return Alone(
-        key=f"make_{key}",
-        title=f"create {operation}",
-        primitive="Creating a Value or Array",
-        operation=f"{operation}, dropped at once",
-        make=maker,
-        loop=make_and_drop,
-        makes=True,
-    )
+    return creating(key, operation, "Creating a Value or Array", maker)
 
 
 ALONE: tuple[Alone, ...] = (
