@@ -20,13 +20,6 @@ def library(tmp_path_factory):
     return steps.compiled(tmp_path_factory)
 
 
-def kill_at(library, place, role, moment, tells):
-    """Was there such a moment, and what did the program say?"""
-    return steps.kill_at(
-        library, place, role, moment, stepping.__file__, MPFAST_LAUNCH="table" if tells == "table" else ""
-    )
-
-
 def user(said):
     """Nobody is left, as programs.run() has seen to."""
     assert said.code == -signal.SIGKILL, said
@@ -52,16 +45,8 @@ def child(said):
 OUTCOMES = {"user": user, "server": server, "child": child}
 
 
-def sweep(library, place, role, moments, tells="kernel"):
-    count = 0
-    for moment in moments:
-        killed, said = kill_at(library, place, role, moment, tells)
-        if not killed:
-            assert said.code == 0, said
-            return count
-        OUTCOMES[role](said)
-        count += 1
-    return count
+def sweep(library, place, role, moments, tells):
+    return steps.sweep(library, place, role, moments, stepping.__file__, OUTCOMES[role], tells)
 
 
 @pytest.mark.parametrize("tells", ["kernel", "table"])

@@ -51,16 +51,7 @@ OUTCOMES = {"user": user, "server": server, "child": child}
 
 
 def sweep(library, place, role, moments, tells):
-    count = 0
-    table = {"MPFAST_LAUNCH": "table"} if tells == "table" else {}
-    for moment in moments:
-        killed, said = steps.kill_at(library, place, role, moment, stepping_pool.__file__, **table)
-        if not killed:
-            assert said.code == 0, said
-            return count
-        OUTCOMES[role](said)
-        count += 1
-    return count
+    return steps.sweep(library, place, role, moments, stepping_pool.__file__, OUTCOMES[role], tells)
 
 
 @pytest.mark.timeout(300)

@@ -24,8 +24,8 @@ def compiled(tmp_path_factory):
     return path
 
 
-def kill_at(library, place, role, moment, program, **environment):
-    """Was there such a moment, and what did the program say?"""
+def kill_at(library, place, role, moment, program, tells):
+    """Was there such a moment, and what did the program say? tells: "table" is the way of older kernels."""
     done = place / f"{role}-{moment}"
     preload = " ".join([*os.environ.get("LD_PRELOAD", "").split(), str(library)])  # a sanitizer's comes first
     said = programs.run(
@@ -34,6 +34,19 @@ def kill_at(library, place, role, moment, program, **environment):
         MPFAST_STEP_ROLE=role,
         MPFAST_STEP=str(moment),
         MPFAST_STEP_DONE=str(done),
-        **environment,
+        MPFAST_LAUNCH="table" if tells == "table" else "",
     )
     return done.exists(), said
+
+
+def sweep(library, place, role, moments, program, check, tells):
+    """Kills the process of this role at each of the moments. check(said) looks at it. Returns how many there were."""
+    count = 0
+    for moment in moments:
+        killed, said = kill_at(library, place, role, moment, program, tells)
+        if not killed:
+            assert said.code == 0, said
+            return count
+        check(said)
+        count += 1
+    return count
