@@ -184,7 +184,7 @@ cdef class SynchronizedBase:
         """The owner was killed. 1: the lock is ours. 0: another thread's. LockOwnerDied if something may be half done."""
         cdef lock *l = <lock *>self.mutex.cell
         reap_owner(self.mutex.family, load32(&l.word), reaped_here())
-        if section_inherit(self.mutex.family, l, identity):
+        if section_inherit(l, identity):
             return 1
         if not self.mutex.inherit(identity):
             return 0

@@ -197,7 +197,7 @@ static void not_given_back(void)
     heap_trim(heap_of(family), a.owner);
     no_holes = false;
     array_end(family, &a);
-    for (int i = 0; i < 60; i++) {
+    for (uint32_t i = 0; i < 2 * HEAP_BLOCKS; i++) { /* the cursor comes by each block */
         a = array_new(family, 65536);
         array_end(family, &a);
     }
@@ -210,6 +210,8 @@ static void damage(void)
     EXPECT(!heap_owned(h, a.class, a.index + 1, a.owner));
     EXPECT(!heap_owned(h, HEAP_CLASSES, a.index, a.owner));
     EXPECT(!heap_owned(h, a.class, HEAP_BLOCKS, a.owner));
+    EXPECT(!heap_owned(h, UINT32_MAX, 0, a.owner));
+    EXPECT(!heap_owned(h, 0, UINT32_MAX, a.owner));
     EXPECT(!heap_owned(h, a.class, a.index, heap_owner(a.slot, generation_of(family, a.slot) + 1)));
     store_relaxed(heap_word(h, 3, 0), UINT64_MAX); /* no slot has that number */
     EXPECT(!heap_in_use(h, UINT64_MAX));

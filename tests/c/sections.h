@@ -24,7 +24,7 @@ static inline int user_section(struct user *u, uint32_t slot)
         if (rc != -EOWNERDEAD)
             continue;
         user_reap(u, load_relaxed(&l->word));
-        if (section_inherit(u->f, l, u->me))
+        if (section_inherit(l, u->me))
             break;
         uint32_t word = load_relaxed(&l->word);
         if (word & LOCK_DEAD && load_relaxed(&l->holder) != 0 && load_relaxed(&l->word) == word) {

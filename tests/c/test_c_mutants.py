@@ -177,7 +177,6 @@ VALUES = [  # of Values and Arrays
     ("section", "section", "    store_relaxed(&l->holder, 0); /* a killed", "    ; /* a killed"),
     ("section", "section", "if (unlikely(load_relaxed(&l->wake_bits) != 0)) {", "if (0) {"),
     ("section", "section", "        futex_wake(&l->word, 1);\n", ""),
-    ("section", "section", "    lock_wake_left(f, l);\n", ""),
     ("section", "lock", "word & LOCK_DEAD && load_acquire(&l->holder) == 0;", "word & LOCK_DEAD;"),
     ("section", "lock", "    add_relaxed(&l->deaths, 1u);\n", ""),
     ("values_kills", "lock", "word & LOCK_DEAD && load_acquire(&l->holder) == 0;", "word & LOCK_DEAD;"),

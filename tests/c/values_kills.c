@@ -15,6 +15,15 @@ static uint64_t counted(void) { return *(uint64_t *)((char *)slot_at(family, sce
 
 static void lock_prepare(void) { keep(SLOT_RLOCK); }
 
+/* The lock had a holder with a name before. */
+static void named_prepare(void)
+{
+    struct user u = self();
+    lock_prepare();
+    EXPECT(lock_try(slot_at(family, scene->slot[0]), u.me));
+    EXPECT(user_unlock(&u, scene->slot[0]));
+}
+
 /* Each counts what it has done right after it is done, so at most the last of a dead one is not counted. */
 static void add_some(void)
 {
@@ -259,6 +268,11 @@ static void window_afterwards(void)
 static const struct scenario scenarios[] = {
     {.name = "section",
      .prepare = lock_prepare,
+     .victim = add_some,
+     .meanwhile = add_meanwhile,
+     .afterwards = add_afterwards},
+    {.name = "section, after a with",
+     .prepare = named_prepare,
      .victim = add_some,
      .meanwhile = add_meanwhile,
      .afterwards = add_afterwards},

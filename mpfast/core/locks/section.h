@@ -31,14 +31,11 @@ static inline int section_wait(struct family *f, uint32_t slot, uint32_t me, str
     return rc;
 }
 
-/* Takes the lock over from an owner that left nothing half done. */
-static inline bool section_inherit(struct family *f, struct lock *l, uint32_t me)
+/* Takes the lock over from an owner that left nothing half done. section_leave makes the wake-ups that it left. */
+static inline bool section_inherit(struct lock *l, uint32_t me)
 {
     uint32_t word = lock_whole(l);
-    if (word == 0 || !lock_inherit(l, me, word))
-        return false;
-    lock_wake_left(f, l);
-    return true;
+    return word != 0 && lock_inherit(l, me, word);
 }
 
 static inline void section_leave(struct family *f, struct lock *l)

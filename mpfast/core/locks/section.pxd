@@ -10,5 +10,5 @@ cdef extern from "core/locks/section.h":
         SECTION_TAKEN
     section section_enter(lock *l, uint32_t me) nogil
     int section_wait(family *f, uint32_t slot, uint32_t me, waiting *w, spin_history *h) nogil
-    bint section_inherit(family *f, lock *l, uint32_t me) nogil
+    bint section_inherit(lock *l, uint32_t me) nogil
     void section_leave(family *f, lock *l) nogil
