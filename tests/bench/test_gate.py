@@ -92,6 +92,7 @@ def test_an_interval_that_says_nothing_is_not_slower():
     assert Comparison(cell, [narrow] * 3).slower
 
 
+@pytest.mark.stress
 def test_a_faster_build_is_not_slower(builds):
     (found,) = compared(builds(base={"context.py": SLOW}), CELL)
     assert not found.slower
@@ -102,9 +103,21 @@ def test_a_faster_build_is_not_slower(builds):
     ("base", "head", "status", "reason"),
     [
         (None, {"__init__.py": "\nraise ImportError('cannot be imported')"}, "failed", "head .*cannot be imported"),
-        ({"__init__.py": "\nraise ImportError('cannot be imported')"}, None, "failed", "base .*cannot be imported"),
+        pytest.param(
+            {"__init__.py": "\nraise ImportError('cannot be imported')"},
+            None,
+            "failed",
+            "base .*cannot be imported",
+            marks=pytest.mark.stress,
+        ),
         ({"context.py": "\ndel Context.Event"}, None, "new", "base .*WrongClass.*multiprocessing"),
-        (None, {"context.py": "\ndel Context.Event"}, "failed", "head .*WrongClass.*multiprocessing"),
+        pytest.param(
+            None,
+            {"context.py": "\ndel Context.Event"},
+            "failed",
+            "head .*WrongClass.*multiprocessing",
+            marks=pytest.mark.stress,
+        ),
         (None, {"context.py": "\nimport os\nContext.Event = lambda self: os._exit(3)"}, "failed", "head .*died"),
     ],
 )

@@ -99,8 +99,19 @@ def look():
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize(("method", "count"), [("fork", 1000), ("forkserver", 200), ("spawn", 60)], indirect=["method"])
-def test_a_thousand_processes(ctx, count):
+@pytest.mark.parametrize(
+    ("method", "count"),
+    [
+        ("fork", 150),
+        ("forkserver", 100),
+        ("spawn", 30),
+        pytest.param("fork", 1000, marks=pytest.mark.stress),
+        pytest.param("forkserver", 200, marks=pytest.mark.stress),
+        pytest.param("spawn", 60, marks=pytest.mark.stress),
+    ],
+    indirect=["method"],
+)
+def test_many_processes(ctx, count):
     """A third ends normally and holds nothing, a third holds a lock, and a third dies with one. The dead are found by
     newcomers, each of which looks at one entry of the table: some dozens stay, however many there were."""
     lock = ctx.Lock()

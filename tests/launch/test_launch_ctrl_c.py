@@ -35,7 +35,7 @@ def storm(method, rounds, whom, deadline):
 
 
 @pytest.mark.parametrize("whom", ["one", "group"])
-@pytest.mark.parametrize(("method", "rounds"), [("fork", 500), ("forkserver", 400), ("spawn", 60)])
+@pytest.mark.parametrize(("method", "rounds"), [("fork", 200), ("forkserver", 150), ("spawn", 40)])
 def test_signals_during_start(method, rounds, whom):
     storm(method, rounds if whom == "one" else rounds // 5, whom, 60)
 

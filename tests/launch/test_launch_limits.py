@@ -19,10 +19,21 @@ from harness import PATIENCE, until
 
 
 @pytest.mark.parametrize("end", ["join", "kill", "drop"])
-def test_sixty_processes_one_by_one(ctx, end):
+@pytest.mark.parametrize(
+    ("method", "count"),
+    [
+        ("fork", 60),
+        ("forkserver", 40),
+        ("spawn", 20),
+        pytest.param("forkserver", 60, marks=pytest.mark.stress),
+        pytest.param("spawn", 60, marks=pytest.mark.stress),
+    ],
+    indirect=["method"],
+)
+def test_processes_one_by_one(ctx, count, end):
     """Descriptors, children, mappings and /dev/shm are as before."""
     before = None
-    for number in range(60):
+    for number in range(count):
         process = ctx.Process(target=workers.nothing if end != "kill" else signal.pause)
         process.start()
         if end == "kill":

@@ -12,7 +12,7 @@ import abilities
 import pooled
 import pytest
 from abilities import executor_class
-from harness import PATIENCE, Thread, until
+from harness import PATIENCE, Thread, exit_code, until
 
 REFUSED = "^cannot schedule new futures after shutdown$"
 
@@ -185,8 +185,7 @@ def test_an_executor_that_is_dropped(mp, ctx):
     until(lambda: gc.collect() >= 0 and gone() is None, "it is gone")
     assert [future.result(PATIENCE) for future in futures] == [n * n for n in range(20)]
     for process in processes:
-        process.join(PATIENCE)
-        assert process.exitcode == 0
+        assert exit_code(process) == 0
 
 
 def test_an_executor_in_a_worker(mp, method, executor):

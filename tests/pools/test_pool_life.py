@@ -15,7 +15,7 @@ import weakref
 import pooled
 import pytest
 import workers
-from harness import PATIENCE, Thread, run_process, until, wait_asleep
+from harness import PATIENCE, Thread, exit_code, run_process, until, wait_asleep
 
 CALLS = {
     "apply": lambda pool: pool.apply(pooled.square, (3,)),
@@ -262,8 +262,7 @@ def test_a_pool_that_is_dropped(ctx):
         gc.collect()
     assert gone() is None
     for process in processes:
-        process.join(PATIENCE)
-        assert process.exitcode is not None
+        exit_code(process)
 
 
 def test_a_closed_pool_that_is_dropped(ctx):
@@ -274,8 +273,7 @@ def test_a_closed_pool_that_is_dropped(ctx):
     del pool
     gc.collect()
     for process in processes:
-        process.join(PATIENCE)
-        assert process.exitcode is not None
+        exit_code(process)
 
 
 def test_a_pool_that_says_that_it_runs(pools, make_pool):

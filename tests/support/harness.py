@@ -41,6 +41,13 @@ def until(condition, what, patience=PATIENCE):
     return result
 
 
+def exit_code(process):
+    """Of a process that another thread may join too. That one may note the code after join() has returned here."""
+    process.join(PATIENCE)
+    until(lambda: process.exitcode is not None, f"{process} has an exit code")
+    return process.exitcode
+
+
 def thread_state(pid, tid):
     """The kernel's letter for a thread's state, or "" if it is gone."""
     try:
