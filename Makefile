@@ -5,7 +5,7 @@
 
 PYTHON ?= python3
 ARGS ?=
-WORKERS ?= 2# processes that run the tests, which mostly wait
+WORKERS ?= 3# processes that run the tests, which mostly wait
 
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d%s" % (*sys.version_info[:2], sys.abiflags))' 2>/dev/null)
 VENV := build/venv-$(VERSION)

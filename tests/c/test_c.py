@@ -33,7 +33,7 @@ class Variant(NamedTuple):
 FLAGS = ["-std=gnu11", "-D_GNU_SOURCE", "-g", "-Wall", "-Wextra", "-Werror", "-pthread"]
 SANITIZED = ["-O1", "-fno-omit-frame-pointer", "-DMPFAST_DEBUG=1"]
 VARIANTS = [
-    Variant("plain", ["-O2"], 60),
+    Variant("plain", ["-O1"], 60),  # compiled in half the time of the storm's -O2
     Variant("asan", [*SANITIZED, "-fsanitize=address,undefined", "-fno-sanitize-recover=all"], 180, (sanitize,)),
     Variant("tsan", [*SANITIZED, "-fsanitize=thread"], 300, (sanitize,)),
     Variant("storm", ["-O2"], 900, (pytest.mark.stress,), True),

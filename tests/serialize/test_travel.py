@@ -122,13 +122,14 @@ def test_a_handle_is_passed_on(ctx, carrier, start):
     between.close()
 
 
-def test_nothing_is_left_of_a_thousand(carrier, start):
+@pytest.mark.parametrize("hundreds", [2, pytest.param(10, marks=pytest.mark.stress)])
+def test_nothing_is_left_of_hundreds(carrier, start, hundreds):
     writer, reader = carrier
     child = start(writer)
     child.run(travellers.send_new, writer)
     travellers.fetch(reader)
     there, here = child.run(travellers.descriptors_at_rest), travellers.descriptors_at_rest()
-    for _ in range(10):
+    for _ in range(hundreds):
         child.run(travellers.send_new, writer, 100)
         assert [travellers.fetch(reader) for _ in range(100)] == [b"%d" % number for number in range(100)]
     assert child.run(travellers.descriptors_at_rest) <= there
