@@ -5,12 +5,13 @@ Every public name of multiprocessing is here, bound to mpfast's default context.
 """
 
 from . import context
-from .errors import CorruptedQueueError, LockOwnerDied
+from .errors import CorruptedQueueError, LockOwnerDied, ManagerDied
 
 __version__ = "0.1.0.dev0"
 __all__ = [name for name in dir(context._default_context) if not name.startswith("_")]
 globals().update((name, getattr(context._default_context, name)) for name in __all__)
-__all__ += ["Atomic", "BrokenPool", "CorruptedQueueError", "LockInfo", "LockOwnerDied", "PoolStats"]
+__all__ += ["Atomic", "BrokenPool", "CorruptedQueueError", "LockInfo", "LockOwnerDied"]
+__all__ += ["ManagerDied", "PoolStats"]
 __all__ += ["ProcessPoolExecutor", "QueueStats", "RemoteError", "ShutDown", "TaskTimeout", "Waiter"]
 __all__ += ["WorkerDied", "WorkerStats"]
 __all__ += ["install", "installed", "locks", "strict_pickling"]

@@ -22,6 +22,7 @@ from .diagnostics import Waiter as Waiter
 from .diagnostics import locks as locks
 from .errors import CorruptedQueueError as CorruptedQueueError
 from .errors import LockOwnerDied as LockOwnerDied
+from .errors import ManagerDied as ManagerDied
 from .executor import ProcessPoolExecutor as ProcessPoolExecutor
 from .sharedctypes import Atomic as Atomic
 from .standin.install import install as install
@@ -48,6 +49,7 @@ __all__ = [
     "Lock",
     "LockInfo",
     "LockOwnerDied",
+    "ManagerDied",
     "Manager",
     "Pipe",
     "Pool",

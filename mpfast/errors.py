@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import errno
+import signal
 from multiprocessing import ProcessError
 
-__all__ = ["CorruptedQueueError", "LockOwnerDied"]
+__all__ = ["CorruptedQueueError", "LockOwnerDied", "ManagerDied"]
 
 
 def explained(error: ImportError) -> ImportError:
@@ -41,3 +42,34 @@ class CorruptedQueueError(ProcessError, OSError):
 
     def __reduce__(self) -> tuple[type[CorruptedQueueError], tuple[str]]:
         return type(self), (self.strerror or "",)
+
+
+def ending(code: int | None) -> str:
+    """How a process with this exit code has ended, in words."""
+    if code is None:
+        return "is gone"
+    if code >= 0:
+        return f"ended with exit code {code}"
+    try:
+        return f"was killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"was killed by signal {-code}"
+
+
+class ManagerDied(
+    ProcessError, BrokenPipeError, ConnectionResetError, ConnectionRefusedError, FileNotFoundError, EOFError
+):
+    """The server of a manager has ended, so its objects are gone.
+
+    It is all the errors that multiprocessing raises then, one or another as it happens. `pid` names the server.
+    `exitcode` is as Process.exitcode has it, so -9 stands for SIGKILL. It is None in a process that has not started the
+    manager.
+    """
+
+    def __init__(self, pid: int, exitcode: int | None = None) -> None:
+        super().__init__(errno.EPIPE, f"the manager's server, process {pid}, {ending(exitcode)}")
+        self.pid = pid
+        self.exitcode = exitcode
+
+    def __reduce__(self) -> tuple[type[ManagerDied], tuple[int, int | None]]:
+        return type(self), (self.pid, self.exitcode)

@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: MIT
 """multiprocessing.managers, with managers that use mpfast's context and talk through mpfast's connections.
 
-What goes over the wire is multiprocessing's, so managers of either package serve the other's. A pickled proxy becomes
-one of the stdlib's where it arrives, because the process there may not have mpfast.
+Its parts are in the room proxies/. What goes over the wire is multiprocessing's, so managers of either package serve the
+other's. A proxy that is sent to a process of multiprocessing's becomes one of the stdlib's there.
 """
 
 from __future__ import annotations
 
-import os
 from multiprocessing import connection as _wire
 from multiprocessing import managers as _stdlib
 from multiprocessing.managers import *  # noqa: F403
@@ -15,6 +14,14 @@ from typing import Any
 
 from . import connection
 from .context import _default_context
+from .proxies.door import Door, ServerProcess, door_to
+from .proxies.link import link_to, local_to
+from .proxies.proxy import (
+    AcquirerProxy, ArrayProxy, AutoProxy, BarrierProxy, BaseListProxy, BasePoolProxy, BaseProxy, ConditionProxy,
+    DictProxy, EventProxy, IteratorProxy, ListProxy, MakeProxyType, NamespaceProxy, PoolProxy, ProxyType, RebuildProxy,
+    ValueProxy, own_type, proxy_for,
+)  # fmt: skip
+from .proxies.server import Requests
 
 __all__ = _stdlib.__all__
 
@@ -22,8 +29,7 @@ _LISTENERS: dict[type, type[connection.Listener]] = {
     vars(_wire)["Listener"]: connection.Listener,
     vars(_wire)["XmlListener"]: connection.XmlListener,
 }
-_CLIENTS = {"pickle": connection.Client, "xmlrpclib": connection.XmlClient}
-_ENDING = 0.5  # seconds that a server whose connections broke has to be seen as ended
+_std: Any = _stdlib
 
 
 def __getattr__(name: str) -> Any:
@@ -35,10 +41,11 @@ def _take_over(server: Any) -> Any:
     if type(server.listener) in _LISTENERS:
         server.listener.__class__ = _LISTENERS[type(server.listener)]
         server.listener._mpfast_adopt()
+    server._mpfast_open()
     return server
 
 
-class Server(_stdlib.Server):
+class Server(Requests, _std.Server):  # type: ignore[misc]
     """multiprocessing's, behind a Listener of mpfast's."""
 
     def __init__(self, registry: Any, address: Any, authkey: Any, serializer: Any) -> None:
@@ -46,85 +53,8 @@ class Server(_stdlib.Server):
         _take_over(self)
 
 
-class SharedMemoryServer(Server, _stdlib.SharedMemoryServer):
+class SharedMemoryServer(Server, _std.SharedMemoryServer):  # type: ignore[misc]
     """multiprocessing's, behind a Listener of mpfast's."""
-
-
-class _ToServer(connection.Connection):
-    """A connection to a server. Once the server has ended, its errors say so."""
-
-    _door: _Door
-
-    def send(self, obj: Any) -> None:
-        try:
-            super().send(obj)
-        except OSError as error:
-            self._door.explain(error)
-            raise
-
-    def recv(self) -> Any:
-        try:
-            return super().recv()
-        except (OSError, EOFError) as error:
-            self._door.explain(error)
-            raise
-
-
-class _Door:
-    """Connects to a server. A manager has it in place of a Client, and so have its proxies."""
-
-    def __init__(self, serializer: str) -> None:
-        self.client = _CLIENTS[serializer]
-        self.server: Any = None  # the process, if the manager has started it
-
-    def __call__(self, *args: Any, **keywords: Any) -> Any:
-        try:
-            found: Any = self.client(*args, **keywords)
-        except (OSError, EOFError) as error:
-            self.explain(error)
-            raise
-        if type(found) is connection.Connection:
-            found.__class__ = _ToServer
-            found._door = self
-        return found
-
-    def explain(self, error: OSError | EOFError) -> None:
-        """Puts into an error that the server has ended, if it has. The type of the error stays the stdlib's."""
-        if self.server is None or not connection.wait([self.server.sentinel], _ENDING):
-            return
-        text = f"the manager's server, process {self.server.pid}, has ended with exit code {self.server.exitcode}"
-        error.args = (error.errno, text) if isinstance(error, OSError) else (text,)
-        if isinstance(error, OSError):
-            error.strerror = text
-
-
-def _forget_connections() -> None:
-    """A forked child connects anew. On its parent's connections each would get the other's answers."""
-    for local, _ in _stdlib.BaseProxy._address_to_local.values():
-        if isinstance(getattr(local, "connection", None), _ToServer):
-            del local.connection
-
-
-os.register_at_fork(after_in_child=_forget_connections)
-
-
-class _ProxyType:
-    """Makes proxies that call through a Client of mpfast's. In all else it looks like the type of the proxies."""
-
-    def __init__(self, proxytype: Any) -> None:
-        self.proxytype = proxytype
-
-    def __reduce__(self) -> Any:
-        return _ProxyType, (self.proxytype,)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.proxytype, name)
-
-    def __call__(self, token: Any, serializer: str, *args: Any, **keywords: Any) -> Any:
-        proxy = self.proxytype(token, serializer, *args, **keywords)
-        door = getattr(keywords.get("manager"), "_Client", None)
-        proxy._Client = door if isinstance(door, _Door) else _Door(serializer)
-        return proxy
 
 
 class BaseManager(_stdlib.BaseManager):  # type: ignore[no-redef]
@@ -138,22 +68,75 @@ class BaseManager(_stdlib.BaseManager):  # type: ignore[no-redef]
     ) -> None:
         ctx = ctx or _default_context.get_context()
         super().__init__(address, authkey, serializer, ctx, **rest)
-        self._Client = _Door(serializer)
+        self._Client = Door(serializer)
 
     def start(self, *args: Any, **keywords: Any) -> None:
         """Starts the server's process."""
         super().start(*args, **keywords)
-        self._Client.server = self._process  # type: ignore[attr-defined]
+        process = self._process  # type: ignore[attr-defined]
+        self._Client.server = ServerProcess(process.pid, process)
+        door_to(self._address, self._serializer, self._Client)  # type: ignore[attr-defined]
+
+    def connect(self) -> None:
+        """Connects to a server that runs already."""
+        super().connect()
+        self._Client = door_to(self._address, self._serializer)  # type: ignore[attr-defined]
 
     def get_server(self) -> Any:
         """Returns the server, for serve_forever() in this process."""
-        return _take_over(super().get_server())
+        server = super().get_server()
+        if type(server) is _std.Server:
+            server.__class__ = Server
+            _take_over(server)
+        return server
+
+    def _create(self, typeid: str, /, *args: Any, **kwds: Any) -> Any:
+        """Makes an object in the server. Returns its token and the names of its methods."""
+        if self._serializer == "pickle" and self._state.value == _std.State.STARTED:  # type: ignore[attr-defined]
+            address, authkey = self._address, self._authkey  # type: ignore[attr-defined]
+            link = link_to(local_to(address)[0], self._Client, address, authkey)
+            if link is not None and link.ours:
+                kind, result = link.ask(("0", "#CREATE", (typeid, *args), kwds))
+                if kind != "#RETURN":
+                    raise _std.convert_to_error(kind, result)
+                ident, exposed = result
+                return _std.Token(typeid, address, ident), exposed
+        return super()._create(typeid, *args, **kwds)  # type: ignore[misc]
+
+    @staticmethod
+    def _finalize_manager(process: Any, address: Any, authkey: Any, state: Any, client: Any, *timeout: float) -> None:
+        """shutdown(). A server that is stopped does not answer, and is killed in the end."""
+        client = client.hasty(*timeout or (1.0,))
+        _std.BaseManager._finalize_manager(process, address, authkey, state, client, *timeout)
 
     @classmethod
-    def register(cls, typeid: str, callable: Any = None, proxytype: Any = None, *args: Any, **keywords: Any) -> None:
+    def register(
+        cls,
+        typeid: str,
+        callable: Any = None,
+        proxytype: Any = None,
+        exposed: Any = None,
+        method_to_typeid: Any = None,
+        create_method: bool = True,
+    ) -> None:
         """Registers what the manager can make, as multiprocessing's does."""
-        proxytype = _ProxyType(proxytype or _stdlib.AutoProxy)  # type: ignore[attr-defined]
-        super().register(typeid, callable, proxytype, *args, **keywords)
+        ours = own_type(proxytype or AutoProxy)
+        if vars(ours).get("_mpfast_of") or not isinstance(ours, type) and ours is not AutoProxy:
+            ours = ProxyType(proxytype)
+        super().register(typeid, callable, ours, exposed, method_to_typeid, False)
+        if create_method:
+            setattr(cls, typeid, _maker(typeid, ours))
+
+
+def _maker(typeid: str, proxytype: Any) -> Any:
+    """The method of a manager that makes an object in the server, and returns its proxy."""
+
+    def make(self: Any, /, *args: Any, **kwds: Any) -> Any:
+        token, exposed = self._create(typeid, *args, **kwds)
+        return proxy_for(proxytype, token, self._serializer, self, self._authkey, exposed)
+
+    make.__name__ = typeid
+    return make
 
 
 class SyncManager(BaseManager, _stdlib.SyncManager):  # type: ignore[no-redef, misc]

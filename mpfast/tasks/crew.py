@@ -16,7 +16,8 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import process, util
 
 from .butler import Butler, Feeder
-from .errors import RemoteError, ending
+from ..errors import ending
+from .errors import RemoteError
 from .lookout import Lookout
 from .setbacks import Setbacks
 from .sizing import Sizing

@@ -3,26 +3,15 @@
 
 from __future__ import annotations
 
-import signal
 import traceback
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import ProcessError
 from multiprocessing import TimeoutError as NotInTime
 from typing import Any
 
+from ..errors import ending
+
 __all__ = ["BrokenPool", "RemoteError", "TaskTimeout", "WorkerDied"]
-
-
-def ending(code: int | None) -> str:
-    """How a process with this exit code has ended, in words."""
-    if code is None:
-        return "is gone"
-    if code >= 0:
-        return f"ended with exit code {code}"
-    try:
-        return f"was killed by {signal.Signals(-code).name}"
-    except ValueError:
-        return f"was killed by signal {-code}"
 
 
 class WorkerDied(BrokenProcessPool, ProcessError):

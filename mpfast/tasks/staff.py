@@ -7,7 +7,7 @@ import os
 import threading
 from concurrent.futures.process import BrokenProcessPool
 
-from .errors import ending
+from ..errors import ending
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
