@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """multiprocessing.managers, with managers that use mpfast's context and talk through mpfast's connections.
 
-Its parts are in the room proxies/. What goes over the wire is multiprocessing's, so managers of either package serve the
-other's. A proxy that is sent to a process of multiprocessing's becomes one of the stdlib's there.
+Its parts are in the room proxies/. What goes over the wire is multiprocessing's, so managers of either package serve
+the other's. A proxy that is sent to a process of multiprocessing's becomes one of the stdlib's there.
 """
 
 from __future__ import annotations
@@ -17,11 +17,62 @@ from .context import _default_context
 from .proxies.door import Door, ServerProcess, door_to
 from .proxies.link import link_to, local_to
 from .proxies.proxy import (
-    AcquirerProxy, ArrayProxy, AutoProxy, BarrierProxy, BaseListProxy, BasePoolProxy, BaseProxy, ConditionProxy,
-    DictProxy, EventProxy, IteratorProxy, ListProxy, MakeProxyType, NamespaceProxy, PoolProxy, ProxyType, RebuildProxy,
-    ValueProxy, own_type, proxy_for,
-)  # fmt: skip
-from .proxies.server import Requests
+    AcquirerProxy as AcquirerProxy,
+)
+from .proxies.proxy import (
+    ArrayProxy as ArrayProxy,
+)
+from .proxies.proxy import (
+    AutoProxy as AutoProxy,
+)
+from .proxies.proxy import (
+    BarrierProxy as BarrierProxy,
+)
+from .proxies.proxy import (
+    BaseListProxy as BaseListProxy,
+)
+from .proxies.proxy import (
+    BasePoolProxy as BasePoolProxy,
+)
+from .proxies.proxy import (
+    BaseProxy as BaseProxy,
+)
+from .proxies.proxy import (
+    ConditionProxy as ConditionProxy,
+)
+from .proxies.proxy import (
+    DictProxy as DictProxy,
+)
+from .proxies.proxy import (
+    EventProxy as EventProxy,
+)
+from .proxies.proxy import (
+    IteratorProxy as IteratorProxy,
+)
+from .proxies.proxy import (
+    ListProxy as ListProxy,
+)
+from .proxies.proxy import (
+    MakeProxyType as MakeProxyType,
+)
+from .proxies.proxy import (
+    NamespaceProxy as NamespaceProxy,
+)
+from .proxies.proxy import (
+    PoolProxy as PoolProxy,
+)
+from .proxies.proxy import (
+    ProxyType,
+    own_type,
+    proxy_for,
+)
+from .proxies.proxy import (
+    RebuildProxy as RebuildProxy,
+)
+from .proxies.proxy import (
+    ValueProxy as ValueProxy,
+)
+from .proxies.server import Begin, Requests
 
 __all__ = _stdlib.__all__
 
@@ -70,9 +121,11 @@ class BaseManager(_stdlib.BaseManager):  # type: ignore[no-redef]
         super().__init__(address, authkey, serializer, ctx, **rest)
         self._Client = Door(serializer)
 
-    def start(self, *args: Any, **keywords: Any) -> None:
+    def start(self, initializer: Any = None, initargs: Any = ()) -> None:
         """Starts the server's process."""
-        super().start(*args, **keywords)
+        if initializer is None or callable(initializer):
+            initializer = Begin(initializer)
+        super().start(initializer, initargs)
         process = self._process  # type: ignore[attr-defined]
         self._Client.server = ServerProcess(process.pid, process)
         door_to(self._address, self._serializer, self._Client)  # type: ignore[attr-defined]
@@ -121,7 +174,7 @@ class BaseManager(_stdlib.BaseManager):  # type: ignore[no-redef]
     ) -> None:
         """Registers what the manager can make, as multiprocessing's does."""
         ours = own_type(proxytype or AutoProxy)
-        if vars(ours).get("_mpfast_of") or not isinstance(ours, type) and ours is not AutoProxy:
+        if vars(ours).get("_mpfast_of") or (not isinstance(ours, type) and ours is not AutoProxy):
             ours = ProxyType(proxytype)
         super().register(typeid, callable, ours, exposed, method_to_typeid, False)
         if create_method:

@@ -47,3 +47,5 @@ cdef int fail(int rc, str doing) except -1
 cdef int refused(int rc, str doing, str service) except -1
 cdef family *default_family() noexcept nogil
 cdef reaped *reaped_here() noexcept nogil
+cdef offer(Handle handle)
+cdef adopt(cls, slot_kind_t kind, offered)

@@ -13,7 +13,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from mpfast.core.base.check cimport CHECK_ENABLED, COUNT
 from mpfast.core.family.family cimport *
 from mpfast.core.life.fork cimport *
-from mpfast.core.life.handle cimport handle_attach, handle_claim, handle_remove
+from mpfast.core.life.handle cimport handle_adopt, handle_attach, handle_claim, handle_remove
 from mpfast.core.base.atomic cimport load64, load64_acquire
 from mpfast.core.family.participant cimport *
 from mpfast.core.family.slots cimport *
@@ -200,6 +200,31 @@ def _rebuild(cls, ticket, uint32_t slot, uint32_t generation, int kind):
     if rc < 0:
         raise ValueError(f"stale {cls.__name__}: slot {slot} of its family is not what was pickled")
     self.place(f, slot, <slot_kind_t>kind)
+    return self
+
+
+cdef offer(Handle handle):
+    """What a living process of the family needs to have the object too. Keep the object until that one has answered."""
+    cdef uint32_t giver = identity_index(me(handle))
+    return <bytes>handle.family.header.id[:16], handle.slot, handle.generation, <int>handle.kind, giver
+
+
+cdef adopt(cls, slot_kind_t kind, offered):
+    """An object of the class for what another process has offered. ValueError if it is of no use here."""
+    cdef Handle self
+    cdef bytes id
+    cdef uint32_t slot, generation, giver
+    id, slot, generation, found, giver = offered
+    cdef family *f = families_find(<const uint8_t *><const char *>id) if len(id) == 16 else NULL
+    if f == NULL or found != <int>kind:
+        raise ValueError(f"a {cls.__name__} of another family")
+    rc = handle_adopt(f, slot, kind, generation, giver)
+    if rc == -errno.EOWNERDEAD:
+        _refuse_orphan()
+    if rc < 0:
+        raise ValueError(f"stale {cls.__name__}: the process that offers slot {slot} has it no more")
+    self = cls.__new__(cls)
+    self.place(f, slot, kind)
     return self
 
 

@@ -164,8 +164,8 @@ class Door:
                 return self(address, authkey=authkey)
             found: Any = self(address)
             found.__class__, found.patience = _Hasty, patience
-            _wire.answer_challenge(found, authkey)  # type: ignore[attr-defined]
-            _wire.deliver_challenge(found, authkey)  # type: ignore[attr-defined]
+            _wire.answer_challenge(found, authkey)
+            _wire.deliver_challenge(found, authkey)
             return found
 
         return connect

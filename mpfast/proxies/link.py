@@ -9,6 +9,7 @@ has a connection of its own.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import threading
@@ -23,6 +24,7 @@ from .door import Door, ToServer, hung_up
 
 __all__ = ["Link", "link_of", "link_to", "local_to", "reader", "retire"]
 
+RING_AFTER = 16  # calls over the socket. A thread that makes fewer has no use for shared memory
 GRACE = 0.1  # seconds for the answer of a call that was interrupted
 VERSION = 1  # of the requests that a server of mpfast's knows
 _send, _receive = Connection.send, Connection.recv
@@ -47,28 +49,60 @@ class Link(ToServer):
     busy: bool  # a call is under way
     unsure: bool  # a call has failed, and perhaps its answer comes yet
     later: list[Any] | None  # proxies that arrived in an answer, and are counted after it
+    ring: Any  # shared memory between this process and the server, or None
+    calls: int  # until the ring is asked for
 
     def begin(self) -> None:
         self.pid, self.busy, self.unsure, self.later = _getpid(), False, False, None
-        self.ours = False
+        self.ring, self.calls, self.ours = None, 0, False
         self.ours = self.ask(("0", "#HELLO", (VERSION,), {}))[0] == "#RETURN"
 
     def ask(self, message: Any) -> Any:
         """Sends a request and returns its answer. ManagerDied if the server is dead."""
         self.busy = True
         try:
-            if self.ours:
+            ring = self.ring
+            if ring is not None:
+                ring.send(message)
+                answer = ring.recv()
+            elif self.ours:
                 _send(self, message)
+                answer = _receive(self)
             else:
                 self._send_portable(message)
-            answer = _receive(self)
+                answer = _receive(self)
         except BaseException as error:
             self._failed(error)
             raise
         self.busy = False
         if self.later is not None:
             self._count_later()
+        if self.ring is None:
+            self.calls += 1
+            if self.calls == RING_AFTER and self.ours:
+                self._ask_for_a_ring()
         return answer
+
+    def _ask_for_a_ring(self) -> None:
+        """Leaves the socket for shared memory. Where that is not to be had, the socket stays."""
+        try:
+            from . import ring
+
+            half, offers = ring.propose()
+        except (ImportError, OSError, RuntimeError, MemoryError):
+            return
+        if self.ask(("0", "#RING", (offers,), {}))[0] == "#RETURN":
+            self.ring = ring.opened(half, self.fileno(), hung_up)
+
+    def close(self) -> None:
+        if self.ring is not None and self.pid == _getpid() and not self.closed:
+            with contextlib.suppress(Exception):
+                self.ring.end()  # so that the server need not look at the socket
+        super().close()
+
+    def __del__(self) -> None:
+        if getattr(self, "ring", None) is not None:
+            self.close()
 
     def _send_portable(self, message: Any) -> None:
         before, reader.portable = reader.portable, True
@@ -94,10 +128,12 @@ class Link(ToServer):
         """Reads the answers of interrupted calls away. False if they do not come, so that the link is of no use."""
         mark = f"mpfast-{next(_marks)}"  # no object has that name, so the answer is an error that has it
         try:
-            _send(self, (mark, "#SETTLE", (), {}))
-            while self.poll(GRACE):
+            ring = self.ring
+            message: Any = (mark, "#SETTLE", (), {})
+            ring.send(message) if ring is not None else _send(self, message)
+            while ring.poll(GRACE) if ring is not None else self.poll(GRACE):
                 try:
-                    kind, result = _receive(self)
+                    kind, result = ring.recv() if ring is not None else _receive(self)
                 except (OSError, EOFError):
                     raise
                 except Exception:  # an answer that cannot be unpickled
@@ -111,7 +147,7 @@ class Link(ToServer):
 
 
 def local_to(address: Any) -> tuple[Any, Any]:
-    """What multiprocessing keeps of a server at an address: the connections by thread, the names of the proxies' objects.
+    """What multiprocessing keeps of a server at an address: connections by thread, and which objects have proxies.
 
     It is multiprocessing's own table, so that both packages' proxies find the same.
     """
@@ -164,7 +200,7 @@ def _connect(door: Door, address: Any, authkey: Any) -> Link | None:
     except BaseException:
         connection.close()
         raise
-    return connection  # type: ignore[no-any-return]
+    return connection
 
 
 class _LastDropped(threading.local):
@@ -199,7 +235,7 @@ def _close(tls: Any) -> None:
 
 def _forget_connections() -> None:
     """A forked child lets go of the sockets of the thread that forked. The other threads' went with the threads."""
-    for tls, _ in list(_stdlib.BaseProxy._address_to_local.values()):  # type: ignore[attr-defined]
+    for tls, _ in list(_stdlib.BaseProxy._address_to_local.values()):
         if type(getattr(tls, "connection", None)) is Link:
             del tls.connection
 

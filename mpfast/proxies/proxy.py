@@ -17,16 +17,33 @@ from typing import Any
 
 from ..errors import ManagerDied
 from .door import Door, door_to
-from .link import Link, link_of, link_to, local_to, reader, retire
+from .link import Link, link_of, link_to, reader, retire
+from .server import family_pass
 
 __all__ = [
-    "ArrayProxy", "AutoProxy", "AcquirerProxy", "BarrierProxy", "BaseListProxy", "BasePoolProxy", "BaseProxy",
-    "ConditionProxy", "DictProxy", "EventProxy", "IteratorProxy", "ListProxy", "MakeProxyType", "NamespaceProxy",
-    "PoolProxy", "ProxyType", "RebuildProxy", "ValueProxy",
+    "AcquirerProxy",
+    "ArrayProxy",
+    "AutoProxy",
+    "BarrierProxy",
+    "BaseListProxy",
+    "BasePoolProxy",
+    "BaseProxy",
+    "ConditionProxy",
+    "DictProxy",
+    "EventProxy",
+    "IteratorProxy",
+    "ListProxy",
+    "MakeProxyType",
+    "NamespaceProxy",
+    "PoolProxy",
+    "ProxyType",
+    "RebuildProxy",
+    "ValueProxy",
 ]  # fmt: skip
 
 _std: Any = _stdlib
 _getpid = os.getpid
+_spawning = _std.get_spawning_popen
 
 
 class Counted(_std.Token):  # type: ignore[misc]
@@ -41,6 +58,8 @@ class Counted(_std.Token):  # type: ignore[misc]
 
 class BaseProxy(_std.BaseProxy):  # type: ignore[misc]
     """multiprocessing's, over a connection that no other thread and no other process uses."""
+
+    _token: Any
 
     def _callmethod(self, methodname: str, args: Any = (), kwds: Any = {}) -> Any:  # noqa: B006 (multiprocessing's)
         link = getattr(self._tls, "connection", None)
@@ -77,13 +96,14 @@ class BaseProxy(_std.BaseProxy):  # type: ignore[misc]
             raise _std.convert_to_error(kind, result)
         if type(result) is list:
             return result
+        values: list[Any]
         values, odd = ForkingPickler.loads(result)
         for number, kind in odd.items():
             if kind == "#PROXY":
                 values[number] = self._mpfast_answered(*values[number])
             elif kind != "#RETURN":
                 values[number] = _std.convert_to_error(kind, values[number])
-        return values  # type: ignore[no-any-return]
+        return values
 
     def _mpfast_door(self) -> Door:
         door = getattr(self._manager, "_Client", None)
@@ -136,7 +156,8 @@ class BaseProxy(_std.BaseProxy):  # type: ignore[misc]
         _, (kind, *rest) = super().__reduce__()
         if reader.portable:
             return _std.RebuildProxy, (_portable(kind), *rest)
-        return RebuildProxy, (_by_name(kind), *rest, self._mpfast_door().known())
+        given = (family_pass(),) if _spawning() is not None else ()
+        return RebuildProxy, (_by_name(kind), *rest, self._mpfast_door().known(), *given)
 
 
 def _refuse(call: Any) -> None:
@@ -165,7 +186,7 @@ def _drop(token: Any, authkey: Any, state: Any, tls: Any, idset: Any, door: Door
                 connection = door(token.address, authkey=authkey)
                 _std.dispatch(connection, None, "decref", (token.id,))
         except Exception as error:
-            _util.debug("... decref failed %s", error)  # type: ignore[attr-defined]
+            _util.debug("... decref failed %s", error)
     if not idset:
         retire(tls, idset, not over and (door.here() or _std.process.parent_process() is not None))
 
@@ -248,8 +269,11 @@ def _by_name(kind: Any) -> Any:
     return kind if origin is None else ProxyType(origin)
 
 
-def RebuildProxy(func: Any, token: Any, serializer: str, kwds: Any, known: Any = None) -> Any:
-    """Makes a proxy that was pickled. `known` is what its sender knows of the server."""
+def RebuildProxy(func: Any, token: Any, serializer: str, kwds: Any, known: Any = None, family: Any = None) -> Any:
+    """Makes a proxy that was pickled.
+
+    `known` is what its sender knows of the server. `family` has made a child a member of the family by now.
+    """
     door = door_to(token.address, serializer)
     door.learn(known)
     proxy = _std.RebuildProxy(func, token, serializer, kwds)

@@ -10,14 +10,44 @@ from __future__ import annotations
 import traceback
 from multiprocessing import managers as _stdlib
 from multiprocessing.reduction import ForkingPickler
-from typing import Any
+from typing import Any, ClassVar
 
+from .door import hung_up
 from .link import reader
 
-__all__ = ["Requests"]
+__all__ = ["Begin", "Requests", "family_pass"]
 
 _std: Any = _stdlib
 _Server = _std.Server
+
+
+def family_pass() -> Any:
+    """What makes a child that gets it a member of this process's family. None where there is none."""
+    try:
+        from .ring import Pass
+
+        return Pass()
+    except (ImportError, OSError, RuntimeError, MemoryError):
+        return None
+
+
+class Begin:
+    """The initializer of a server, which makes it a member of the family of the process that starts it."""
+
+    def __init__(self, initializer: Any) -> None:
+        self.initializer = initializer
+        self.family = family_pass()
+
+    def __call__(self, *args: Any) -> None:
+        if self.initializer is not None:
+            self.initializer(*args)
+
+
+class RingConnection:
+    """As much of a connection as the server's loop needs."""
+
+    def __init__(self, socket: Any, ring: Any) -> None:
+        self.send, self.recv, self.close = ring.send, ring.recv, socket.close
 
 
 class Requests:
@@ -34,6 +64,14 @@ class Requests:
 
     def _hello(self, conn: Any, ident: Any, obj: Any, version: int, /) -> None:
         reader.portable = False
+
+    def _ring(self: Any, conn: Any, ident: Any, obj: Any, offers: Any, /) -> None:
+        """Goes over to shared memory, in the same thread, which may own locks. Comes back if that is impossible."""
+        from . import ring
+
+        end = ring.accept(offers, conn.fileno(), hung_up)
+        conn.send(("#RETURN", None))
+        _Server.serve_client(self, RingConnection(conn, end))
 
     def _create(self: Any, conn: Any, ident: Any, obj: Any, typeid: str, /, *args: Any, **kwds: Any) -> Any:
         return self.create(conn, typeid, *args, **kwds)
@@ -58,12 +96,13 @@ class Requests:
         odd: dict[int, str] = {}  # the kinds of those answers that are no plain results
         for call in calls:
             name = call[0]
-            if name not in exposed or makes and name in makes:
+            if name not in exposed or (makes and name in makes):
                 odd[len(values)], value = self._mpfast_call(conn, entry, *call)
                 values.append(value)
                 continue
             try:
-                values.append(getattr(obj, name)(*call[1]) if len(call) == 2 else getattr(obj, name)(*call[1], **call[2]))
+                function = getattr(obj, name)
+                values.append(function(*call[1]) if len(call) == 2 else function(*call[1], **call[2]))
             except Exception as error:
                 odd[len(values)] = "#ERROR"
                 values.append(error)
@@ -74,11 +113,10 @@ class Requests:
         except Exception:
             return _dumps((_whatever_can(values, odd), odd))
 
-    def _mpfast_call(
-        self: Any, conn: Any, entry: Any, name: str, args: Any, kwds: Any = {}, /
-    ) -> tuple[str, Any]:  # fmt: skip
+    def _mpfast_call(self: Any, conn: Any, entry: Any, name: str, args: Any, kwds: Any = None, /) -> tuple[str, Any]:
         """A call the result of which becomes a proxy, or of a method that is not exposed."""
         obj, exposed, makes = entry
+        kwds = kwds or {}
         if name in exposed:
             try:
                 result = getattr(obj, name)(*args, **kwds)
@@ -92,9 +130,10 @@ class Requests:
         except Exception:
             return "#TRACEBACK", traceback.format_exc()
 
-    fallback_mapping = {
+    fallback_mapping: ClassVar[dict[str, Any]] = {
         **_Server.fallback_mapping,
         "#HELLO": _hello,
+        "#RING": _ring,
         "#CREATE": _create,
         "#INCREF": _incref,
         "#DECREF": _decref,

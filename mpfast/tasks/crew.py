@@ -15,8 +15,8 @@ import weakref
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import process, util
 
-from .butler import Butler, Feeder
 from ..errors import ending
+from .butler import Butler, Feeder
 from .errors import RemoteError
 from .lookout import Lookout
 from .setbacks import Setbacks

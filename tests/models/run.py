@@ -129,11 +129,18 @@ SLOTS = [
     Run("slots", "kills, a child", "MAKERS=2 CHILDREN=1 REAPERS=1 KILLS=1"),
     Run("slots", "kills of reapers, makers", "MAKERS=2 CHILDREN=0 REAPERS=2 KILLS=2"),
     Run("slots", "kills of reapers, a child", "MAKERS=1 CHILDREN=1 REAPERS=2 KILLS=2"),
+    Run("slots", "an offer, three makers", "MAKERS=3 CHILDREN=0 OFFERS=1"),
+    Run("slots", "an offer, a child", "MAKERS=2 CHILDREN=1 OFFERS=1 TURNS=2"),
+    Run("slots", "kills, an offer", "MAKERS=2 CHILDREN=0 OFFERS=1 REAPERS=1 KILLS=1"),
+    Run("slots", "kills of reapers, an offer", "MAKERS=2 CHILDREN=0 OFFERS=1 REAPERS=2 KILLS=2"),
     Run("slots", "STATE_FIRST", "MAKERS=2 CHILDREN=0 TURNS=2", LEAKED),
     Run("slots", "SCAN_FIRST", "MAKERS=1 CHILDREN=1", LEAKED),
     Run("slots", "TAKE_FIRST", "MAKERS=2 CHILDREN=0 REAPERS=1 KILLS=1", LEAKED),
     Run("slots", "NO_NOTE", "MAKERS=2 CHILDREN=0 REAPERS=1 KILLS=1", LEAKED),
     Run("slots", "SCAN_ONCE", "MAKERS=1 CHILDREN=2", TAKEN),
+    Run("slots", "NO_GIVER", "MAKERS=3 CHILDREN=0 OFFERS=1", TAKEN),
+    Run("slots", "NO_VOUCH", "MAKERS=3 CHILDREN=0 OFFERS=1 TURNS=2", TAKEN),
+    Run("slots", "LOOK_FIRST", "MAKERS=2 CHILDREN=0 OFFERS=1", TAKEN),
     Run("slots", "NO_GENERATION", "MAKERS=2 CHILDREN=0 TURNS=2", TAKEN),
 ]
 

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* One slot, counted by reference bits. It is claimed, vouched for, dropped, and dropped for killed processes.
+/* One slot, counted by reference bits. It is claimed, vouched for, offered, dropped, and dropped for killed processes.
  *
  * Makers (participants 0 .. MAKERS-1) claim the slot, TURNS times each. Every holder may vouch for a child (the
- * participants after them) before it drops its own bit. Killing is as in lock.pml. The last reaper is never killed.
+ * participants after them) before it drops its own bit. With OFFERS, a holder may also offer the slot, and a maker without
+ * it takes the offer instead of claiming. The holder waits for nothing, so it drops its bit at any step of the taker's.
+ * Killing is as in lock.pml. The last reaper is never killed.
  *
  * Checked: the slot is never freed while a living participant holds it by right. Once all have dropped it or were
  * reaped, it is free.
@@ -23,6 +25,9 @@
 #endif
 #ifndef KILLS
 #define KILLS 0
+#endif
+#ifndef OFFERS
+#define OFFERS 0
 #endif
 #define PARTICIPANTS (MAKERS + CHILDREN)
 #define PROCESSES (PARTICIPANTS + REAPERS)
@@ -45,6 +50,9 @@ bool up[PROCESSES];
 bool reaped[PARTICIPANTS];
 byte right[PARTICIPANTS];     /* who may reap, process + 1 */
 bool holds[PARTICIPANTS];
+byte giver;                   /* of the last offer, participant + 1, */
+byte offered;                 /* and the state that it has named */
+byte offers;
 
 /* Until a child is born, its parent keeps its entry. */
 #define ENDED(q) (born[q] -> !up[q] : parent[q] != 0 && !up[parent[q] - 1])
@@ -125,11 +133,39 @@ inline vouch()
 #if CHILDREN > 1
     :: atomic { parent[MAKERS + 1] == 0 && me != MAKERS + 1 -> c = MAKERS + 1; parent[c] = me + 1 }
 #endif
+#if OFFERS > 0
+    :: atomic { offers < OFFERS -> offers++; giver = me + 1; offered = state; goto drop }
+#endif
     :: goto drop
     fi;
     ref[c] = true;
     vouched++;
     atomic { born[c] = true; holds[c] = true; c = 0 }
+}
+
+/* handle_adopt in handle.h. Leads to keep or drop. */
+inline adopt()
+{
+#ifdef LOOK_FIRST
+    found = ref[c];
+#endif
+    ref[me] = true;
+#ifndef NO_VOUCH
+    vouched++;
+#endif
+#ifdef NO_GIVER
+    found = true;
+#endif
+#if !defined LOOK_FIRST && !defined NO_GIVER
+    found = ref[c];
+#endif
+    atomic {
+        c = 0;
+        if
+        :: found && state == s -> found = false; s = 0; holds[me] = true; goto keep
+        :: else -> found = false; s = 0; goto drop
+        fi
+    }
 }
 
 proctype participant(byte me) provided (up[me])
@@ -143,6 +179,12 @@ proctype participant(byte me) provided (up[me])
     fi;
 claim: /* slot_take in slots.h */
     turns++;
+#if OFFERS > 0
+    if
+    :: atomic { giver != 0 && giver != me + 1 -> c = giver - 1; s = offered }; adopt()
+    :: skip
+    fi;
+#endif
     atomic {
         s = state;
         if

@@ -115,7 +115,7 @@ def test_a_proxy_for_every_type(ctx):
         del namespace.a
         assert namespace.b == 2
         with pytest.raises(AttributeError):
-            namespace.a
+            namespace.a  # noqa: B018 (reading it is the test)
 
 
 def test_a_pool_in_the_server(ctx):

@@ -234,4 +234,3 @@ def test_objects_live_while_a_child_has_them(manager, start):
     gc.collect()
     assert f"{ident}:" in manager._debug_info()
     child.objects = ()
-

@@ -108,6 +108,6 @@ def serving_stdlib(address):
     """A server of multiprocessing, in a program without mpfast: its address and its key."""
     with subprocess.Popen([sys.executable, "-c", SERVER, repr(address)], stdout=subprocess.PIPE, text=True) as server:
         try:
-            yield eval(server.stdout.readline()), b"key"  # noqa: S307 (our own program's word)
+            yield eval(server.stdout.readline()), b"key"
         finally:
             server.kill()

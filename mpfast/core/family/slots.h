@@ -2,7 +2,8 @@
 /* Slots: 64-byte and 1-KiB cells for locks and the like, counted by reference bits.
  *
  * Bit (participant, slot) says that the process has objects on the slot. It is set by the participant itself when it
- * claims the slot, or on a child's behalf by a participant whose own bit is set (vouching). The process that clears the
+ * claims the slot, or takes it from one that offers it (handle_adopt), or on a child's behalf by a participant whose own
+ * bit is set (vouching). The process that clears the
  * last bit frees the slot. It clears (seq_cst), scans all bits, and changes the state by CAS. If two clear at once, at
  * least one sees none. A reference could wander past the scan, set for a child behind it, then cleared before it. So
  * vouching ends with an advance of `vouched`, and a scan during which `vouched` moved does not count. In any other scan
@@ -73,7 +74,8 @@ static inline bool ref_get(const struct family *f, uint32_t participant, uint32_
     return load_seq(refs_of(f, participant) + slot / 64) >> slot % 64 & 1; /* pairs with ref_set and slot_drop */
 }
 
-/* Call after setting bits for another participant, before it is told and before any own bit is cleared. */
+/* Call after setting bits for another participant, before it is told and before any own bit is cleared. Or after setting
+ * one's own bit on a slot that another offers, before its bit is looked at. */
 static inline void refs_vouched(struct family *f)
 {
     add_seq(&f->header->vouched, 1u); /* pairs with slot_referenced */

@@ -101,4 +101,32 @@ static inline int handle_attach(struct family *f, uint32_t slot, enum slot_kind 
     return valid ? 0 : -ESTALE;
 }
 
+/* A new object for a slot that another living process offers. It names itself (`giver`), the slot, its kind and its
+ * generation, and keeps its own object until it has the answer. This process sets its own bit, and looks at the giver's
+ * afterwards. If that one is still set, no scan has missed both, and every later scan meets ours. If it is not, the slot
+ * may be about to be freed, and ours is dropped again. A bit set by the giver for us would be wrong. Our entry might
+ * have another process by then, which would never clear it. -ESTALE: the giver has it no more. */
+static inline int handle_adopt(struct family *f, uint32_t slot, enum slot_kind kind, uint32_t generation,
+                               uint32_t giver)
+{
+    if (family_me(f) == 0)
+        return -EOWNERDEAD;
+    if (slot >= FAMILY_SLOTS || giver == 0 || giver >= FAMILY_PARTICIPANTS)
+        return -ESTALE;
+    uint32_t me = identity_index(family_me(f));
+    pthread_mutex_lock(&f->mutex);
+    bool valid = slot_valid(f, slot, kind, generation);
+    if (!valid && !ref_get(f, me, slot)) {
+        ref_set(f, me, slot);
+        refs_vouched(f); /* a scan that has passed our bit does not count */
+        valid = ref_get(f, giver, slot) && slot_valid(f, slot, kind, generation);
+        if (!valid)
+            slot_drop(f, me, slot);
+    }
+    if (valid)
+        handle_add(f, slot);
+    pthread_mutex_unlock(&f->mutex);
+    return valid ? 0 : -ESTALE;
+}
+
 #endif
