@@ -9,82 +9,34 @@ from __future__ import annotations
 
 from multiprocessing import connection as _wire
 from multiprocessing import managers as _stdlib
-from multiprocessing.managers import *  # noqa: F403
-from typing import Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 from . import connection
 from .context import _default_context
 from .proxies.door import Door, ServerProcess, door_to
 from .proxies.link import link_to, local_to
-from .proxies.proxy import (
-    AcquirerProxy as AcquirerProxy,
-)
-from .proxies.proxy import (
-    ArrayProxy as ArrayProxy,
-)
-from .proxies.proxy import (
-    AutoProxy as AutoProxy,
-)
-from .proxies.proxy import (
-    BarrierProxy as BarrierProxy,
-)
-from .proxies.proxy import (
-    BaseListProxy as BaseListProxy,
-)
-from .proxies.proxy import (
-    BasePoolProxy as BasePoolProxy,
-)
-from .proxies.proxy import (
-    BaseProxy as BaseProxy,
-)
-from .proxies.proxy import (
-    ConditionProxy as ConditionProxy,
-)
-from .proxies.proxy import (
-    DictProxy as DictProxy,
-)
-from .proxies.proxy import (
-    EventProxy as EventProxy,
-)
-from .proxies.proxy import (
-    IteratorProxy as IteratorProxy,
-)
-from .proxies.proxy import (
-    ListProxy as ListProxy,
-)
-from .proxies.proxy import (
-    MakeProxyType as MakeProxyType,
-)
-from .proxies.proxy import (
-    NamespaceProxy as NamespaceProxy,
-)
-from .proxies.proxy import (
-    PoolProxy as PoolProxy,
-)
-from .proxies.proxy import (
-    ProxyType,
-    own_type,
-    proxy_for,
-)
-from .proxies.proxy import (
-    RebuildProxy as RebuildProxy,
-)
-from .proxies.proxy import (
-    ValueProxy as ValueProxy,
-)
+from .proxies.proxy import *  # noqa: F403
+from .proxies.proxy import AutoProxy, ProxyType, own_type, proxy_for
 from .proxies.server import Begin, Requests
 
+if TYPE_CHECKING:
+    from multiprocessing.managers import *  # type: ignore[assignment]  # noqa: F403
 __all__ = _stdlib.__all__
+globals().update((name, vars(_stdlib)[name]) for name in __all__ if name not in globals())
 
 _LISTENERS: dict[type, type[connection.Listener]] = {
     vars(_wire)["Listener"]: connection.Listener,
     vars(_wire)["XmlListener"]: connection.XmlListener,
 }
-_std: Any = _stdlib
+_std: Any = SimpleNamespace(**vars(_stdlib))  # the stdlib's, whatever its names mean in this program
 
 
 def __getattr__(name: str) -> Any:
-    return getattr(_stdlib, name)
+    try:
+        return vars(_stdlib)[name]
+    except KeyError:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
 
 
 def _take_over(server: Any) -> Any:
@@ -108,7 +60,7 @@ class SharedMemoryServer(Server, _std.SharedMemoryServer):  # type: ignore[misc]
     """multiprocessing's, behind a Listener of mpfast's."""
 
 
-class BaseManager(_stdlib.BaseManager):  # type: ignore[no-redef]
+class BaseManager(_std.BaseManager):  # type: ignore[no-redef, misc]
     """multiprocessing's, with mpfast's context unless `ctx` is given, and mpfast's connections."""
 
     _Server: Any = Server
@@ -126,14 +78,14 @@ class BaseManager(_stdlib.BaseManager):  # type: ignore[no-redef]
         if initializer is None or callable(initializer):
             initializer = Begin(initializer)
         super().start(initializer, initargs)
-        process = self._process  # type: ignore[attr-defined]
+        process = self._process
         self._Client.server = ServerProcess(process.pid, process)
-        door_to(self._address, self._serializer, self._Client)  # type: ignore[attr-defined]
+        door_to(self._address, self._serializer, self._Client)
 
     def connect(self) -> None:
         """Connects to a server that runs already."""
         super().connect()
-        self._Client = door_to(self._address, self._serializer)  # type: ignore[attr-defined]
+        self._Client = door_to(self._address, self._serializer)
 
     def get_server(self) -> Any:
         """Returns the server, for serve_forever() in this process."""
@@ -145,8 +97,8 @@ class BaseManager(_stdlib.BaseManager):  # type: ignore[no-redef]
 
     def _create(self, typeid: str, /, *args: Any, **kwds: Any) -> Any:
         """Makes an object in the server. Returns its token and the names of its methods."""
-        if self._serializer == "pickle" and self._state.value == _std.State.STARTED:  # type: ignore[attr-defined]
-            address, authkey = self._address, self._authkey  # type: ignore[attr-defined]
+        if self._serializer == "pickle" and self._state.value == _std.State.STARTED:
+            address, authkey = self._address, self._authkey
             link = link_to(local_to(address)[0], self._Client, address, authkey)
             if link is not None and link.ours:
                 kind, result = link.ask(("0", "#CREATE", (typeid, *args), kwds))
@@ -154,7 +106,7 @@ class BaseManager(_stdlib.BaseManager):  # type: ignore[no-redef]
                     raise _std.convert_to_error(kind, result)
                 ident, exposed = result
                 return _std.Token(typeid, address, ident), exposed
-        return super()._create(typeid, *args, **kwds)  # type: ignore[misc]
+        return super()._create(typeid, *args, **kwds)
 
     @staticmethod
     def _finalize_manager(process: Any, address: Any, authkey: Any, state: Any, client: Any, *timeout: float) -> None:
@@ -192,11 +144,11 @@ def _maker(typeid: str, proxytype: Any) -> Any:
     return make
 
 
-class SyncManager(BaseManager, _stdlib.SyncManager):  # type: ignore[no-redef, misc]
+class SyncManager(BaseManager, _std.SyncManager):  # type: ignore[no-redef, misc]
     """multiprocessing's, with mpfast's context unless `ctx` is given, and mpfast's connections."""
 
 
-class SharedMemoryManager(BaseManager, _stdlib.SharedMemoryManager):  # type: ignore[no-redef, misc]
+class SharedMemoryManager(BaseManager, _std.SharedMemoryManager):  # type: ignore[no-redef, misc]
     """multiprocessing's, with mpfast's context unless `ctx` is given, and mpfast's connections."""
 
     _Server = SharedMemoryServer

@@ -13,6 +13,7 @@ from importlib import import_module
 from multiprocessing import managers as _stdlib
 from multiprocessing import util as _util
 from multiprocessing.reduction import ForkingPickler
+from types import SimpleNamespace
 from typing import Any
 
 from ..errors import ManagerDied
@@ -41,7 +42,7 @@ __all__ = [
     "ValueProxy",
 ]  # fmt: skip
 
-_std: Any = _stdlib
+_std: Any = SimpleNamespace(**vars(_stdlib))  # the stdlib's, whatever its names mean in this program
 _getpid = os.getpid
 _spawning = _std.get_spawning_popen
 

@@ -9,7 +9,6 @@ from ..family.family import Handle
 class Pass(Handle):
     """Whoever gets one when it is started is in the family. It is good for nothing else."""
 
-
 @disjoint_base
 class RingEnd:
     """One end. `gone(fd)` says whether the other end of the socket is closed. Any one thread may use it at a time."""

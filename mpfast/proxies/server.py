@@ -10,6 +10,7 @@ from __future__ import annotations
 import traceback
 from multiprocessing import managers as _stdlib
 from multiprocessing.reduction import ForkingPickler
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 from .door import hung_up
@@ -17,7 +18,7 @@ from .link import reader
 
 __all__ = ["Begin", "Requests", "family_pass"]
 
-_std: Any = _stdlib
+_std: Any = SimpleNamespace(**vars(_stdlib))
 _Server = _std.Server
 
 

@@ -42,6 +42,11 @@ NAMES = {
     "connection": ("Client", "Connection", "Listener", "Pipe", "XmlClient", "XmlListener", "wait"),
     "queues": ("JoinableQueue", "Queue", "SimpleQueue"),
     "pool": ("Pool",),
+    "managers": (
+        *("BaseManager", "BaseProxy", "Server", "SharedMemoryManager", "SharedMemoryServer", "SyncManager"),
+        *("AcquirerProxy", "ArrayProxy", "AutoProxy", "BarrierProxy", "BaseListProxy", "ConditionProxy", "DictProxy"),
+        *("EventProxy", "IteratorProxy", "ListProxy", "MakeProxyType", "NamespaceProxy", "PoolProxy", "ValueProxy"),
+    ),
     "sharedctypes": (
         *("Array", "RawArray", "RawValue", "Value", "copy", "synchronized"),
         *("Synchronized", "SynchronizedArray", "SynchronizedBase", "SynchronizedString"),
