@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from ..kinds.scenario import Cell, Scenario
-from . import connections, launch, locks, pools, queues, values
+from . import connections, launch, locks, managers, pools, queues, values
 
 SUITES: dict[str, tuple[Scenario, ...]] = {
     "locks": locks.SCENARIOS,
@@ -17,6 +17,7 @@ SUITES: dict[str, tuple[Scenario, ...]] = {
     "connections": connections.SCENARIOS,
     "launch": launch.SCENARIOS,
     "pools": pools.SCENARIOS,
+    "managers": managers.SCENARIOS,
 }
 
 

@@ -24,7 +24,7 @@ from .door import Door, ToServer, hung_up
 
 __all__ = ["Link", "link_of", "link_to", "local_to", "reader", "retire"]
 
-RING_AFTER = 16  # calls over the socket. A thread that makes fewer has no use for shared memory
+RING_AFTER = 64  # calls over the socket. Making a ring costs as much as about so many of them save
 GRACE = 0.1  # seconds for the answer of a call that was interrupted
 VERSION = 1  # of the requests that a server of mpfast's knows
 _send, _receive = Connection.send, Connection.recv
