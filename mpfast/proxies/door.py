@@ -7,6 +7,7 @@ death. It is ManagerDied, whatever the system says about a socket without an own
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import select
@@ -36,13 +37,18 @@ def hung_up(fd: int) -> bool:
     return any(found & HUNG_UP for _, found in poll.poll(0))
 
 
-def _start_of(pid: int) -> bytes:
-    """When the process was started, as /proc says it. So a later process with its number is known."""
+def _stat_of(pid: int) -> list[bytes]:
+    """What /proc says of a process, from its state on. Nothing 20 times if it is gone."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
-            return file.read().rpartition(b")")[2].split()[19]
-    except (OSError, IndexError):
-        return b""
+            return file.read().rpartition(b")")[2].split()
+    except OSError:
+        return [b""] * 20
+
+
+def _start_of(pid: int) -> bytes:
+    """When the process was started, as /proc says it. So a later process with its number is known."""
+    return _stat_of(pid)[19]
 
 
 def _server_of(connection: Connection) -> int:
@@ -75,7 +81,8 @@ class ServerProcess:
     def ended(self, seconds: float) -> bool:
         """Has it ended, or does it end within so many seconds?"""
         if self.process is not None and self.parent == os.getpid():
-            return self.process.exitcode is not None or bool(wait([self.process.sentinel], seconds))
+            with contextlib.suppress(ValueError):  # somebody has closed the Process object
+                return self.process.exitcode is not None or bool(wait([self.process.sentinel], seconds))
         try:
             pidfd = os.pidfd_open(self.pid)
         except ProcessLookupError:
@@ -92,8 +99,15 @@ class ServerProcess:
         """None in processes that have not started it."""
         if self.process is None or self.parent != os.getpid():
             return None
-        found: int | None = self.process.exitcode
+        try:
+            found: int | None = self.process.exitcode
+        except ValueError:
+            return None
         return found
+
+    def stopped(self) -> bool:
+        """Has a signal stopped it?"""
+        return _stat_of(self.pid)[0] in (b"T", b"t")
 
 
 class ToServer(Connection):
@@ -118,13 +132,14 @@ class ToServer(Connection):
 
 
 class _Hasty(ToServer):
-    """One that does not wait for ever for a server that is stopped."""
+    """One that does not wait for ever for a server that a signal has stopped."""
 
     patience: float
 
     def _await(self) -> None:
-        if not self.poll(self.patience):
-            raise TimeoutError(f"the manager's server did not answer within {self.patience:g} s")
+        while not self.poll(self.patience):
+            if self.server is not None and self.server.stopped():
+                raise TimeoutError(f"the manager's server, process {self.server.pid}, is stopped")
 
     def recv(self) -> Any:
         self._await()
@@ -142,6 +157,7 @@ class Door:
         self.client = CLIENTS[serializer]
         self.server: ServerProcess | None = None  # the one that was met last
         self.address: Any = None
+        self.rings = True  # until it has refused one
 
     def __call__(self, address: Any, *args: Any, **keywords: Any) -> Any:
         self.address = address
@@ -157,7 +173,7 @@ class Door:
         return found
 
     def hasty(self, patience: float) -> Any:
-        """The same door for a caller that gives up after so many seconds without an answer."""
+        """The same door for a caller that gives up if the server is stopped, after so many seconds without an answer."""
 
         def connect(address: Any, authkey: bytes) -> Any:
             if self.client is not Client:
@@ -177,7 +193,7 @@ class Door:
         pid = _server_of(connection)
         known = self.server
         if pid > 0 and (known is None or known.pid != pid or known.started != _start_of(pid)):
-            self.server = ServerProcess(pid)
+            self.server, self.rings = ServerProcess(pid), True
         return self.server
 
     def here(self) -> bool:
@@ -205,8 +221,11 @@ class Door:
     def _listens(self) -> bool:
         """Does anybody listen at the address? What cannot be said is a yes."""
         family = socket.AF_UNIX if isinstance(self.address, str | bytes) else socket.AF_INET
-        with socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as end:
-            return end.connect_ex(self.address) not in (errno.ECONNREFUSED, errno.ENOENT)
+        try:
+            with socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as end:
+                return end.connect_ex(self.address) not in (errno.ECONNREFUSED, errno.ENOENT)
+        except OSError:
+            return True
 
 
 _doors: weakref.WeakValueDictionary[tuple[Any, str], Door] = weakref.WeakValueDictionary()

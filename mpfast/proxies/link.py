@@ -59,6 +59,10 @@ class Link(ToServer):
 
     def ask(self, message: Any) -> Any:
         """Sends a request and returns its answer. ManagerDied if the server is dead."""
+        if self.ring is None:
+            self.calls += 1
+            if self.calls == RING_AFTER and self.ours and self.door.rings:
+                self._ask_for_a_ring()  # before the call, because an exception after it would cost its result
         self.busy = True
         try:
             ring = self.ring
@@ -77,10 +81,6 @@ class Link(ToServer):
         self.busy = False
         if self.later is not None:
             self._count_later()
-        if self.ring is None:
-            self.calls += 1
-            if self.calls == RING_AFTER and self.ours:
-                self._ask_for_a_ring()
         return answer
 
     def _ask_for_a_ring(self) -> None:
@@ -91,7 +91,8 @@ class Link(ToServer):
             half, offers = ring.propose()
         except (ImportError, OSError, RuntimeError, MemoryError):
             return
-        if self.ask(("0", "#RING", (offers,), {}))[0] == "#RETURN":
+        self.door.rings = self.ask(("0", "#RING", (offers,), {}))[0] == "#RETURN"
+        if self.door.rings:
             self.ring = ring.opened(half, self.fileno(), hung_up)
 
     def close(self) -> None:
@@ -228,7 +229,8 @@ def retire(tls: Any, idset: Any, keep: bool) -> None:
 
 
 def _close(tls: Any) -> None:
-    if tls is not None and hasattr(tls, "connection"):
+    """Unless a call is under way, in the middle of which the garbage collector has found the last proxy."""
+    if tls is not None and hasattr(tls, "connection") and not getattr(tls.connection, "busy", False):
         tls.connection.close()
         del tls.connection
 
