@@ -173,7 +173,7 @@ class Door:
         return found
 
     def hasty(self, patience: float) -> Any:
-        """The same door for a caller that gives up if the server is stopped, after so many seconds without an answer."""
+        """The same door, for a caller that gives up on a stopped server after so many seconds without an answer."""
 
         def connect(address: Any, authkey: bytes) -> Any:
             if self.client is not Client:
