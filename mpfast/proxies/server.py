@@ -95,18 +95,19 @@ class Requests:
         obj, exposed, makes = entry
         values: list[Any] = []
         odd: dict[int, str] = {}  # the kinds of those answers that are no plain results
+        plain = exposed.difference(makes) if makes else exposed
+        append = values.append
         for call in calls:
-            name = call[0]
-            if name not in exposed or (makes and name in makes):
+            name, args = call[0], call[1]
+            if name in plain:
+                try:
+                    append(getattr(obj, name)(*args) if len(call) == 2 else getattr(obj, name)(*args, **call[2]))
+                except Exception as error:
+                    odd[len(values)] = "#ERROR"
+                    append(error)
+            else:
                 odd[len(values)], value = self._mpfast_call(conn, entry, *call)
-                values.append(value)
-                continue
-            try:
-                function = getattr(obj, name)
-                values.append(function(*call[1]) if len(call) == 2 else function(*call[1], **call[2]))
-            except Exception as error:
-                odd[len(values)] = "#ERROR"
-                values.append(error)
+                append(value)
         if not odd and _PLAIN.issuperset(map(type, values)):
             return values
         try:
