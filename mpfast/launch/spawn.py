@@ -14,6 +14,7 @@ from multiprocessing.context import get_spawning_popen, reduction, set_spawning_
 from multiprocessing.popen_spawn_posix import _DupFd
 from multiprocessing.process import BaseProcess
 
+from . import tracker
 from .child import Child, hooked
 from .dump import Message, dump, let_go
 
@@ -21,7 +22,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["SpawnPopen", "is_this_interpreter", "standin", "tracker_fd", "usable"]
+__all__ = ["SpawnPopen", "is_this_interpreter", "standin", "usable"]
 
 # Until a child knows its parent's sys.path, it has the one that its interpreter starts with. So it is told where this
 # package is, and first imports what this package imports from the standard library.
@@ -44,17 +45,6 @@ def usable() -> bool:
 def is_this_interpreter() -> bool:
     executable: Any = spawn.get_executable()
     return bool(sys.executable) and os.fsencode(executable or b"") == os.fsencode(sys.executable)
-
-
-def tracker_fd() -> int | None:
-    """The resource tracker's descriptor, for a child to share, if there is a tracker or will have to be one."""
-    tracker: Any = sys.modules.get("multiprocessing.resource_tracker")
-    needed = "multiprocessing.shared_memory" in sys.modules or "multiprocessing.synchronize" in sys.modules
-    if not needed and (tracker is None or tracker._resource_tracker._fd is None):
-        return None
-    from multiprocessing import resource_tracker
-
-    return resource_tracker.getfd()
 
 
 def standin() -> str:
@@ -82,11 +72,11 @@ class SpawnPopen(Child):
     def _launch(self, process_obj: BaseProcess) -> None:
         try:
             message = self._write(process_obj)
-            data, tracker = message.hold(), tracker_fd()
+            data, shared = message.hold(), tracker.for_child()
             keep = {data, *map(int, self._fds)}
-            if tracker is not None:
-                keep.add(tracker)
-            program = PROGRAM.format(place=PLACE, first=standin(), data=data, tracker=tracker)
+            if shared is not None:
+                keep.add(shared[0])
+            program = PROGRAM.format(place=PLACE, first=standin(), data=data, tracker=shared)
             executable = spawn.get_executable()
             flags = util._args_from_interpreter_flags()  # type: ignore[attr-defined]
             command = [executable, *flags, "-c", program, "--multiprocessing-fork"]

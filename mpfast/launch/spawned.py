@@ -30,14 +30,14 @@ def _receive(data: int) -> process.BaseProcess:
     return received
 
 
-def main(data: int, tracker: int | None) -> NoReturn:
+def main(data: int, shared_tracker: tuple[int, bool] | None) -> NoReturn:
     """Runs the process that is pickled in the file `data`, and exits."""
     gc.freeze()  # the interpreter and the standard library live as long as the process, so the collector may skip them
     gc.enable()
-    if tracker is not None:
-        from multiprocessing import resource_tracker
+    if shared_tracker is not None:
+        from . import tracker
 
-        resource_tracker._resource_tracker._fd = tracker  # type: ignore[attr-defined]
+        tracker.inherit(*shared_tracker)
     process_obj = _receive(data)
     if process_obj.daemon:
         guard(process_obj._parent_pid)  # type: ignore[attr-defined]

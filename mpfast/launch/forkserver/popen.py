@@ -12,9 +12,10 @@ from multiprocessing.context import get_spawning_popen, set_spawning_popen
 from multiprocessing.process import BaseProcess
 from pickle import dumps
 
+from .. import tracker
 from ..child import hooked
 from ..dump import dump, let_go
-from ..spawn import is_this_interpreter, tracker_fd
+from ..spawn import is_this_interpreter
 from .client import client
 from .exits import is_refused
 from .served import Served
@@ -81,9 +82,9 @@ class ForkServerPopen(Served):
         try:
             set_spawning_popen(self)  # type: ignore[arg-type]
             changes = client.changes(process_obj._name)  # type: ignore[attr-defined]
-            tracker = tracker_fd()
-            if tracker is not None:
-                changes["tracker"] = self.duplicate_for_child(tracker)
+            shared = tracker.for_child()
+            if shared is not None:
+                changes["tracker"] = self.duplicate_for_child(shared[0]), shared[1]
             file.write(dumps(changes))
             dump(process_obj, file)
         finally:

@@ -34,15 +34,15 @@ class Spare(Waiting):
 
     def _become(self, changes: dict[str, Any]) -> None:
         """Takes over what has changed in the client since the server started."""
-        tracker = changes.pop("tracker", None)
+        shared = changes.pop("tracker", None)
         self.mask = changes.get("mask", self.mask)
         inherit.become(changes)
-        if tracker is not None:
-            from multiprocessing import resource_tracker
+        if shared is not None:
+            from .. import tracker
 
-            ours: Any = resource_tracker._resource_tracker
+            place, listens = shared
             fds = forkserver.get_inherited_fds() or []
-            ours._fd = fds[tracker]
+            tracker.inherit(fds[place], listens)
         spawn.prepare(self.server.main)
 
 
