@@ -7,18 +7,26 @@ the other's. A proxy that is sent to a process of multiprocessing's becomes one 
 
 from __future__ import annotations
 
-from multiprocessing import connection as _wire
-from multiprocessing import managers as _stdlib
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+import contextlib
+import functools
+import weakref
 
-from . import connection
-from .context import _default_context
-from .proxies.door import Door, ServerProcess, door_to
-from .proxies.link import link_to, local_to
-from .proxies.proxy import *  # noqa: F403
-from .proxies.proxy import AutoProxy, ProxyType, own_type, proxy_for
-from .proxies.server import Begin, Requests
+from .launch import tracker
+
+tracker.lead()
+
+from multiprocessing import connection as _wire  # noqa: E402
+from multiprocessing import managers as _stdlib  # noqa: E402  # after lead(), which looks what is loaded
+from types import SimpleNamespace  # noqa: E402
+from typing import TYPE_CHECKING, Any  # noqa: E402
+
+from . import connection  # noqa: E402
+from .context import _default_context  # noqa: E402
+from .proxies.door import Door, ServerProcess, door_to  # noqa: E402
+from .proxies.link import link_to, local_to  # noqa: E402
+from .proxies.proxy import *  # noqa: E402, F403
+from .proxies.proxy import AutoProxy, ProxyType, own_type, proxy_for  # noqa: E402
+from .proxies.server import Begin, Requests  # noqa: E402
 
 if TYPE_CHECKING:
     from multiprocessing.managers import *  # type: ignore[assignment]  # noqa: F403
@@ -57,7 +65,11 @@ class Server(Requests, _std.Server):  # type: ignore[misc]
 
 
 class SharedMemoryServer(Server, _std.SharedMemoryServer):  # type: ignore[misc]
-    """multiprocessing's, behind a Listener of mpfast's."""
+    """multiprocessing's, behind a Listener of mpfast's. It has its manager's resource tracker."""
+
+    def track_segment(self, c: Any, segment_name: str) -> None:
+        tracker.ensure()
+        super().track_segment(c, segment_name)
 
 
 class BaseManager(_std.BaseManager):  # type: ignore[no-redef, misc]
@@ -70,8 +82,13 @@ class BaseManager(_std.BaseManager):  # type: ignore[no-redef, misc]
         self, address: Any = None, authkey: Any = None, serializer: str = "pickle", ctx: Any = None, **rest: Any
     ) -> None:
         ctx = ctx or _default_context.get_context()
-        super().__init__(address, authkey, serializer, ctx, **rest)
-        self._Client = Door(serializer)
+        self._initialize(address, authkey, serializer, ctx, **rest)
+        self._Client = self._door(serializer)
+
+    _door: Any = Door
+
+    def _initialize(self, *args: Any, **keywords: Any) -> None:
+        super().__init__(*args, **keywords)
 
     def start(self, initializer: Any = None, initargs: Any = ()) -> None:
         """Starts the server's process."""
@@ -148,10 +165,71 @@ class SyncManager(BaseManager, _std.SyncManager):  # type: ignore[no-redef, misc
     """multiprocessing's, with mpfast's context unless `ctx` is given, and mpfast's connections."""
 
 
+class _DoorOfMemory(Door):
+    """Also remembers what its manager has made here. Without a name, the server does not know of it."""
+
+    def __init__(self, serializer: str) -> None:
+        super().__init__(serializer)
+        self.made: weakref.WeakSet[Any] = weakref.WeakSet()
+
+    def unlink(self) -> None:
+        for memory in list(self.made):
+            with contextlib.suppress(FileNotFoundError):  # the server, or the program, was first
+                memory.unlink()
+        self.made.clear()
+
+
+def _tell(door: Door, address: Any, authkey: Any, name: str) -> None:
+    with door(address, authkey=authkey) as connection:
+        _std.dispatch(connection, None, "track_segment", (name,))
+
+
 class SharedMemoryManager(BaseManager, _std.SharedMemoryManager):  # type: ignore[no-redef, misc]
-    """multiprocessing's, with mpfast's context unless `ctx` is given, and mpfast's connections."""
+    """multiprocessing's, with mpfast's context unless `ctx` is given, and mpfast's connections.
+
+    The server is told of memory when that gets a name. shutdown() unlinks what has one, and what this process has
+    made.
+    """
 
     _Server = SharedMemoryServer
+    _door = _DoorOfMemory
+
+    def _initialize(self, *args: Any, **keywords: Any) -> None:
+        """Starts no tracker, as multiprocessing's does. The server shares its clients' anyhow."""
+        tracker.share()
+        _std.BaseManager.__init__(self, *args, **keywords)
+
+    def SharedMemory(self, size: int) -> Any:
+        """Returns memory that the manager unlinks when it is shut down. Does not block."""
+        if self._state.value != _std.State.STARTED:
+            return super().SharedMemory(size)  # which says so
+        from .shared_memory import SharedMemory
+
+        return self._remember(SharedMemory(create=True, size=size))
+
+    def ShareableList(self, sequence: Any) -> Any:
+        """Returns a list in such memory. Does not block."""
+        if self._state.value != _std.State.STARTED:
+            return super().ShareableList(sequence)
+        from .shared_memory import ShareableList
+
+        made = ShareableList(sequence)
+        self._remember(made.shm)
+        return made
+
+    def _remember(self, memory: Any) -> Any:
+        door = self._Client
+        if isinstance(door, _DoorOfMemory):  # else this process has not started the server, and does not end it
+            door.made.add(memory)
+        memory._when_named(functools.partial(_tell, door, self._address, self._authkey))
+        return memory
+
+    @staticmethod
+    def _finalize_manager(process: Any, address: Any, authkey: Any, state: Any, client: Any, *timeout: float) -> None:
+        try:
+            BaseManager._finalize_manager(process, address, authkey, state, client, *timeout)  # type: ignore[attr-defined]
+        finally:
+            client.unlink()
 
 
 def _register_again(cls: Any) -> None:

@@ -53,7 +53,10 @@ ROOMS = {
     "top": ("faces", "errors"),
 }
 # The public modules with a content of their own; the other files at the top are aliases of the stdlib's modules.
-FACES = {"connection", "context", "executor", "managers", "pool", "queues", "sharedctypes", "synchronize"}
+FACES = {
+    *("connection", "context", "executor", "managers", "pool", "queues", "shared_memory", "sharedctypes"),
+    "synchronize",
+}
 TOP = {"__init__", "__main__"}
 
 # (file, what it imports): why it may.

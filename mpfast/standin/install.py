@@ -47,6 +47,7 @@ NAMES = {
         *("AcquirerProxy", "ArrayProxy", "AutoProxy", "BarrierProxy", "BaseListProxy", "ConditionProxy", "DictProxy"),
         *("EventProxy", "IteratorProxy", "ListProxy", "MakeProxyType", "NamespaceProxy", "PoolProxy", "ValueProxy"),
     ),
+    "shared_memory": ("ShareableList", "SharedMemory"),
     "sharedctypes": (
         *("Array", "RawArray", "RawValue", "Value", "copy", "synchronized"),
         *("Synchronized", "SynchronizedArray", "SynchronizedBase", "SynchronizedString"),

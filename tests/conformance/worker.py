@@ -35,6 +35,7 @@ def census() -> None:
         setattr(context.Context, name, counted(name, getattr(context.Context, name)))
     context._Starts.start = counted("start", context._Starts.start)
     count_engines(file)
+    count_memory(file)
     import multiprocessing
 
     for name in {*multiprocessing.__all__} & {*COUNTED}:  # bound to the default context before
@@ -53,6 +54,20 @@ def count_engines(file):
             lines.write(f"{ctx.get_start_method()} engine of kind {kind}\n")
 
     Crew.__init__ = __init__
+
+
+def count_memory(file):
+    """A line for each SharedMemory that has no name when it is made, or comes to a child."""
+    from mpfast.shared_memory import SharedMemory
+
+    take = SharedMemory._take
+
+    def _take(self, *args):
+        with open(file, "a") as lines:
+            lines.write("SharedMemory of mpfast's\n")
+        return take(self, *args)
+
+    SharedMemory._take = _take
 
 
 class Events(unittest.TestResult):

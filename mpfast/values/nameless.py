@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: MIT
+"""Files in /dev/shm that have no name until somebody asks for it.
+
+Such a file is gone with its last descriptor and mapping, however its processes end. It may get a name once. After that
+the kernel makes no second link, even when the name is gone. A file that shall never get a name carries the sticky bit,
+which means nothing else for it, and which all processes see that have the file.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from contextlib import suppress
+from fcntl import LOCK_EX, LOCK_UN, lockf
+from threading import RLock
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+__all__ = ["Alone", "find", "is_shut", "link", "make", "path_of", "shut"]
+
+FOLDER = "/dev/shm"
+_REFUSED = (errno.EACCES, errno.EINVAL, errno.EISDIR, errno.ENOENT, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM)
+
+_threads: Any = RLock()
+_usable: bool | None = None
+
+
+def _renew() -> None:
+    global _threads
+    _threads = RLock()
+
+
+os.register_at_fork(after_in_child=_renew)
+
+
+def make(mode: int) -> int:
+    """Returns the descriptor of a new file, or -1 where the system has no such files. Raises what open() raises."""
+    global _usable
+    if _usable is None:
+        _usable = _can_be_linked()
+    if not _usable:
+        return -1
+    return os.open(FOLDER, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, mode)
+
+
+def _can_be_linked() -> bool:
+    """Would the system make a link? A file that cannot have one is asked, so that a kill leaves nothing."""
+    try:
+        fd = os.open(FOLDER, os.O_TMPFILE | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        if error.errno in _REFUSED:
+            return False
+        raise
+    try:
+        os.link(f"/proc/self/fd/{fd}", f"{FOLDER}/mpfast-{os.getpid()}", src_dir_fd=fd)
+    except OSError as error:
+        return error.errno == errno.ENOENT and os.path.exists(f"/proc/self/fd/{fd}")
+    finally:
+        os.close(fd)
+    return False  # it made one that it should not
+
+
+def path_of(name: str) -> str:
+    """Where a name of shm_open() lies."""
+    return f"{FOLDER}/{name.lstrip('/')}"
+
+
+def link(fd: int, name: str) -> None:
+    """Gives the file a name. FileExistsError if another file has it, FileNotFoundError if this one had one before."""
+    try:  # src_dir_fd has Python call linkat(), which can follow the link in /proc
+        os.link(f"/proc/self/fd/{fd}", path_of(name), src_dir_fd=fd, follow_symlinks=True)
+    except FileExistsError:
+        raise
+    except FileNotFoundError:
+        raise unlinked() from None
+    except OSError as error:
+        reason = os.strerror(error.errno or 0)
+        raise OSError(error.errno, f"cannot give shared memory a name: linkat: {reason}") from None
+
+
+def unlinked() -> FileNotFoundError:
+    return FileNotFoundError(errno.ENOENT, "this shared memory was unlinked before its name was read here")
+
+
+def find(fd: int) -> str | None:
+    """The name that the file has, however it got it. None if it has none."""
+    status = os.fstat(fd)
+    if status.st_nlink == 0:
+        return None
+    with os.scandir(FOLDER) as entries:
+        for entry in entries:
+            if entry.inode() == status.st_ino and entry.stat(follow_symlinks=False).st_dev == status.st_dev:
+                return entry.name
+    raise FileNotFoundError(errno.ENOENT, f"this shared memory has a name, which is not in this process's {FOLDER}")
+
+
+def shut(fd: int) -> None:
+    """The file gets no name any more, in any process. Where that is not permitted, only this process knows it."""
+    with suppress(OSError):
+        os.fchmod(fd, stat.S_IMODE(os.fstat(fd).st_mode) | stat.S_ISVTX)
+
+
+def is_shut(fd: int) -> bool:
+    return bool(os.fstat(fd).st_mode & stat.S_ISVTX)
+
+
+class Alone:
+    """While a thread is in the block, no other one names the file or takes its name, in no process.
+
+    Blocks as long as another one is in such a block. A process that is killed there lets the others in.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+
+    def __enter__(self) -> None:
+        self.threads = _threads
+        self.threads.acquire()
+        try:
+            lockf(self.fd, LOCK_EX)
+        except OSError:  # no such locks here. Then two processes may give it two names
+            pass
+        except BaseException:
+            self.threads.release()
+            raise
+
+    def __exit__(self, *exception: object) -> None:
+        try:
+            lockf(self.fd, LOCK_UN)
+        except OSError:
+            pass
+        finally:
+            self.threads.release()
