@@ -9,6 +9,7 @@ multiprocessing's in every respect, so processes with and without mpfast can sha
 
 from __future__ import annotations
 
+import _posixshmem  # type: ignore[import-not-found]
 import mmap
 import os
 from functools import partial
@@ -41,6 +42,7 @@ _KIND = "shared_memory"  # what the tracker calls it
 _NEW = os.O_CREAT | os.O_EXCL | os.O_RDWR
 _TRACKS = hasattr(_Memory, "_track")  # from 3.13 on it has the argument
 _FORMAT, _COUNT = Struct(f"{items.MOST}s"), Struct("q")
+_format_at, _put_format = _FORMAT.unpack_from, _FORMAT.pack_into
 
 
 def __getattr__(name: str) -> Any:
@@ -87,8 +89,6 @@ class SharedMemory(_Memory):
 
     def _open(self, name: str | None, create: bool, size: int) -> None:
         """A named one that no tracker hears of, for versions that cannot make it."""
-        import _posixshmem  # type: ignore[import-not-found]
-
         if create:
             self._flags = _NEW
         while True:
@@ -109,9 +109,11 @@ class SharedMemory(_Memory):
     def _take(self, fd: int, size: int | None = None) -> None:
         """Maps the file. It is closed if that fails."""
         try:
-            if size is not None:
+            if size is None:
+                size = os.fstat(fd).st_size
+            else:
                 os.ftruncate(fd, size)
-            self._size = os.fstat(fd).st_size
+            self._size = size
             self._mmap = mmap.mmap(fd, self._size)
         except BaseException:
             os.close(fd)
@@ -138,7 +140,8 @@ class SharedMemory(_Memory):
 
         FileNotFoundError if it was unlinked before it had a name, OSError if the system refuses.
         """
-        return super().name
+        name: Any = self._name
+        return name.removeprefix("/") if self._prepend_leading_slash else name  # type: ignore[no-any-return]
 
     def _file(self) -> int:
         return self._fd if self._fd >= 0 else self._kept
@@ -147,7 +150,8 @@ class SharedMemory(_Memory):
         fd = self._file()
         if self._gone or fd < 0:
             raise nameless.unlinked()
-        with nameless.Alone(fd):
+        threads = nameless.alone(fd)
+        try:
             if self._known is not None:  # another thread was first
                 return
             name = self._found(fd) or self._linked(fd)
@@ -156,6 +160,8 @@ class SharedMemory(_Memory):
                 self._forget(name)
                 return
             self._known = name
+        finally:
+            nameless.among_others(fd, threads)
         self._let_go()
         self._tell()
 
@@ -183,11 +189,9 @@ class SharedMemory(_Memory):
         return name
 
     def _linked(self, fd: int) -> str:
-        if nameless.is_shut(fd):
-            raise nameless.unlinked()
         while True:
             name: str = _module._make_filename()
-            if os.path.lexists(nameless.path_of(name)):
+            if os.access(nameless.path_of(name), os.F_OK):
                 continue
             self._remember(name)  # first, so that a process that is killed here leaves no name that nobody knows
             try:
@@ -251,30 +255,29 @@ class SharedMemory(_Memory):
         FileNotFoundError if that was done. What had no name gets none from now on.
         """
         fd = self._file() if self._nameless and not self._gone else -1
-        if fd < 0:
-            self._remove()
-            return
-        with nameless.Alone(fd):
-            if self._known is None:
+        if fd >= 0 and self._known is None:
+            threads = nameless.alone(fd)
+            try:
                 self._known = self._found(fd)
-            if self._known is not None:
-                self._remove()
-            elif nameless.is_shut(fd):
-                raise nameless.unlinked()
-            nameless.shut(fd)
-        self._gone = True
+                if self._known is None:
+                    nameless.shut(fd, self._mode)
+                    self._gone = True
+            finally:
+                nameless.among_others(fd, threads)
+        if not self._gone or fd < 0:
+            self._remove()
+            if fd >= 0:
+                nameless.shut(fd, self._mode)
+                self._gone = True
         self._let_go()
 
     def _remove(self) -> None:
         if self._known is None:
             if self._nameless:
                 raise nameless.unlinked()
-        elif self._track or _TRACKS:
-            super().unlink()
         else:
-            import _posixshmem
-
             _posixshmem.shm_unlink(self._known)
+            self._forget(self._known)
 
     def _let_go(self, close: Callable[[int], object] = os.close) -> None:
         """Also at the interpreter's end, when this module is empty."""
@@ -358,10 +361,13 @@ class ShareableList(_List[_T]):  # type: ignore[type-var]
 
     def __getitem__(self, position: int) -> _T:
         place = self._place(position, "index out of range")
-        buffer: Any = self.shm.buf
+        buffer: Any = self.shm._buf
         offsets = self._allocated_offsets
-        form = _FORMAT.unpack_from(buffer, self._formats_at + items.MOST * place)[0]
+        form = _format_at(buffer, self._formats_at + items.MOST * place)[0]
         begin = offsets[place]
+        number = items.NUMBERS.get(form)
+        if number is not None:
+            return number(buffer, self._data_at + begin)[0]  # type: ignore[no-any-return]
         try:
             return items.read(  # type: ignore[no-any-return]
                 form, buffer[self._codes_at + place], buffer, self._data_at + begin, offsets[place + 1] - begin
@@ -371,12 +377,12 @@ class ShareableList(_List[_T]):  # type: ignore[type-var]
 
     def __setitem__(self, position: int, value: _T) -> None:
         place = self._place(position, "assignment index out of range")
-        begin, end = self._allocated_offsets[place : place + 2]
+        begin, end = self._allocated_offsets[place], self._allocated_offsets[place + 1]
         form, code, data = items.lay(value, end - begin, self._types_mapping)
-        buffer: Any = self.shm.buf
+        buffer: Any = self.shm._buf
         at = self._data_at + begin
         buffer[at : at + len(data)] = data
-        _FORMAT.pack_into(buffer, self._formats_at + items.MOST * place, form)
+        _put_format(buffer, self._formats_at + items.MOST * place, form)
         buffer[self._codes_at + place] = code
 
     def __reduce__(self) -> Any:

@@ -1,18 +1,28 @@
 # SPDX-License-Identifier: MIT
-"""Values and Arrays, in one process, between two, and what it costs to create one."""
+"""Values, Arrays and SharedMemory, in one process, between two, and what it costs to create one."""
 
 from __future__ import annotations
 
+import importlib
+import pickle
 from collections.abc import Callable
 from itertools import repeat
-from multiprocessing.context import BaseContext
+from multiprocessing.context import (  # type: ignore[attr-defined]
+    BaseContext,
+    get_spawning_popen,
+    reduction,
+    set_spawning_popen,
+)
 from typing import Any
 
 import mpfb_play
 
 from ..kinds.alone import Alone, creating
 from ..kinds.duo import Duo
+from ..kinds.handing import Starting
 from ..kinds.scenario import Scenario
+
+SIZE = 4096
 
 
 def read_value(value: Any, count: int) -> None:
@@ -46,6 +56,63 @@ def read_slice(array: Any, count: int) -> None:
         array[2:50]
 
 
+def memory_life(witness: Any, count: int) -> None:
+    memory = type(witness)
+    for _ in repeat(None, count):
+        made = memory(create=True, size=SIZE)
+        made.close()
+        made.unlink()
+
+
+def named_life(witness: Any, count: int) -> None:
+    memory = type(witness)
+    for _ in repeat(None, count):
+        made = memory(create=True, size=SIZE)
+        made.name  # noqa: B018 (reading it is a part of the operation)
+        made.close()
+        made.unlink()
+
+
+def hand_over(witness: Any, count: int) -> None:
+    memory = type(witness)(create=True, size=SIZE)
+    before = get_spawning_popen()
+    set_spawning_popen(Starting())  # type: ignore[arg-type]
+    try:
+        for _ in repeat(None, count):
+            pickle.loads(reduction.ForkingPickler.dumps(memory)).close()
+    finally:
+        set_spawning_popen(before)
+        memory.close()
+        memory.unlink()
+
+
+def read_text(items: Any, count: int) -> None:
+    for _ in repeat(None, count):
+        items[6]
+
+
+def write_text(items: Any, count: int) -> None:
+    for _ in repeat(None, count):
+        items[6] = "text"
+
+
+def shared_memory(context: BaseContext) -> Any:
+    return importlib.import_module(f"{type(context).__module__.partition('.')[0]}.shared_memory")
+
+
+def witness(context: BaseContext) -> Any:
+    """A SharedMemory that is of the package, and has no name that could be left."""
+    made = shared_memory(context).SharedMemory(create=True, size=SIZE)
+    made.unlink()
+    return made
+
+
+def items(context: BaseContext) -> Any:
+    made = shared_memory(context).ShareableList([0, 1, 2, 3, 4, 5, "text"])
+    made.shm.unlink()
+    return made
+
+
 def creation(key: str, operation: str, maker: Callable[[BaseContext], Callable[[], object]]) -> Alone:
     return creating(key, operation, "Creating a Value or Array", maker)
 
@@ -64,6 +131,37 @@ ALONE: tuple[Alone, ...] = (
     Alone("array_read", "Array, read", "Array", "a[5]", lambda c: c.Array("q", 100), read_item),
     Alone("array_write", "Array, write", "Array", "a[5] = 5", lambda c: c.Array("q", 100), write_item),
     Alone("array_slice", "Array, slice", "Array", "a[2:50]", lambda c: c.Array("q", 100), read_slice),
+)
+
+MEMORY: tuple[Alone, ...] = (
+    Alone(
+        "memory",
+        "SharedMemory, its life without a name",
+        "SharedMemory",
+        "SharedMemory(create=True, size=4096), close(), unlink()",
+        witness,
+        memory_life,
+    ),
+    Alone(
+        "named_memory",
+        "SharedMemory, its life with a name",
+        "SharedMemory",
+        "SharedMemory(create=True, size=4096), name, close(), unlink()",
+        witness,
+        named_life,
+    ),
+    Alone(
+        "memory_to_child",
+        "SharedMemory, to a child that starts",
+        "SharedMemory",
+        "pickle a SharedMemory as for a child, unpickle and close it",
+        witness,
+        hand_over,
+    ),
+    Alone("list_read", "ShareableList, read an int", "SharedMemory", "l[5]", items, read_item),
+    Alone("list_write", "ShareableList, write an int", "SharedMemory", "l[5] = 5", items, write_item),
+    Alone("list_read_text", "ShareableList, read a str", "SharedMemory", "l[6]", items, read_text),
+    Alone("list_write_text", "ShareableList, write a str", "SharedMemory", 'l[6] = "text"', items, write_text),
 )
 
 # An object of ctypes is of no package, but its memory is.
@@ -87,4 +185,4 @@ DUO: tuple[Duo, ...] = (
     ),
 )
 
-SCENARIOS: tuple[Scenario, ...] = (*ALONE, *DUO, *CREATION)
+SCENARIOS: tuple[Scenario, ...] = (*ALONE, *MEMORY, *DUO, *CREATION)

@@ -53,9 +53,9 @@ def for_child() -> tuple[int, bool] | None:
         from multiprocessing import resource_tracker
 
         return resource_tracker.getfd(), True  # type: ignore[return-value]
-    if _MODULE in sys.modules:
-        share()
-    return (_pipe, False) if _pipe_is_ours() else None
+    if not _pipe_is_ours() and _MODULE in sys.modules:
+        share(anew=True)
+    return (_pipe, False) if _pipe >= 0 else None
 
 
 def inherit(fd: int, listens: bool) -> None:
@@ -71,9 +71,15 @@ def inherit(fd: int, listens: bool) -> None:
     resource_tracker._resource_tracker._fd = fd  # type: ignore[attr-defined]
 
 
-def share() -> None:
-    """Children that are started from now on have their tracker in common with this process. Starts none."""
-    if _pipe_is_ours() or _started():
+def share(anew: bool = False) -> None:
+    """Children that are started from now on have their tracker in common with this process. Starts none.
+
+    anew: the program has closed the pipe.
+    """
+    global _pipe
+    if anew:
+        _pipe = -1
+    if _pipe >= 0 or _started():
         return
     from .child import above
 
@@ -121,11 +127,11 @@ os.register_at_fork(after_in_child=_leave)
 def ensure() -> None:
     """Has this process use the common tracker, and starts that if nobody has. To be called before register()."""
     global _pipe
+    if _started() or _pipe < 0:
+        return
     from multiprocessing import process, resource_tracker
 
     tracker: Any = resource_tracker._resource_tracker
-    if tracker._fd is not None:
-        return
     with tracker._lock:
         if tracker._fd is None and _pipe_is_ours() and (pid := _listener()) is not None:
             tracker._fd, _pipe = _pipe, -1

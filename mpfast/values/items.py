@@ -16,14 +16,15 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["BYTES", "NONE", "NUMBER", "STR", "lay", "read", "room"]
+__all__ = ["BYTES", "NONE", "NUMBER", "NUMBERS", "STR", "lay", "read", "room"]
 
 NUMBER, STR, BYTES, NONE = range(4)  # multiprocessing's codes
 MOST = 8  # characters of a format
 _STEP = 8
 _NULL = "xxxxxx?x"
-_NUMBERS = {form.encode().ljust(MOST, b"\0"): Struct(form) for form in ("q", "d", "xxxxxxx?")}
-_STRUCTS = {form: Struct(form) for form in ("q", "d", "xxxxxxx?", _NULL)}
+# How numbers are read, by what lies where a list has the format.
+NUMBERS = {form.encode().ljust(MOST, b"\0"): Struct(form).unpack_from for form in ("q", "d", "xxxxxxx?")}
+_PACKERS = {form: (form.encode(), Struct(form).pack) for form in ("q", "d", "xxxxxxx?", _NULL)}
 _NOTHING = _NULL.encode()
 
 
@@ -40,35 +41,31 @@ def room(item: Any) -> int:
 def lay(item: Any, room: int, formats: dict[type, str]) -> tuple[bytes, int, bytes]:
     """(format, code, bytes) of an item that gets `room` bytes. Raises what multiprocessing's list raises."""
     if not isinstance(item, (str, bytes)):
-        form = formats[type(item)]
-        packer = _STRUCTS.get(form) or Struct(form)
-        return form.encode(), NONE if item is None else NUMBER, packer.pack(item)
+        form, pack = _PACKERS[formats[type(item)]]
+        return form, NONE if item is None else NUMBER, pack(item)
     data = item.encode() if isinstance(item, str) else bytes(item)
     if len(data) > room:
         raise ValueError("bytes/str item exceeds available storage")
-    form = f"{len(data)}s " if data.endswith(b"\0") else f"{room}s"
+    form = b"%ds " % len(data) if data.endswith(b"\0") else b"%ds" % room
     if len(form) > MOST and len(data) != room:
         form = form.rstrip()
     if len(form) > MOST:
         raise ValueError(f"a ShareableList cannot say that an item has {len(data)} bytes in {room}")
-    return form.encode(), STR if isinstance(item, str) else BYTES, data.ljust(room, b"\0")
+    return form, STR if isinstance(item, str) else BYTES, data.ljust(room, b"\0")
 
 
 def read(form: bytes, code: int, buffer: Any, at: int, room: int) -> Any:
-    """The item that lies at a place with a format and a code. LookupError if they are of another kind."""
-    number = _NUMBERS.get(form)
-    if number is not None:
-        return number.unpack_from(buffer, at)[0]
+    """The text, or None, that lies at a place with a format and a code. LookupError if they are of another kind."""
     if form == _NOTHING:
         return None
+    if code not in (STR, BYTES):
+        raise LookupError(f"an item with the format {form!r} and the code {code}")
     text = form.rstrip(b"\0")
-    length = text.removesuffix(b" ").removesuffix(b"s")
-    if code not in (STR, BYTES) or not length.isdigit():
-        raise LookupError(f"an item with the format {text!r} and the code {code}")
-    size = int(length)
-    if size > room:
-        raise LookupError(f"an item of {size} bytes in {room}")
-    data = bytes(buffer[at : at + size])
-    if size == room and not text.endswith(b" "):
-        data = data.rstrip(b"\0")
+    if text == b"%ds" % room:
+        data = bytes(buffer[at : at + room]).rstrip(b"\0")
+    else:
+        length = text.removesuffix(b" ").removesuffix(b"s")
+        if not length.isdigit() or int(length) > room:
+            raise LookupError(f"an item with the format {text!r} in {room} bytes")
+        data = bytes(buffer[at : at + int(length)])
     return data.decode() if code == STR else data

@@ -19,7 +19,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["Alone", "find", "is_shut", "link", "make", "path_of", "shut"]
+__all__ = ["alone", "among_others", "find", "link", "make", "path_of", "shut"]
 
 FOLDER = "/dev/shm"
 _REFUSED = (errno.EACCES, errno.EINVAL, errno.EISDIR, errno.ENOENT, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM)
@@ -86,9 +86,11 @@ def unlinked() -> FileNotFoundError:
 
 
 def find(fd: int) -> str | None:
-    """The name that the file has, however it got it. None if it has none."""
+    """The name that the file has, however it got it. None if it has none. FileNotFoundError if it is to have none."""
     status = os.fstat(fd)
     if status.st_nlink == 0:
+        if status.st_mode & stat.S_ISVTX:
+            raise unlinked()
         return None
     with os.scandir(FOLDER) as entries:
         for entry in entries:
@@ -97,40 +99,35 @@ def find(fd: int) -> str | None:
     raise FileNotFoundError(errno.ENOENT, f"this shared memory has a name, which is not in this process's {FOLDER}")
 
 
-def shut(fd: int) -> None:
+def shut(fd: int, mode: int) -> None:
     """The file gets no name any more, in any process. Where that is not permitted, only this process knows it."""
     with suppress(OSError):
-        os.fchmod(fd, stat.S_IMODE(os.fstat(fd).st_mode) | stat.S_ISVTX)
+        os.fchmod(fd, mode | stat.S_ISVTX)
 
 
-def is_shut(fd: int) -> bool:
-    return bool(os.fstat(fd).st_mode & stat.S_ISVTX)
+def alone(fd: int) -> Any:
+    """From now on no other thread names the file or takes its name, in no process, until among_others().
 
-
-class Alone:
-    """While a thread is in the block, no other one names the file or takes its name, in no process.
-
-    Blocks as long as another one is in such a block. A process that is killed there lets the others in.
+    Blocks as long as another one is in such a section. A process that is killed there lets the others in. Returns what
+    among_others() wants.
     """
+    threads = _threads
+    threads.acquire()
+    try:
+        lockf(fd, LOCK_EX)
+    except OSError:  # no such locks here. Then two processes may give it two names
+        pass
+    except BaseException:
+        threads.release()
+        raise
+    return threads
 
-    def __init__(self, fd: int) -> None:
-        self.fd = fd
 
-    def __enter__(self) -> None:
-        self.threads = _threads
-        self.threads.acquire()
-        try:
-            lockf(self.fd, LOCK_EX)
-        except OSError:  # no such locks here. Then two processes may give it two names
-            pass
-        except BaseException:
-            self.threads.release()
-            raise
-
-    def __exit__(self, *exception: object) -> None:
-        try:
-            lockf(self.fd, LOCK_UN)
-        except OSError:
-            pass
-        finally:
-            self.threads.release()
+def among_others(fd: int, threads: Any) -> None:
+    """The end of such a section."""
+    try:
+        lockf(fd, LOCK_UN)
+    except OSError:
+        pass
+    finally:
+        threads.release()

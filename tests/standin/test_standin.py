@@ -211,6 +211,58 @@ def test_names_bound_before(tmp_path):
     assert out == "True True True True False\nTrue True mpfast.context\nTrue\n"
 
 
+def test_shared_memory_bound_before(tmp_path):
+    """What was made before stays what it was, and what is made after is both."""
+    program = script(
+        tmp_path,
+        """
+        import pickle
+        from multiprocessing import sharedctypes, shared_memory
+        from multiprocessing.shared_memory import ShareableList, SharedMemory
+        from multiprocessing.sharedctypes import Synchronized, SynchronizedArray
+
+        class Mine(SharedMemory):
+            pass
+
+        old, mine = SharedMemory(create=True, size=10), Mine(create=True, size=10)
+        import multiprocessing, mpfast
+        mpfast.install()
+        value, array = multiprocessing.Value("i"), multiprocessing.Array("i", 3)
+        print(isinstance(value, Synchronized), isinstance(array, SynchronizedArray))
+        print(isinstance(value, sharedctypes.Synchronized), isinstance(array, sharedctypes.SynchronizedArray))
+        new, listed = shared_memory.SharedMemory(create=True, size=10), shared_memory.ShareableList([1])
+        print(isinstance(new, SharedMemory), isinstance(listed, ShareableList), new, type(new).__module__)
+        for each in (old, mine):
+            copy = pickle.loads(pickle.dumps(each))
+            print(type(copy) is type(each), copy.name == each.name)
+            copy.close()
+
+        class After(shared_memory.SharedMemory):
+            pass
+
+        after = After(create=True, size=10)
+        print(after)
+        print(isinstance(after, SharedMemory), after.name.startswith("psm_"))
+        for each in (old, mine, new, listed.shm, after):
+            each.close()
+            each.unlink()
+        """,
+    )
+    status, out, err = run(program, plain=True)
+    assert (status, err) == (0, "")
+    assert out.splitlines() == [
+        *(
+            "True True",
+            "True True",
+            "True True SharedMemory(None, size=10) mpfast.shared_memory",
+            "True True",
+            "True True",
+        ),
+        "After(None, size=10)",
+        "True True",
+    ]
+
+
 def test_names_in_a_loop(tmp_path):
     """The interpreter takes shorter ways to the names of a module that is looked up often."""
     text = """

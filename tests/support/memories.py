@@ -89,9 +89,9 @@ def look(memory):
 def hold_names(memory, link):
     """Holds what keeps others from naming it, until it is killed."""
     nameless = importlib.import_module("mpfast.values.nameless")
-    with nameless.Alone(memory._fd):
-        link.send("held")
-        link.recv()
+    nameless.alone(memory._fd)
+    link.send("held")
+    link.recv()
 
 
 def name_at(barrier, memory):
