@@ -113,7 +113,7 @@ class SharedMemory(_Memory):
                 size = os.fstat(fd).st_size
             else:
                 os.ftruncate(fd, size)
-            self._size = size
+            self._size = int(size)
             self._mmap = mmap.mmap(fd, self._size)
         except BaseException:
             os.close(fd)
@@ -291,7 +291,10 @@ class SharedMemory(_Memory):
         finally:  # there may be views. They keep the memory, and need no descriptor
             if self._fd >= 0:
                 self._kept, self._fd = self._fd, -1
-            self._let_go()
+            try:  # noqa: SIM105  # at the interpreter's end there is no suppress() in this module
+                self._let_go()
+            except OSError:  # the program has closed it
+                pass
 
 
 def _rebuild(cls: type[SharedMemory], file: Any, track: bool) -> SharedMemory:

@@ -60,9 +60,11 @@ def for_child() -> tuple[int, bool] | None:
 
 def inherit(fd: int, listens: bool) -> None:
     """Takes over what for_child() gave."""
+    global _pipe
     if not listens:
-        if _pipe_is_ours():  # the fork server's, which has a part of its own
+        if _pipe_is_ours():  # the fork server's, which has one of its own
             os.close(_pipe)
+        _pipe = -1
         os.set_inheritable(fd, False)
         _hold(fd)
         return
@@ -95,7 +97,10 @@ def share(anew: bool = False) -> None:
 def _hold(fd: int) -> None:
     global _pipe, _identity
     status = os.fstat(fd)
-    _pipe, _identity = fd, (status.st_dev, status.st_ino)
+    if _pipe >= 0:  # another thread was first
+        os.close(fd)
+    else:
+        _pipe, _identity = fd, (status.st_dev, status.st_ino)
 
 
 def _pipe_is_ours() -> bool:

@@ -12,7 +12,7 @@ import errno
 import os
 import stat
 from contextlib import suppress
-from fcntl import LOCK_EX, LOCK_UN, lockf
+from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, lockf
 from threading import RLock
 
 TYPE_CHECKING = False
@@ -94,9 +94,18 @@ def find(fd: int) -> str | None:
         return None
     with os.scandir(FOLDER) as entries:
         for entry in entries:
-            if entry.inode() == status.st_ino and entry.stat(follow_symlinks=False).st_dev == status.st_dev:
+            if entry.inode() == status.st_ino and _is_on(entry, status.st_dev):
                 return entry.name
+    if os.fstat(fd).st_nlink == 0:
+        raise unlinked()
     raise FileNotFoundError(errno.ENOENT, f"this shared memory has a name, which is not in this process's {FOLDER}")
+
+
+def _is_on(entry: os.DirEntry[str], device: int) -> bool:
+    try:
+        return entry.stat(follow_symlinks=False).st_dev == device
+    except FileNotFoundError:  # it was unlinked meanwhile
+        return False
 
 
 def shut(fd: int, mode: int) -> None:
@@ -108,19 +117,23 @@ def shut(fd: int, mode: int) -> None:
 def alone(fd: int) -> Any:
     """From now on no other thread names the file or takes its name, in no process, until among_others().
 
-    Blocks as long as another one is in such a section. A process that is killed there lets the others in. Returns what
-    among_others() wants.
+    Blocks as long as another one is in such a section of the same file. A process that is killed there lets the others
+    in. Returns what among_others() wants.
     """
-    threads = _threads
-    threads.acquire()
-    try:
-        lockf(fd, LOCK_EX)
-    except OSError:  # no such locks here. Then two processes may give it two names
-        pass
-    except BaseException:
-        threads.release()
-        raise
-    return threads
+    while True:
+        threads = _threads
+        threads.acquire()
+        try:
+            lockf(fd, LOCK_EX | LOCK_NB)
+            return threads
+        except OSError as error:
+            if error.errno not in (errno.EAGAIN, errno.EACCES):  # no such locks here: two processes may name it twice
+                return threads
+            threads.release()
+        except BaseException:
+            threads.release()
+            raise
+        lockf(fd, LOCK_EX)  # without keeping threads from other files. The next turn finds the lock ours
 
 
 def among_others(fd: int, threads: Any) -> None:

@@ -299,7 +299,7 @@ def make_and_drop(times, named):
 
     def look():
         gc.collect()
-        return memories.descriptors(), len(Path("/proc/self/maps").read_text().splitlines()), watch.candidates()
+        return memories.descriptors(), Path("/proc/self/maps").read_text().count("/dev/shm"), watch.candidates()
 
     def one():
         memory = SharedMemory(create=True, size=4096)
@@ -325,6 +325,7 @@ def test_made_and_dropped(ctx, named):
 
 @inside
 @pytest.mark.stress
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("named", [False, True])
 def test_a_hundred_thousand(ctx, named):
     before, after, names = make_and_drop(100_000, named)
@@ -372,3 +373,32 @@ def test_a_link_that_is_refused_later(ctx, memory, monkeypatch):
         memory.name  # noqa: B018
     monkeypatch.undo()
     assert memory.name
+
+
+@inside
+def test_who_waits_for_one_file_keeps_nobody_from_another(ctx, memory):
+    ours, theirs = ctx.Pipe()
+    process = ctx.Process(target=memories.hold_names, args=(memory, theirs))
+    process.start()
+    assert ours.poll(PATIENCE)
+    waiting = Thread(memories.name_of, memory).asleep()
+    other = SharedMemory(create=True, size=10)
+    assert other.name
+    other.close()
+    other.unlink()
+    process.kill()
+    process.join(PATIENCE)
+    assert waiting.result() == memory.name
+    process.close()
+    ours.close()
+    theirs.close()
+
+
+@inside
+def test_a_descriptor_that_the_program_closed(ctx):
+    """What is left of it complains of nothing."""
+    memory = SharedMemory(create=True, size=10)
+    memory.close()
+    os.close(memory._kept)
+    del memory
+    gc.collect()
