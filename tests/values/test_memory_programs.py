@@ -14,7 +14,7 @@ import pytest
 import watch
 from harness import until
 
-import mpfast
+import mpfast.shared_memory
 
 ROOT = Path(__file__).parents[2]
 SUPPORT = Path(memories.__file__).parent
@@ -233,3 +233,24 @@ def test_refused(tmp_path, call, error):
         assert named.endswith(" False")
     else:
         assert named == "SharedMemory(None, size=10) True"
+
+
+ATTACHES = """
+import sys
+from mpfast.shared_memory import ShareableList, SharedMemory
+import memories
+memory = SharedMemory(sys.argv[1], track=False)
+print(memory.buf[0], memories.tracked())
+"""
+
+
+def test_a_program_of_its_own_attaches(tmp_path):
+    """python/cpython#82300: its tracker would take the memory from others, so with track=False it has none."""
+    path = tmp_path / "program.py"
+    path.write_text(ATTACHES)
+    memory = mpfast.shared_memory.SharedMemory(create=True, size=10)
+    memory.buf[0] = 5
+    assert Program(path, memory.name).end() == ["5 False"]
+    assert memories.attach("multiprocessing", memory.name)[0] == 5
+    memory.close()
+    memory.unlink()
