@@ -143,30 +143,38 @@ class Crew:
             self.began = True
             self.starter.begin()
 
-    def start_one(self) -> bool:
-        """Starts a worker. False: a spare is on its way, and the drainer goes on when it is there.
+    def start_one(self, most: int | None = None) -> bool:
+        """Starts a worker, if there are fewer than `most`. None: as many as there are to be.
 
-        Raises what Process.start() raises. Several threads may call this at once.
+        False: there are, or a spare is on its way, and the drainer goes on when it is there. Raises what
+        Process.start() raises. Several threads may call this at once.
         """
-        place, number, worker = object(), 0, None
+        place, number, worker = object(), -1, None
+        if most is None:
+            most = self.sizing.now + len(self.leaving)
         try:
-            while self.numbers.setdefault(number, place) is not place:
-                number += 1
+            number = self.desk.take_place(self.numbers, place, most)
+            if number < 0:
+                return False
             worker = self.starter.worker(number)
             self.starter.start(worker, number)
             self.admit(number, worker)
         except NotYet:
-            del self.numbers[number]
+            self.give_back(place)
             self.await_spare()
             return False
         except BaseException:
             if worker is None or worker.pid is None:
-                if self.numbers.get(number) is place:
-                    del self.numbers[number]
+                self.give_back(place)
             else:
                 self.admit(number, worker)  # an interrupt has come after its start
             raise
         return True
+
+    def give_back(self, place: object) -> None:
+        """An interrupt may have come before its number was known."""
+        for number in [number for number, other in list(self.numbers.items()) if other is place]:
+            del self.numbers[number]
 
     def prepare(self, number: int) -> BaseProcess:
         """A worker for this place, which is not started."""
@@ -258,7 +266,7 @@ class Crew:
         return bool(others) and bool(self.on_death(others))
 
     def replace(self, dead: dict[int, BaseProcess]) -> None:
-        """The dead workers are settled. Starts others in their places."""
+        """The dead workers are settled. The desk is to call refill(), or it is tried again later."""
         self.burying = True
         self.bury(dead)
         self.burying = False
@@ -287,7 +295,11 @@ class Crew:
         elif others and setbacks.stillborn > 1:
             setbacks.put_off()  # the pool works, so it need not be tried again and again
         else:
-            self.retry()
+            self.desk.vacate()
+
+    def refill(self) -> None:
+        """Starts workers in the places of dead ones."""
+        self.retry()
         self.tend()  # now, since nobody may drain for a while
 
     def idled(self, number: int, worker: BaseProcess) -> bool:
@@ -299,7 +311,7 @@ class Crew:
         if self.replacing and self.lookout.readable():
             alive = sum(getattr(worker, "exitcode", None) is None for worker in list(self.numbers.values()))
             for _ in range(alive - len(self.leaving), self.sizing.now):
-                if not self.start_one():
+                if not self.start_one(len(self.numbers) + 1):
                     return
 
     def forget_worker(self, number: int, worker: BaseProcess) -> None:
@@ -330,6 +342,8 @@ class Crew:
         """A start has raised this. It is tried again later, by the thread that drains then."""
         if self.setbacks.refuse(error, last=not self.workers):
             self.give_up()
+        else:
+            self.desk.stir()
 
     def give_up(self) -> None:
         """No worker can be started."""

@@ -151,8 +151,9 @@ cdef class Engine(Drain):
     # ---- deaths
 
     cdef int settle_deaths(self) except -1:
-        """Gives what dead workers were running an outcome, and what they had left to others. Starts replacements."""
+        """Gives what dead workers were running an outcome, and what they had left to others. Their places are free then."""
         cdef dict dead
+        self.hurried = False
         if self.stopped:
             return 0
         if self.settling:  # what is unpickled has called the pool. The results of a dead worker may lie behind it

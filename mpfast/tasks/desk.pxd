@@ -11,6 +11,12 @@ cdef enum fed:       # what Job.feed() returns
     FED_FULL         # the ring is full
 
 
+cdef enum places:
+    PLACES_TAKEN     # by workers
+    PLACES_FREE      # others are to be started there
+    PLACES_LEFT      # the butler was called to start them
+
+
 cdef int64_t RECALL_FIRST  # until a group that does not move is looked at again, doubled each time
 cdef int64_t RECALL_LAST
 cdef int STRIKES
@@ -102,6 +108,8 @@ cdef class Desk:
     cdef bint dozing                 # the butler sleeps without looking for results that nobody has taken
     cdef bint sleeping               # the drainer waits for the bell
     cdef bint settling               # the drainer unpickles results, or settles deaths
+    cdef bint hurried                # a worker has ended, and the drainer may not have heard of it
+    cdef places vacant               # of dead workers that are settled
     cdef int urgent, lazy            # Jobs that are so
     cdef int64_t drained             # when a caller has drained last, or a job has woken the butler
     cdef int64_t patience            # until groups are recalled

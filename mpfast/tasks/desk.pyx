@@ -411,6 +411,20 @@ cdef class Desk:
         if self.drainer != 0 and self.drainer != PyThread_get_thread_ident():
             self.nudge()
 
+    def take_place(self, dict numbers, place, Py_ssize_t most):
+        """Gives the first free number to `place`. Returns -1 if there are `most`. No other thread comes between."""
+        cdef uint32_t number = 0
+        if len(numbers) >= most:
+            return -1
+        while number in numbers:
+            number += 1
+        numbers[number] = place
+        return number
+
+    def vacate(self):
+        """There are places without a worker. They are filled when those that wait for the dead ones' tasks are told."""
+        self.vacant = PLACES_FREE
+
     def watch_idleness(self):
         """idle_seconds() is going to be asked for."""
         self.watches_idleness, self.idle_since = True, clock_now()

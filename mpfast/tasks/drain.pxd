@@ -14,7 +14,11 @@ cdef class Drain(Desk):
     cdef int drain(self, Job job, int64_t deadline) except -1
     cdef int take_along(self) except -1
     cdef int stand_in_line(self, Job job, int64_t deadline) except -1
+    cdef bint is_butler(self)
     cdef int lay_down(self) except -1
+    cdef int run_errands(self) except -1
+    cdef int fill_places(self) except -1
+    cdef int leave_places(self) except -1
     cdef bint wait_a_little(self, int64_t deadline) except -1
     cdef int take(self, store_item *item) except -1
     cdef int deliver_all(self) except -1
@@ -23,6 +27,7 @@ cdef class Drain(Desk):
     cdef int feed_more(self, Job job) except -1
     cdef object value_of(self, const store_item *item, uint32_t i, bint *failed)
     cdef int sleep(self, int64_t deadline) except -1
+    cdef void silence(self)
     cdef bint always_interrupts(self, uint64_t block, uint32_t i)
     cdef object unloadable(self, object error, bint *failed)
     cdef object reloaded(self, const store_item *item, uint32_t i, bint *failed, object interrupt)

@@ -16,8 +16,12 @@ from mpfast.core.base.posix cimport eventfd_write
 from mpfast.core.queue.queue cimport queue_arm, queue_bell, queue_silence, queue_unheard
 from mpfast.core.store.item cimport store_item
 from mpfast.core.tasks.layout cimport RESULT_START, result
-from mpfast.core.tasks.results cimport result_cells, result_free, result_of, result_payload, result_take, result_wait
-from mpfast.tasks.desk cimport RECALL_FIRST, RECALL_LAST, STRIKES, Desk, Job, Sleeper
+from mpfast.core.tasks.results cimport (
+    result_cells, result_free, result_hasten, result_of, result_payload, result_take, result_wait,
+)
+from mpfast.tasks.desk cimport (
+    PLACES_FREE, PLACES_LEFT, PLACES_TAKEN, RECALL_FIRST, RECALL_LAST, STRIKES, Desk, Job, Sleeper,
+)
 from mpfast.tasks.parcel cimport CELL_ERROR, CELL_KIND, CELL_NOW, CELL_SKIPPED, cell, cell_size
 
 from .desk import SKIPPED
@@ -119,6 +123,8 @@ cdef class Drain(Desk):
         if chosen is not None:
             chosen.wake()
             return 0
+        if self.vacant == PLACES_FREE:
+            return self.leave_places()
         if self.butler_idle and self.wanted():
             self.call_butler()
         elif self.dozing and self.jobs:
@@ -150,6 +156,9 @@ cdef class Drain(Desk):
     def butler_drains(self):
         return self.butler is not None and self.drainer == self.butler.ident
 
+    cdef bint is_butler(self):
+        return self.butler is not None and self.butler.ident == PyThread_get_thread_ident()
+
     cdef int drain(self, Job job, int64_t deadline) except -1:
         """Delivers results until the job is over. None: until the butler has other things to do."""
         cdef store_item item
@@ -164,6 +173,9 @@ cdef class Drain(Desk):
                     return 0
             elif job.satisfied():
                 return self.take_along()
+            if self.hurried or self.vacant == PLACES_FREE:
+                self.run_errands()
+                continue
             if self.take(&item):
                 self.deliver(&item)
                 delivered += 1
@@ -173,6 +185,8 @@ cdef class Drain(Desk):
                     if now - looked > LOOK:
                         looked = now
                         self.settle_deaths()
+                        if self.vacant == PLACES_LEFT:
+                            self.fill_places()
                         if self.timed:
                             self.end_overdue()
                 continue
@@ -180,6 +194,34 @@ cdef class Drain(Desk):
                 return 0
             if not self.wait_a_little(deadline):
                 self.sleep(deadline)
+        return 0
+
+    cdef int run_errands(self) except -1:
+        """What else the drainer has to do, now that it goes on."""
+        if self.hurried:
+            self.settle_deaths()
+        elif self.butler_idle and not self.is_butler():
+            return self.leave_places()
+        else:
+            return self.fill_places()
+        return 0
+
+    cdef int fill_places(self) except -1:
+        """Starts workers in the places of dead ones."""
+        self.vacant = PLACES_TAKEN
+        try:
+            self.crew.refill()
+        except BaseException:
+            self.vacant = PLACES_FREE  # an interrupt
+            raise
+        return 0
+
+    cdef int leave_places(self) except -1:
+        """The butler starts the workers that are missing, while the callers go on."""
+        if self.butler is not None:
+            self.vacant = PLACES_LEFT
+            return self.call_butler()
+        self.settle_as_drainer()
         return 0
 
     cdef int take_along(self) except -1:
@@ -335,15 +377,18 @@ cdef class Drain(Desk):
 
     cdef int sleep(self, int64_t deadline) except -1:
         """Nothing came for a while. Sleeps until there is a result, a worker has ended or somebody nudges."""
-        cdef int64_t now, until = min(deadline, <int64_t>self.crew.until())
-        cdef int peeks = self.peeks
-        cdef bint recalls = self.recall(), outer = self.sleeping
-        cdef int64_t before = self.asleep
-        cdef int fd = self.bell()
+        cdef int64_t now, until, before = self.asleep
+        cdef int fd, peeks = self.peeks
+        cdef bint recalls, outer = self.sleeping
+        if self.vacant:
+            return self.fill_places()  # the butler has not come to it
+        until = min(deadline, <int64_t>self.crew.until())
+        recalls, fd = self.recall(), self.bell()
         if self.peeks != peeks:
             return 0
         if self.backlog:
             self.feed_backlog()  # tasks that were cancelled have left room, and no result
+        self.silence()  # what has rung since the last sleep has been delivered
         if queue_arm(self.results.view, False):
             return 0
         now = clock_now()
@@ -362,13 +407,17 @@ cdef class Drain(Desk):
             self.crew.sleep(fd, self.nudged, None if until == NEVER else max(0, until - now) / 1e9)
         finally:
             self.asleep = before
-            queue_silence(self.results.view)
-            self.silenced = True
+            self.silence()
             self.sleeping = outer
             if outer:
                 self.nudge()  # a signal's handler has drained, and the sleep that it interrupted would not hear the bell
         self.settle_deaths()
         return 0
+
+    cdef void silence(self):
+        """The bell is silent until it rings again. Event loops that count on it are told later."""
+        queue_silence(self.results.view)
+        self.silenced = True
 
     cdef int bell(self) except -1:
         """A descriptor that can be readable when there are results."""
@@ -421,6 +470,8 @@ cdef class Drain(Desk):
             job = None
         if self.stopped or self.closed and not self.jobs and not self.crew.workers:
             return False
+        if self.vacant:
+            self.fill_places()
         if self.drainer == 0 and self.jobs and self.is_due():
             self.drain_for(None, NEVER)
         else:
@@ -450,6 +501,9 @@ cdef class Drain(Desk):
         if ended and self.drainer == 0:
             self.settle_as_drainer()
         elif ended:  # the drainer hears of it as well, so it is left to it for a while
+            if not self.sleeping:
+                self.hurried = True
+                result_hasten(self.results.view)
             self.butler_idle = True
             try:
                 self.crew.rest(self.called, GRACE / 1e9, False)
@@ -458,12 +512,14 @@ cdef class Drain(Desk):
         return 0
 
     def settle_as_drainer(self):
-        """Looks for deaths, if nobody drains."""
+        """Looks for deaths, if nobody drains. Starts the workers that are missing."""
         if self.drainer != 0 or self.stopped or self.is_foreign():
             return
         self.drainer = PyThread_get_thread_ident()
         try:
             self.settle_deaths()
+            if self.vacant and not (self.finished and self.is_butler()):  # it runs their callbacks first
+                self.fill_places()
         finally:
             self.drainer = 0
             self.lay_down()

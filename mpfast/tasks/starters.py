@@ -238,7 +238,10 @@ class SpawnStarter(Starter):
         if (spare is not None and spare.exitcode is None) or self.closed:
             return
         crew = self.crew
-        told, teller = crew.ctx.Pipe(duplex=False)
+        try:
+            told, teller = crew.ctx.Pipe(duplex=False)
+        except OSError:
+            return
         with told:
             spare = crew.process(wait_for_place, (told, crew.desk.tasks, crew.desk.results, *crew.job))
             try:

@@ -375,3 +375,62 @@ def test_an_initializer_that_fails_now_and_then(ctx, make_pool):
     pool = make_pool(2, pooled.fail_first, (value,))
     assert pool.map(pooled.square, range(50), 1) == [n * n for n in range(50)]
     until(lambda: pool.apply(pooled.square, (2,)) == 4 and value.value >= 3, "the third worker has begun")
+
+
+# What comes first ----------------------------------------------------------------------------------------------------
+
+
+class SlowStart:
+    """Lets the starts of a pool's workers wait until it is told to go on."""
+
+    def __init__(self, crew):
+        self.gate, self.starter = threading.Event(), crew.starter
+        self.start, self.starter.start = self.starter.start, self
+        self.hung = False
+
+    def __call__(self, *args):
+        self.hung |= not self.gate.wait(PATIENCE)
+        return self.start(*args)
+
+    def go_on(self):
+        assert not self.hung
+        self.gate.set()
+
+
+@abilities.executor
+def test_the_error_does_not_wait_for_the_replacement(make_executor):
+    """Nor does the next call wait, which another worker can run."""
+    executor = make_executor(2)
+    list(executor.map(pooled.square, range(10)))
+    slow = SlowStart(executor._staff.crew)
+    check(executor.submit(pooled.die).exception(PATIENCE))
+    assert executor.submit(pooled.square, 3).result(PATIENCE) == 9
+    slow.go_on()
+    until(lambda: len(executor._processes) == 2, "both workers are there again")
+
+
+def test_a_pool_whose_thread_is_busy(make_pool):
+    """A caller starts the replacement, if the pool's thread runs a callback that takes its time."""
+    pool, inside, gate = make_pool(1), threading.Event(), threading.Event()
+
+    def hold(_):
+        inside.set()
+        gate.wait(PATIENCE)
+
+    held = pool.apply_async(pooled.square, (2,), callback=hold)
+    assert inside.wait(PATIENCE)
+    for _ in range(2):
+        with pytest.raises(mpfast.WorkerDied):
+            pool.apply(pooled.die)
+        assert pool.apply(pooled.square, (3,)) == 9
+    assert not held.ready()
+    gate.set()
+    assert held.get(PATIENCE) == 4
+
+
+def test_the_places_of_workers(pool):
+    """Are given once each, and no more of them than there are to be workers."""
+    numbers = {0: "one", 2: "two"}
+    taken = [pool._desk.take_place(numbers, name, 4) for name in ("three", "four", "five")]
+    assert taken == [1, 3, -1]
+    assert numbers == {0: "one", 2: "two", 1: "three", 3: "four"}

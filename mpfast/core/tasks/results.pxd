@@ -15,4 +15,5 @@ cdef extern from "core/tasks/results.h" nogil:
     uint32_t result_peek(const queue *results, uint64_t name, store_item *item)
     void result_free(queue *results, const store_item *item)
     int result_take(queue *results, store_item *item)
+    void result_hasten(queue *results)
     int result_wait(queue *results, int64_t deadline, spin_history *history)
