@@ -5,9 +5,8 @@ from mpfast.tasks.desk cimport Job
 
 cdef class Called(Job):
     cdef object func
-    cdef object args, kwds         # until they are dealt
+    cdef tuple given               # the arguments, (args, kwds), until they are dealt
     cdef uint64_t block            # the name of the task's block and 1, or 0
-    cdef bint placed               # it has taken a place
 
     cdef int leave_place(self) except -1
     cdef bint revoke(self) except -1
@@ -17,13 +16,10 @@ cdef class Called(Job):
 cdef class ApplyResult(Called):
     cdef dict __dict__             # programs may set attributes
     cdef object __weakref__
-    cdef readonly bint _success
     cdef readonly object _value
-    cdef readonly object _callback
-    cdef readonly object _error_callback
+    cdef tuple callbacks           # the one for a value and the one for an error, or None
 
 
 cdef class FutureCall(Called):
     cdef object future
     cdef object value              # for the butler to tell
-    cdef bint failed

@@ -23,14 +23,14 @@ cdef class Called(Job):
         if not self.desk.room():
             return FED_FULL
         try:
-            self.block = deal_call(self.desk.tasks, self.number, self.desk.function(self.func), self.args, self.kwds)
+            self.block = deal_call(self.desk.tasks, self.number, self.desk.function(self.func), self.given)
             if self.timeout:
                 self.desk.add_timed(self.block - 1, self, 0)
         except BaseException as error:
             if self.interrupts(error):
                 raise
             self.settle(0, error, True)
-        self.args = self.kwds = None
+        self.given = None
         if self.settled and self.block != 0:
             self.revoke()  # it was cancelled meanwhile
         return FED_ALL
@@ -76,8 +76,20 @@ cdef class ApplyResult(Called, Answer):
     """What Pool.apply_async() returns."""
 
     cdef int arrive(self, object value, bint failed) except -1:
-        self._value, self._success = value, not failed
+        self._value, self.success = value, not failed
         return 0
+
+    @property
+    def _success(self):
+        return bool(self.success)
+
+    @property
+    def _callback(self):
+        return None if self.callbacks is None else self.callbacks[0]
+
+    @property
+    def _error_callback(self):
+        return None if self.callbacks is None else self.callbacks[1]
 
     @property
     def pid(self):
@@ -100,7 +112,7 @@ cdef class ApplyResult(Called, Answer):
         if self.ready() or self.settled or not self.revoke():
             return False
         self.settle(0, error, True)
-        self.args = self.kwds = None
+        self.given = None
         return True
 
     cdef tell(self):
@@ -134,9 +146,10 @@ def call(Desk desk, func, args, kwds, callback, error_callback, keeper, timeout,
     """Deals a call. Returns its ApplyResult. If the caller does not wait for it now, the pool is its keeper until then."""
     cdef ApplyResult job = ApplyResult.__new__(ApplyResult)
     cdef bint later
-    job.func, job.args, job.kwds, job.left = func, args, kwds, 1
-    job._callback, job._error_callback = callback, error_callback
-    job.told_by_butler = job.urgent = callback is not None or error_callback is not None
+    job.func, job.given = func, (args, kwds)
+    if callback is not None or error_callback is not None:
+        job.callbacks = (callback, error_callback)
+        job.told_by_butler = job.urgent = True
     job.timeout, job.retries = desk.timeout, desk.retries
     if timeout is not None or retries is not None:
         job.timeout, job.retries = limit_of(timeout, desk.timeout), retries_of(retries, desk.retries)
@@ -158,7 +171,7 @@ cdef class FutureCall(Called):
     cdef int arrive(self, object value, bint failed) except -1:
         cdef dict names
         if self.told_by_butler:
-            self.value, self.failed = value, failed
+            self.value, self.success = value, not failed
             return 0
         names = self.future.__dict__
         if names["_state"] is PENDING:
@@ -173,7 +186,7 @@ cdef class FutureCall(Called):
 
     cdef tell(self):
         value, self.value = self.value, None
-        self.future._tell(value, self.failed)
+        self.future._tell(value, not self.success)
 
     def wait(self, timeout):
         """Waits until the call is over, at most so many seconds."""
@@ -209,7 +222,7 @@ cdef class FutureCall(Called):
         self.settled = self.cancelled = True
         if self.placed:
             self.leave_place()
-        self.args = self.kwds = None
+        self.given = None
         return True
 
     def let_go(self):
@@ -225,7 +238,7 @@ cdef class FutureCall(Called):
 def call_for(Desk desk, future, func, args, kwds):
     """Deals a call for a future."""
     cdef FutureCall job = FutureCall.__new__(FutureCall)
-    job.func, job.args, job.kwds, job.left, job.future = func, args, kwds, 1, future
+    job.func, job.given, job.future = func, (args, kwds), future
     job.timeout, job.retries, job.lazy = desk.timeout, desk.retries, desk.timeout != 0
     future._call = job
     begin(desk, job)

@@ -22,7 +22,7 @@ from mpfast.core.tasks.tasks cimport (
 )
 from mpfast.core.tasks.workers cimport worker_look, workers_wake
 from mpfast.launch.child cimport Child
-from mpfast.tasks.desk cimport RECALL_LAST, Job
+from mpfast.tasks.desk cimport RECALL_LAST, Job, Many
 from mpfast.tasks.drain cimport Drain
 from mpfast.tasks.parcel cimport FORM_UNIT, Copy, parcel_of
 
@@ -55,7 +55,7 @@ cdef class Engine(Drain):
         """
         cdef bint empty = queue_empty(self.tasks.view), early = False
         cdef bint later = not empty and workers_wake(self.tasks.view, 1)
-        cdef Job job
+        cdef Many job
         for job in list(self.grouped.values()):
             if job.groups:
                 early |= job.early
@@ -64,7 +64,7 @@ cdef class Engine(Drain):
             self.peek()
         return later
 
-    cdef int recall_job(self, Job job) except -1:
+    cdef int recall_job(self, Many job) except -1:
         """1: there is a group that may be recalled later."""
         cdef task *t
         cdef task_place where
@@ -80,7 +80,7 @@ cdef class Engine(Drain):
                 self.recall_group(job, t)
         return job.groups is not None and len(job.groups) > 0
 
-    cdef int recall_group(self, Job job, task *t) except -1:
+    cdef int recall_group(self, Many job, task *t) except -1:
         """Takes the unclaimed rest of a group away from its worker, and deals it in pieces."""
         cdef uint32_t start = 0, to = 0, piece, at
         cdef uint64_t first = t.first
@@ -141,9 +141,9 @@ cdef class Engine(Drain):
             self.settling = outer
         return self.feed_more(job)
 
-    cdef bint recallable(self, Job job, task *t):
+    cdef bint recallable(self, Many job, task *t):
         """May another worker load the elements too? A pickle only if an element of it runs for a while."""
-        if parcel_of(t).form != FORM_UNIT:
+        if t.form != FORM_UNIT:
             return True
         return group_next(load64(&t.group)) > parcel_of(t).start and \
             clock_now() - <int64_t>load64(&t.began) > RECALL_LAST
@@ -233,8 +233,8 @@ cdef class Engine(Drain):
             return self.feed_more(job) if died else 0
         self.redealt += 1
         parcel_of(t).start = start
-        if job.groups is not None and to - start > 1:
-            job.groups.append(item.block)
+        if to - start > 1 and (<Many?>job).groups is not None:
+            (<Many>job).groups.append(item.block)
         rc = ledger_again(self.tasks.view, item, start, to)
         if rc < 0:
             self.tasks.fails(rc, "cannot deal again in")

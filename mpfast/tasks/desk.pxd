@@ -36,7 +36,6 @@ ctypedef unsigned char flag  # a bint is four times as large, and there are many
 cdef class Job:
     cdef Desk desk
     cdef readonly uint64_t number
-    cdef Py_ssize_t left      # elements without an outcome
     cdef flag over            # all have one, and it was told
     cdef flag told_by_butler  # it has a callback
     cdef flag early           # each of its results is wanted at once, and not with the rest of its group
@@ -45,17 +44,16 @@ cdef class Job:
     cdef flag recalled
     cdef flag put_off         # it waits for room in the ring
     cdef flag settled         # a call that has its outcome
-    cdef readonly bint cancelled
-    cdef int struck           # how often pickling its elements was interrupted
+    cdef flag success         # and whether that is a value
+    cdef flag placed          # a call that has taken a place
+    cdef flag ranked          # it has a priority
+    cdef flag kept            # the pool is not collected before it is over
+    cdef flag struck          # how often pickling its elements was interrupted
+    cdef readonly flag cancelled
+    cdef int priority         # the higher ones are dealt first
     cdef int retries          # how often an element is run again if its worker dies
     cdef int64_t timeout      # nanoseconds that an element may run. 0: any time
-    cdef int64_t per          # nanoseconds an element, as measured
     cdef list waiting         # Sleepers
-    cdef list groups          # names of blocks with more than one element
-    cdef object keeper        # the pool, which is not collected before
-    cdef flag ranked          # it has a priority
-    cdef int priority         # the higher ones are dealt first
-    cdef dict tries           # by index, how often it was
 
     cdef bint satisfied(self)
     cdef int settle(self, Py_ssize_t index, object value, bint failed) except -1
@@ -68,7 +66,14 @@ cdef class Job:
     cdef int wake(self) except -1
     cdef int finish(self) except -1
     cdef int close(self) except -1
+    cdef int took(self, int64_t per) except -1
     cdef tell(self)
+
+
+cdef class Many(Job):
+    cdef Py_ssize_t left      # elements without an outcome
+    cdef int64_t per          # nanoseconds an element, as measured
+    cdef list groups          # names of blocks with more than one element
 
 
 cdef class LastJob(Job):
@@ -84,6 +89,9 @@ cdef class Desk:
     cdef object method               # how workers are started
     cdef readonly dict jobs
     cdef dict grouped                # those of them that may have groups
+    cdef dict tries                  # by job and element, how often it was run again
+    cdef Py_ssize_t kept             # jobs before whose end the pool is not collected
+    cdef object keeper               # that pool
     cdef LastJob last_job
     cdef uint64_t counter
     cdef readonly bint exact         # groups are what multiprocessing makes of them
@@ -141,6 +149,7 @@ cdef class Desk:
     cdef int start_feeding(self, Job job) except -1
     cdef int feed_backlog(self) except -1
     cdef int feed(self, Job job) except -1
+    cdef int let_go(self) except -1
     cdef int all_over(self) except -1
     cdef int wait_for(self, Job job, int64_t deadline) except -1
     cdef int collect(self) except -1

@@ -72,16 +72,16 @@ cdef class Job:
 
     cdef Py_ssize_t without_outcome(self):
         """How many elements have no outcome yet."""
-        return self.left
+        return 0
 
     cdef bint run_again(self, Py_ssize_t index) except -1:
         """The worker of element `index` died. Is the element to be run once more?"""
+        cdef dict tries
         if self.retries == 0:
             return False
-        if self.tries is None:
-            self.tries = {}
-        self.tries[index] = self.tries.get(index, 0) + 1
-        return self.tries[index] <= self.retries
+        tries = self.desk.tries.setdefault(self.number, {})
+        tries[index] = tries.get(index, 0) + 1
+        return tries[index] <= self.retries
 
     cdef fed feed(self) except *:
         """Deals elements. An element that cannot be pickled is settled with the error."""
@@ -123,10 +123,9 @@ cdef class Job:
         if self.over:
             return 0
         self.over = True
-        self.groups = None
         desk.jobs.pop(self.number, None)
-        if desk.grouped:
-            desk.grouped.pop(self.number, None)
+        if desk.tries:
+            desk.tries.pop(self.number, None)
         desk.urgent -= self.urgent
         desk.lazy -= self.lazy
         desk.ranked -= self.ranked
@@ -136,13 +135,21 @@ cdef class Job:
             desk.nudge()
         if not desk.jobs:
             desk.all_over()
-        self.keeper = None
+        if self.kept:
+            self.kept = False
+            desk.let_go()
         return 0
 
     def keep(self, pool):
         """The pool is not collected before the job is over."""
-        if not self.over:
-            self.keeper = pool
+        if not (self.over or self.kept or self.desk.stopped):
+            self.kept = True
+            self.desk.kept += 1
+            self.desk.keeper = pool
+
+    cdef int took(self, int64_t per) except -1:
+        """A worker has taken so many nanoseconds for each of some elements."""
+        return 0
 
     cdef tell(self):
         """Runs callbacks."""
@@ -152,6 +159,22 @@ cdef class Job:
 
     def cancel_future(self):
         """Cancels the job, if it is for a future and no worker has begun with it."""
+
+
+cdef class Many(Job):
+    """A job of many elements, which may travel in groups."""
+
+    cdef Py_ssize_t without_outcome(self):
+        return self.left
+
+    cdef int took(self, int64_t per) except -1:
+        self.per = per
+        return 0
+
+    cdef int close(self) except -1:
+        self.groups = None
+        self.desk.grouped.pop(self.number, None)
+        return Job.close(self)
 
 
 cdef class LastJob(Job):
@@ -185,7 +208,7 @@ cdef class Desk:
         self.called = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.crew, self.exact, self.method = crew, exact, crew.ctx.get_start_method()
         self.jobs, self.line, self.halves, self.timed, self.victims = {}, [], [], {}, set()
-        self.grouped, self.peeked = {}, {}
+        self.grouped, self.peeked, self.tries = {}, {}, {}
         self.done_of = <uint64_t *>calloc(POOL_WORKERS, sizeof(uint64_t))
         if self.done_of == NULL:
             raise MemoryError("no memory for the counters of a pool")
@@ -250,7 +273,7 @@ cdef class Desk:
         self.lazy += job.lazy
         self.ranked += job.ranked
         self.jobs[self.counter] = job
-        if job.groups is not None:
+        if isinstance(job, Many):
             self.grouped[self.counter] = job
         if self.butler_idle and (job.urgent or job.lazy):
             self.call_butler()
@@ -440,6 +463,13 @@ cdef class Desk:
         self.crew.replacing = False
         pool_leave(self.tasks.view, self.header)
 
+    cdef int let_go(self) except -1:
+        """A job that has kept the pool is over."""
+        self.kept -= 1
+        if self.kept == 0:
+            self.keeper = None
+        return 0
+
     cdef int all_over(self) except -1:
         """There is no job any more."""
         if self.closed:
@@ -491,8 +521,8 @@ cdef class Desk:
             (<Sleeper>w).wake()
         self.poke()
         for job in list(self.jobs.values()):
-            (<Job>job).keeper = None
             (<Job>job).pool_gone()
+        self.keeper = None
         self.jobs.clear()  # they refer to this object
         self.grouped.clear()
 

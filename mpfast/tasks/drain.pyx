@@ -307,7 +307,7 @@ cdef class Drain(Desk):
             if i > at:
                 self.count(r.worker, i - at)
             if job is not None and r.elapsed:
-                job.per = r.elapsed // n
+                job.took(r.elapsed // n)
         except BaseException:
             self.halves.append(Half.of(item, i))
             raise

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: MIT
 from libc.stdint cimport int64_t, uint32_t, uint64_t
-from mpfast.tasks.desk cimport Job
+from mpfast.tasks.desk cimport Many
 from mpfast.tasks.parcel cimport Cells, Function
 
 
 cdef bint is_plain_range(elements)
 
 
-cdef class Fed(Job):
+cdef class Fed(Many):
     cdef object func
     cdef Function function
     cdef uint32_t flags

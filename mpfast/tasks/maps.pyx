@@ -4,7 +4,7 @@
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from mpfast.core.base.clock cimport clock_now
-from mpfast.tasks.desk cimport FED_ALL, FED_ENOUGH, FED_FULL, RECALL_LAST, Desk, Job, fed
+from mpfast.tasks.desk cimport FED_ALL, FED_ENOUGH, FED_FULL, RECALL_LAST, Desk, Many, fed
 from mpfast.tasks.answers cimport tell_callback
 from mpfast.tasks.limits cimport limit_of, name_of, retries_of
 from mpfast.tasks.parcel cimport (
@@ -21,7 +21,7 @@ cdef object MISSING = object()  # no outcome yet
 cdef object FAILED = object()   # an error, or not run
 
 
-cdef class Fed(Job):
+cdef class Fed(Many):
     """A function for many elements, which are dealt as results come."""
 
     cdef object next_elements(self, Py_ssize_t n):

@@ -44,14 +44,8 @@ cdef inline uint64_t cell_size(const cell *c) noexcept:
 
 
 cdef struct parcel:      # follows the task's header. The function's payload follows, then the elements
-    uint32_t form
-    uint32_t flags
-    uint32_t start       # the first element of this block. Those before it are dealt in another one
-    uint32_t function_kind
-    uint32_t function_size
-    uint32_t kind        # of the payload of a call or a unit
-    uint32_t at          # where the elements begin, from the task's header on
     uint64_t size        # of the elements
+    uint64_t start       # the first element of this block. Those before it are dealt in another one
 
 
 cdef class Function:
@@ -62,9 +56,10 @@ cdef class Function:
 
 
 cdef parcel *parcel_of(task *t) noexcept
+cdef size_t elements_at(const task *t) noexcept
 cdef Pickling measured(object value, payload *p)
 cdef Function function_of(object call)
-cdef uint64_t deal_call(Ring ring, uint64_t job, Function function, object args, object kwds) except 0
+cdef uint64_t deal_call(Ring ring, uint64_t job, Function function, tuple given) except 0
 cdef uint64_t deal_range(Ring ring, uint64_t job, Py_ssize_t first, uint32_t n, Function function, uint32_t flags,
                          int64_t start, int64_t step) except 0
 cdef uint64_t deal_unit(Ring ring, uint64_t job, Py_ssize_t first, uint32_t n, Function function, uint32_t flags,

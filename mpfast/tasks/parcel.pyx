@@ -7,7 +7,7 @@ what the caller asked for. With chunksize=1 each is a payload of its own, so tha
 runs it. A chunk of more is one pickle as in multiprocessing, so that objects that are in it twice stay identical.
 """
 
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -28,10 +28,16 @@ from .by_value import REFUSALS, instead
 
 cdef size_t LARGE = 65536        # bytes from which other threads may run while memory is brought in
 cdef size_t SCRATCH = 32768      # bytes of elements that are dealt together
+cdef tuple PROTOCOLS = (b"\x80\x04", b"\x80\x05")  # how pickles begin in which a name may have dots
 
 
 cdef inline parcel *parcel_of(task *t) noexcept:
     return <parcel *>&t[1]
+
+
+cdef inline size_t elements_at(const task *t) noexcept:
+    """Where the elements begin, from the task's header on."""
+    return sizeof(task) + sizeof(parcel) + rounded(t.function)
 
 
 cdef Pickling measured(object value, payload *p):
@@ -80,7 +86,27 @@ cdef Function function_of(object call):
         if pickling is not None:
             done(pickling)
     made.call, made.kind, made.named = call, p.kind, is_named(call) and not by_value
+    if made.named:
+        made.stored = shortened(call, made.stored)
     return made
+
+
+cdef bytes shortened(object call, bytes stored):
+    """A pickle of the same global that is shorter by half, so that small calls fit into small blocks.
+
+    What is not the pickle of a plain global, byte for byte, stays as it is.
+    """
+    cdef bytes module, name, usual
+    try:
+        module, name = call.__module__.encode(), call.__qualname__.encode()
+    except (AttributeError, UnicodeEncodeError):
+        return stored
+    if max(len(module), len(name)) > 255 or b"\n" in module or b"\n" in name:
+        return stored
+    usual = b"\x8c%c%b\x94\x8c%c%b\x94\x93\x94." % (len(module), module, len(name), name)
+    if stored != b"%b\x95%b%b" % (stored[:2], len(usual).to_bytes(8, "little"), usual) or stored[:2] not in PROTOCOLS:
+        return stored
+    return b"\x80\x04c%b\n%b\n." % (module, name)
 
 
 cdef int prepare(Ring ring, size_t size, store_item *item) except -1:
@@ -109,9 +135,9 @@ cdef char *begin(Ring ring, uint64_t job, Py_ssize_t first, uint32_t n, Function
     t = task_of(item)
     p = parcel_of(t)
     t.job, t.first, t.count = job, first, n
-    p.form, p.flags, p.start = form, flags | (PARCEL_NAMED if function.named else 0), 0
-    p.function_kind, p.function_size = function.kind, <uint32_t>length
-    p.kind, p.at, p.size = kind, <uint32_t>at, size
+    t.function, t.function_kind, t.form, t.kind = <uint32_t>length, <uint8_t>function.kind, <uint8_t>form, <uint8_t>kind
+    t.flags = <uint8_t>(flags | (PARCEL_NAMED if function.named else 0))
+    p.size, p.start = size, 0
     memcpy(item.data + sizeof(task) + sizeof(parcel), PyBytes_AS_STRING(function.stored), length)
     return item.data + at
 
@@ -145,8 +171,8 @@ cdef uint64_t deal_payload(Ring ring, uint64_t job, Py_ssize_t first, uint32_t n
     return put(ring, &item, 0, n)
 
 
-cdef uint64_t deal_call(Ring ring, uint64_t job, Function function, object args, object kwds) except 0:
-    return deal_payload(ring, job, 0, 1, function, 0, FORM_CALL, (args, kwds))
+cdef uint64_t deal_call(Ring ring, uint64_t job, Function function, tuple given) except 0:
+    return deal_payload(ring, job, 0, 1, function, 0, FORM_CALL, given)
 
 
 cdef uint64_t deal_unit(Ring ring, uint64_t job, Py_ssize_t first, uint32_t n, Function function, uint32_t flags,
@@ -172,7 +198,7 @@ cdef class Copy:
     cdef Copy of(task *t):
         """The worker may free the block meanwhile. Then its group word says so when the copy is there."""
         cdef Copy copy = Copy.__new__(Copy)
-        copy.size = parcel_of(t).at + parcel_of(t).size
+        copy.size = elements_at(t) + parcel_of(t).size
         copy.data = <char *>malloc(copy.size)
         if copy.data == NULL:
             raise MemoryError(f"no memory for {copy.size} bytes of tasks")
@@ -301,18 +327,17 @@ cdef class Opened:
         cdef const char *data = <const char *>t
         self.ring, self.t, self.p, self.loading = ring, t, parcel_of(<task *>t), False
         data += sizeof(task) + sizeof(parcel)
-        self.unit = self.p.form == FORM_UNIT or bool(self.p.flags & PARCEL_CHUNK)
-        self.call = self.loaded_by_name(data) if self.p.flags & PARCEL_NAMED else self.loaded(data)
-        if self.p.form == FORM_UNIT or self.p.form == FORM_CALL:
-            data = <const char *>self.t + self.p.at
-            self.elements = payload_load(self.p.kind, data, self.p.size, None, ring)
+        self.unit = t.form == FORM_UNIT or bool(t.flags & PARCEL_CHUNK)
+        self.call = self.loaded_by_name(data) if t.flags & PARCEL_NAMED else self.loaded(data)
+        if t.form == FORM_UNIT or t.form == FORM_CALL:
+            self.elements = payload_load(t.kind, <const char *>t + elements_at(t), self.p.size, None, ring)
 
     cdef object loaded(self, const char *data):
-        return payload_load(self.p.function_kind, data, self.p.function_size, None, self.ring)
+        return payload_load(self.t.function_kind, data, self.t.function, None, self.ring)
 
     cdef object loaded_by_name(self, const char *data):
         """What the name means now. A task may have given it to another function."""
-        cdef bytes key = PyBytes_FromStringAndSize(data, self.p.function_size)
+        cdef bytes key = PyBytes_FromStringAndSize(data, self.t.function)
         cdef Named known = self.known.get(key)
         if known is None or not known.holds():
             known = Named.of(self.loaded(data))
@@ -321,21 +346,21 @@ cdef class Opened:
 
     cdef bint is_call(self):
         """Is it a single call, and not elements?"""
-        return self.p != NULL and self.p.form == FORM_CALL
+        return self.t != NULL and self.t.form == FORM_CALL
 
     cdef object run(self, uint32_t index):
         """Calls the function for an element."""
         cdef const cell *c
         cdef const int64_t *numbers
-        cdef const char *data = <const char *>self.t + self.p.at
-        if self.p.form == FORM_CALL:
+        cdef const char *data = <const char *>self.t + elements_at(self.t)
+        if self.t.form == FORM_CALL:
             args, kwds = self.elements
             self.elements = None
             return self.call(*args, **kwds)
-        if self.p.form == FORM_RANGE:
+        if self.t.form == FORM_RANGE:
             numbers = <const int64_t *>data
             element = numbers[0] + <int64_t>index * numbers[1]
-        elif self.p.form == FORM_UNIT:
+        elif self.t.form == FORM_UNIT:
             element = self.elements[index]
         else:
             c = <const cell *>data + index
@@ -345,7 +370,7 @@ cdef class Opened:
                 self.loading = True
                 element = payload_load(c.kind & CELL_KIND, data + c.value, cell_size(c), None, self.ring)
                 self.loading = False
-        if self.p.flags & PARCEL_STAR:
+        if self.t.flags & PARCEL_STAR:
             return self.call(*element)
         return self.call(element)
 

@@ -4,11 +4,16 @@
 import functools
 import gc
 import importlib
+import sys
 from multiprocessing import resource_sharer
 
+import abilities
+import odd_names
 import pooled
 import pytest
 from harness import PATIENCE
+
+import mpfast
 
 KIB, MIB = 1 << 10, 1 << 20
 SIZES = pytest.mark.parametrize("size", [64 * KIB, MIB, 20 * MIB], ids=["64KiB", "1MiB", "20MiB"])
@@ -108,3 +113,23 @@ def test_recursive_and_deep(pool):
     assert pool.apply(pooled.same, (deep,)) == deep
     del loop, got
     gc.collect()
+
+
+@pytest.mark.parametrize("function", odd_names.ODDLY_NAMED, ids=lambda function: repr(function.__qualname__[:20]))
+def test_functions_with_odd_names(pool, function):
+    assert pool.apply(function, (3,)) == 9
+    assert pool.map(function, range(20), 1) == [n * n for n in range(20)]
+
+
+@abilities.deaths
+@pytest.mark.parametrize("mp", [mpfast], ids=["mpfast"])
+def test_the_memory_of_calls_that_wait(held, gate):
+    """Each takes a block of 128 bytes, and a result without what only maps need."""
+    running = [held.apply_async(pooled.hold) for _ in range(2)]
+    gate.wait(2)
+    before = held._desk.memory()
+    waiting = [held.apply_async(pooled.square, (n,)) for n in range(4000)]
+    assert held._desk.memory() - before < 4000 * 200
+    assert sys.getsizeof(waiting[0]) <= 160
+    gate.open(2)
+    assert [result.get(PATIENCE) for result in running + waiting][2:] == [n * n for n in range(4000)]

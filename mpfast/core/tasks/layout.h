@@ -49,11 +49,6 @@ static inline uint32_t worker_word(enum worker_state state, uint32_t identity) {
 enum task_kind { TASK_GROUP = 1 };
 enum result_kind { RESULT_CELLS = 1, RESULT_START };
 
-/* UNIT: one pickle has all elements. OFFSETS: there is one for each, behind a table of where they begin. Neither: plain
- * values, which any worker may read again. ONCE: a second process must not unpickle it. APART: behind the header stands
- * the name of the block that has the function's pickle. */
-enum task_flags { TASK_UNIT = 1, TASK_OFFSETS = 2, TASK_ONCE = 4, TASK_APART = 8, TASK_FLAGS_OF_CORE = 0xff };
-
 /* At the begin of a task's block. What is not shared is written by the pool before it deals, and published with the
  * ticket. */
 struct task {
@@ -64,9 +59,11 @@ struct task {
     uint32_t count; /* elements in the payload. The group may be a part of them */
     uint64_t job;
     uint64_t first;    /* the index in the job of the payload's element 0 */
-    uint32_t function; /* bytes of the function's pickle */
-    uint16_t flags;    /* enum task_flags. Those above TASK_FLAGS_OF_CORE are the caller's own */
-    uint16_t attempt;  /* how often an element of it was begun before */
+    uint32_t function; /* bytes of the function's pickle. This and the rest is for the caller alone */
+    uint8_t function_kind;
+    uint8_t form; /* of the elements, */
+    uint8_t kind; /* and of their payload, if there is one for all */
+    uint8_t flags;
 };
 
 /* At the begin of a result's block. */

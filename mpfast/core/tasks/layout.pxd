@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-from libc.stdint cimport uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from mpfast.core.base.atomic cimport shared32, shared64
 
 cdef extern from "core/tasks/layout.h" nogil:
@@ -20,8 +20,10 @@ cdef extern from "core/tasks/layout.h" nogil:
         uint64_t job
         uint64_t first
         uint32_t function
-        uint16_t flags
-        uint16_t attempt
+        uint8_t function_kind
+        uint8_t form
+        uint8_t kind
+        uint8_t flags
     struct result:
         shared32 count
         uint32_t worker
