@@ -22,6 +22,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from .tasks.bound import Bound
+
 __all__ = ["BrokenProcessPool", "Future", "ProcessPoolExecutor"]
 
 _STDLIB: Any = vars(_stdlib)["ProcessPoolExecutor"]
@@ -168,7 +170,11 @@ class ProcessPoolExecutor(_STDLIB):  # type: ignore[misc]
     max_tasks_per_child works with every start method.
 
     timeout: for how many seconds a call may run. One that runs longer has a TaskTimeout, and its worker is killed.
-    retries: how often a call is run again if its worker dies.
+    retries: how often a call is run again if its worker dies. with_options() has both for single calls.
+
+    worker_state: is called once in each worker, after the initializer. What it returns is the first argument of each
+    call that this worker runs, and of worker_exit, before the others.
+    worker_exit: is called in a worker that ends in order, but not in one that is terminated or killed.
 
     backlog: how many calls may wait for a worker. None: any number. Where it is reached, submit() waits until a call
     has ended, or raises queue.Full with on_full="raise". map() does not count.
@@ -179,6 +185,7 @@ class ProcessPoolExecutor(_STDLIB):  # type: ignore[misc]
 
     _breaks = False  # does the death of a worker end the executor, as in concurrent.futures?
     _own = True  # False: it has concurrent.futures' engine
+    _staff: Staff | None = None
 
     def __init__(
         self,
@@ -193,6 +200,8 @@ class ProcessPoolExecutor(_STDLIB):  # type: ignore[misc]
         retries: int | None = None,
         backlog: int | None = None,
         on_full: str = "wait",
+        worker_state: Callable[[], object] | None = None,
+        worker_exit: Callable[..., object] | None = None,
     ) -> None:
         if on_worker_death not in (None, "task", "break"):
             raise ValueError(f"on_worker_death must be 'task' or 'break', not {on_worker_death!r}")
@@ -202,6 +211,7 @@ class ProcessPoolExecutor(_STDLIB):  # type: ignore[misc]
             if on_worker_death == "task":
                 raise TypeError(f"on_worker_death='task' needs one of mpfast's contexts, not {mp_context!r}")
             refuse_ours(timeout=timeout, retries=retries, backlog=backlog)
+            refuse_ours(worker_state=worker_state, worker_exit=worker_exit)
             if mp_context is None and max_tasks_per_child is None:
                 mp_context = _default_context.get_context()
             self._take_theirs(max_workers, mp_context, initializer, initargs, max_tasks_per_child)
@@ -227,6 +237,7 @@ class ProcessPoolExecutor(_STDLIB):  # type: ignore[misc]
         self._initializer, self._initargs = initializer, initargs
         self._max_tasks_per_child = max_tasks_per_child
         self._limits, self._places = (timeout, retries), (backlog, on_full)
+        self._state_and_exit = given.called("worker_state", worker_state), given.called("worker_exit", worker_exit)
         if timeout is not None or retries is not None:
             _engine().check_limits(timeout, retries)
         if self._places != (None, "wait"):
@@ -234,9 +245,10 @@ class ProcessPoolExecutor(_STDLIB):  # type: ignore[misc]
         self._shutdown_thread = False
         self._shutdown_lock = threading.Lock()
         self._needs_own = on_worker_death == "task" or not (timeout is retries is backlog is None)
+        self._needs_own |= self._state_and_exit != (None, None)
         if max_tasks_per_child is not None and mp_context.get_start_method() == "fork":
             self._needs_own = True
-        self._staff: Staff | None = None
+        self._staff = None
         self._executor_manager_thread: Any = None
         self._finalizer: Any = None
         self._gone = False
@@ -304,6 +316,7 @@ class ProcessPoolExecutor(_STDLIB):  # type: ignore[misc]
             initargs,
             self._max_tasks_per_child,
             self._breaks,
+            engine.care_of(*self._state_and_exit),
         )
         engine.set_limits(staff.desk, *self._limits)
         engine.set_places(staff.desk, *self._places)
@@ -368,23 +381,64 @@ class ProcessPoolExecutor(_STDLIB):  # type: ignore[misc]
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Calls fn(*args, **kwargs) in a worker. Returns its Future at once."""
-        if not self._own:
-            return super().submit(fn, *args, **kwargs)
-        if self._shutdown_thread or _exiting:
-            self._refuse_late()
         staff = self._staff
-        if staff is None:
-            staff = self._begin()  # if its workers fail at once, that is the call's error
+        if staff is None or self._shutdown_thread or _exiting or staff.desk.broken is not None:
+            staff = self._staff_for_call() if self._own else None
             if staff is None:
                 return super().submit(fn, *args, **kwargs)
-        elif staff.desk.broken is not None:
-            self._check()
         future = Future()
         _engine_of_call(staff.desk, future, fn, args, kwargs)
         if len(staff.crew.workers) < self._max_workers:
-            staff.unsent += future._state == _base.FINISHED
-            staff.add_worker()
+            staff.dealt(future, self._max_workers)
         return future
+
+    def _staff_for_call(self) -> Staff | None:
+        """The workers, for another call. None: it is for concurrent.futures' engine. Raises if it comes too late."""
+        if self._shutdown_thread or _exiting:
+            self._refuse_late()
+        if self._staff is None:
+            return self._begin()  # if its workers fail at once, that is the call's error
+        return self._check()
+
+    def with_options(
+        self, *, timeout: float | None = None, retries: int | None = None, priority: int | None = None
+    ) -> Bound:
+        """Returns an object whose submit() is this executor's with other options, for as many calls as wanted.
+
+        timeout, retries: as of the constructor, whose hold where they are None. timeout=math.inf stands for none.
+        priority: among the calls that wait, those with a higher one begin first. None is 0, and never in front of it.
+        """
+        if not self._own:
+            raise needs_ours("with_options()")
+        made: Bound = _module("mpfast.tasks.bound").Bound(self, timeout, retries, priority)
+        self._needs_own = True
+        return made
+
+    def _submit(self, function: Any, args: Any, kwargs: Any, options: tuple[Any, ...]) -> Any:
+        """submit() for with_options()."""
+        staff = self._staff_for_call()
+        assert staff is not None
+        future = Future()
+        _engine_of_call(staff.desk, future, function, args, kwargs, *options)
+        staff.dealt(future, self._max_workers)
+        return future
+
+    def resize(self, max_workers: int) -> None:
+        """Changes the number of workers. Those that are too many leave when they have done what they have begun.
+
+        Returns at once. ValueError if the number is below 1 or above 4,095. RuntimeError after shutdown(). TypeError
+        without mpfast's engine.
+        """
+        if not self._own:
+            raise needs_ours("resize()")
+        max_workers = checked_size(max_workers)
+        self._refuse_late()
+        with self._shutdown_lock:  # no other thread starts the first workers meanwhile
+            self._max_workers = max_workers
+        if self._staff is not None:
+            if self._staff.desk.is_foreign():
+                self._staff.desk.refuse()
+            self._staff.resize(max_workers)
 
     def stats(self) -> Any:
         """Says what waits, what runs and what is done, for the executor and for each worker, as a PoolStats.

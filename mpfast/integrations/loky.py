@@ -36,11 +36,8 @@ class _Reusable(ProcessPoolExecutor):
         return staff
 
     def _resize(self, max_workers: int) -> None:
-        staff = self._staff
-        if staff is not None and max_workers != self._max_workers:
-            staff.crew.size = max_workers
-            staff.crew.sizing.set(max_workers)
-        self._max_workers = max_workers
+        if max_workers != self._max_workers:
+            self.resize(max_workers)
 
     def usable(self) -> bool:
         return not self._shutdown_thread and not self._broken and not (self._staff and self._staff.desk.is_foreign())

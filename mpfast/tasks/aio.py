@@ -209,11 +209,12 @@ async def map_all(
     timeout: float | None,
     retries: int | None,
     progress: Any,
+    star: bool = False,
 ) -> list[Any]:
     if type(elements) not in (list, tuple, range):
         elements = list(elements)
     teller = Progress.of(progress, elements)
-    job = map_elements(desk, func, elements, chunksize, False, None, None, True, timeout, retries)
+    job = map_elements(desk, func, elements, chunksize, star, None, None, True, timeout, retries)
     try:
         await over(desk, job, teller)
     finally:
@@ -223,7 +224,7 @@ async def map_all(
 
 
 class AsyncResults:
-    """What Pool.aimap() returns: an asynchronous iterator over the results. One coroutine at a time may use it.
+    """What aimap() and aimap_unordered() return, an asynchronous iterator over the results. One coroutine at a time may use it.
 
     An exception of a task is raised in its place, and the next step goes on behind it. If a coroutine is cancelled
     while it waits for a result, what is left is not run, and workers that run a part of it are killed. After aclose(),
@@ -240,10 +241,11 @@ class AsyncResults:
         timeout: float | None,
         retries: int | None,
         progress: Any,
+        unordered: bool = False,
     ) -> None:
         self._desk = pool._desk
         self._progress = Progress.of(progress, iterable)
-        self._job = stream(self._desk, func, iterable, chunksize, False, False, room, timeout, retries)
+        self._job = stream(self._desk, func, iterable, chunksize, unordered, False, room, timeout, retries)
         self._job.keep(pool)
 
     def __aiter__(self) -> AsyncResults:

@@ -85,6 +85,22 @@ class Beyond:
             desk, func, iterable, chunksize, timeout, retries, progress
         )
 
+    async def astarmap(
+        self,
+        func: Callable[..., Any],
+        iterable: Iterable[Iterable[Any]],
+        chunksize: int | None = None,
+        *,
+        timeout: float | None = None,
+        retries: int | None = None,
+        progress: Callable[[int, int], object] | bool | None = None,
+    ) -> list[Any]:
+        """As amap(), but calls func(*element) for each element."""
+        desk = self._own_desk("astarmap")
+        return await _module("aio").map_all(  # type: ignore[no-any-return]
+            desk, func, iterable, chunksize, timeout, retries, progress, star=True
+        )
+
     def aimap(
         self,
         func: Callable[[Any], Any],
@@ -100,10 +116,37 @@ class Beyond:
 
         If a coroutine is cancelled while it waits for a result, all elements without one are.
         """
-        self._own_desk("aimap")
-        room = room_of(chunksize, buffersize)
+        return self._deal_async("aimap", func, iterable, chunksize, buffersize, timeout, retries, progress)
+
+    def aimap_unordered(
+        self,
+        func: Callable[[Any], Any],
+        iterable: Iterable[Any],
+        chunksize: int = 1,
+        *,
+        buffersize: int | None = None,
+        timeout: float | None = None,
+        retries: int | None = None,
+        progress: Callable[[int, int | None], object] | bool | None = None,
+    ) -> AsyncResults:
+        """As aimap(), but in the order in which results come."""
+        return self._deal_async("aimap_unordered", func, iterable, chunksize, buffersize, timeout, retries, progress)
+
+    def _deal_async(
+        self,
+        name: str,
+        func: Any,
+        iterable: Any,
+        chunksize: int,
+        buffersize: int | None,
+        timeout: float | None,
+        retries: int | None,
+        progress: Any,
+    ) -> AsyncResults:
+        self._own_desk(name)
+        room, unordered = room_of(chunksize, buffersize), name == "aimap_unordered"
         made: AsyncResults = _module("aio").AsyncResults(
-            self, func, iterable, chunksize, room, timeout, retries, progress
+            self, func, iterable, chunksize, room, timeout, retries, progress, unordered
         )
         return made
 

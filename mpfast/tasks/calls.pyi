@@ -61,5 +61,12 @@ class FutureCall(Called):
     def cancel_future(self) -> None: ...
 
 def call_for(
-    desk: Desk, future: Future[Any], func: Callable[..., Any], args: Iterable[Any], kwds: Mapping[str, Any]
+    desk: Desk,
+    future: Future[Any],
+    func: Callable[..., Any],
+    args: Iterable[Any],
+    kwds: Mapping[str, Any],
+    timeout: float | None = None,
+    retries: int | None = None,
+    priority: int | None = None,
 ) -> None: ...

@@ -235,10 +235,15 @@ cdef class FutureCall(Called):
             self.future.cancel()
 
 
-def call_for(Desk desk, future, func, args, kwds):
+def call_for(Desk desk, future, func, args, kwds, timeout=None, retries=None, priority=None):
     """Deals a call for a future."""
     cdef FutureCall job = FutureCall.__new__(FutureCall)
     job.func, job.given, job.future = func, (args, kwds), future
-    job.timeout, job.retries, job.lazy = desk.timeout, desk.retries, desk.timeout != 0
+    job.timeout, job.retries = desk.timeout, desk.retries
+    if timeout is not None or retries is not None:
+        job.timeout, job.retries = limit_of(timeout, desk.timeout), retries_of(retries, desk.retries)
+    job.lazy = job.timeout != 0
+    if priority is not None:
+        rank(job, priority)
     future._call = job
     begin(desk, job)

@@ -10,7 +10,7 @@ from .crew import Crew
 from .deaths import Engine
 from .limits import check_limits, set_limits
 from .maps import map_elements
-from .options import Options
+from .options import Options, care_of
 from .places import check_places, set_places
 from .progress import Background, Progress
 from .stats import of_pool
@@ -30,6 +30,7 @@ __all__ = [
     "TaskQueue",
     "call",
     "call_for",
+    "care_of",
     "check_limits",
     "check_places",
     "chunks",

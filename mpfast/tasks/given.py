@@ -6,7 +6,7 @@ from __future__ import annotations
 import operator
 from typing import Any
 
-__all__ = ["ahead", "check_context", "seconds", "whole", "workers"]
+__all__ = ["ahead", "called", "check_context", "seconds", "whole", "workers"]
 
 MOST = 4095  # processes of a family, and so places for workers (POOL_WORKERS is one more)
 
@@ -36,6 +36,13 @@ def ahead(buffersize: Any) -> int | None:
     if buffersize is not None and buffersize < 1:
         raise ValueError("buffersize must be None or > 0")
     return buffersize
+
+
+def called(name: str, value: Any) -> Any:
+    """A function, or None. TypeError if it is neither."""
+    if value is not None and not callable(value):
+        raise TypeError(f"{name} must be a callable or None, not {value!r}")
+    return value
 
 
 def seconds(name: str, value: Any) -> float:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 
 from .care import Care
-from .given import seconds
+from .given import called, seconds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from .crew import Crew
 
-__all__ = ["Options"]
+__all__ = ["Options", "care_of"]
 
 
 class Options:
@@ -26,12 +26,10 @@ class Options:
         self.idle_timeout = None if idle is None or math.isinf(seconds("idle_timeout", idle)) else float(idle)
         if self.min_workers is not None and self.idle_timeout is None:
             raise ValueError("min_workers needs idle_timeout, after which the others leave")
-        state, leave = (_callable(name, options[name]) for name in ("worker_state", "worker_exit"))
+        state, leave = (called(name, options[name]) for name in ("worker_state", "worker_exit"))
         memory, trace = _number("max_worker_memory", options["max_worker_memory"], 1), bool(options["faulthandler"])
         self.template = bool(options["template"])
-        self.care = None
-        if trace or not state is leave is memory is None:
-            self.care = Care(state, leave, memory, trace)
+        self.care = care_of(state, leave, memory, trace)
 
     def for_crew(self, timeout: float | None) -> dict[str, Any]:
         """The arguments of Crew."""
@@ -43,10 +41,9 @@ class Options:
             crew.sizing.shrink(1 if self.min_workers is None else self.min_workers, self.idle_timeout)
 
 
-def _callable(name: str, value: Any) -> Any:
-    if value is not None and not callable(value):
-        raise TypeError(f"{name} must be a callable or None, not {value!r}")
-    return value
+def care_of(state: Any, leave: Any, memory: int | None = None, trace: bool = False) -> Care | None:
+    """What is asked of each worker, or None if it is nothing."""
+    return Care(state, leave, memory, trace) if trace or not state is leave is memory is None else None
 
 
 def _number(name: str, value: Any, least: int) -> int | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import threading
+from concurrent.futures._base import FINISHED
 from concurrent.futures.process import BrokenProcessPool
 
 from ..errors import ending
@@ -12,6 +13,8 @@ from ..errors import ending
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+    from .care import Care
 
 __all__ = ["CallQueue", "Manager", "Staff"]
 
@@ -24,7 +27,7 @@ running: set[Staff] = set()  # those with workers, for which the interpreter wai
 class Staff:
     """Staff(engine, context, workers, initializer, initargs, max_tasks, breaks): `engine` is the module of that name.
 
-    breaks: the death of a worker ends all calls, as in concurrent.futures.
+    breaks: the death of a worker ends all calls, as in concurrent.futures. care: what is asked of each worker.
     """
 
     def __init__(
@@ -36,9 +39,10 @@ class Staff:
         initargs: tuple[Any, ...],
         max_tasks: int | None,
         breaks: bool,
+        care: Care | None = None,
     ) -> None:
         kind = "breaking" if breaks else "executor"
-        self.crew = engine.make_crew(context, workers, initializer, initargs, max_tasks, kind)
+        self.crew = engine.make_crew(context, workers, initializer, initargs, max_tasks, kind, care=care)
         self.desk = self.crew.desk
         self.lock = threading.Lock()
         self.unsent = 0  # calls that could not be pickled. concurrent.futures starts workers for them
@@ -60,6 +64,17 @@ class Staff:
         for worker in list(self.crew.workers):
             worker.terminate()
         return True
+
+    def resize(self, size: int) -> None:
+        """From now on there are so many workers. Those that are too many go when they have nothing to do."""
+        with self.lock:
+            self.crew.sizing.set(size)
+
+    def dealt(self, future: Any, most: int) -> None:
+        """A call was dealt. It may need another worker, if there are fewer than `most`."""
+        if len(self.crew.workers) < most:
+            self.unsent += future._state == FINISHED
+            self.add_worker()
 
     def add_worker(self) -> None:
         """Starts a worker, if there are fewer than calls without a result."""

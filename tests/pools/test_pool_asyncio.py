@@ -363,6 +363,29 @@ def test_aimap(pool, run, chunksize, buffersize):
     assert not pool._cache
 
 
+def test_aimap_unordered(held, gate, run):
+    """A result does not wait for those before it."""
+
+    async def main():
+        results = held.aimap_unordered(pooled.hold_zero, range(20))
+        first = [await anext(results) for _ in range(19)]
+        gate.open()
+        return first, [n async for n in results]
+
+    first, last = run(main())
+    assert (sorted(first), last) == (list(range(1, 20)), [0])
+
+
+@pytest.mark.parametrize("chunksize", [None, 1, 7])
+def test_astarmap(pool, run, chunksize):
+    """Elements are the arguments of a call each."""
+    pairs = [(n, 2 * n) for n in range(50)]
+    assert run(pool.astarmap(pooled.add, pairs, chunksize)) == [3 * n for n in range(50)]
+    assert run(pool.astarmap(pooled.add, iter([]))) == []
+    with pytest.raises(TypeError):
+        run(pool.astarmap(pooled.add, [5]))
+
+
 def test_aimap_yields_what_is_there(held, gate, run):
     async def main():
         results = held.aimap(pooled.hold_all_but_zero, range(3))
