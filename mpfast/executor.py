@@ -87,7 +87,21 @@ class Future(_base.Future):  # type: ignore[type-arg]
     def _look(self) -> str:
         if self._state == _base.PENDING and self._call is not None:
             self._call.collect()
+            if self._call.cancelled:
+                self._end_cancel()
         return self._state
+
+    def _end_cancel(self) -> bool:
+        """The call was taken back. So the future is cancelled, also if an interrupt has come between these two."""
+        try:
+            done: bool = super().cancel()
+            with self._condition:
+                if self._state == _base.CANCELLED:
+                    self.set_running_or_notify_cancel()
+        finally:
+            if self._call is not None and self._call.cancelled:
+                self._call.let_go()
+        return done
 
     def done(self) -> bool:
         """Was the call cancelled, or has it ended?"""
@@ -118,19 +132,12 @@ class Future(_base.Future):  # type: ignore[type-arg]
         call, state = self._call, self._look()
         if state == _base.PENDING and call is not None and not call.drop(running):
             return bool(call.cancelled)  # by another thread, or not at all
-        try:
-            if not super().cancel():
-                return False
-            if self._state == _base.CANCELLED:
-                self.set_running_or_notify_cancel()
-        finally:
-            if call is not None and call.cancelled:
-                call.let_go()
-        return True
+        return self._end_cancel()
 
     def _wait(self, timeout: float | None) -> None:
         if self._state not in _OVER and self._call is not None:
             self._call.wait(timeout)
+            self._look()
         if self._state in _CANCELLED:
             raise _base.CancelledError
         if self._state not in _OVER:

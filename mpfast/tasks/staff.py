@@ -71,10 +71,14 @@ class Staff:
             self.crew.sizing.set(size)
 
     def dealt(self, future: Any, most: int) -> None:
-        """A call was dealt. It may need another worker, if there are fewer than `most`."""
+        """A call was dealt. It may need another worker, if there are fewer than `most`. If not, it is taken back."""
         if len(self.crew.workers) < most:
             self.unsent += future._state == FINISHED
-            self.add_worker()
+            try:
+                self.add_worker()
+            except Exception:
+                future.cancel()
+                raise
 
     def add_worker(self) -> None:
         """Starts a worker, if there are fewer than calls without a result."""
@@ -89,11 +93,12 @@ class Staff:
             self.start_workers(calls)
 
     def start_workers(self, most: int) -> None:
+        """What the system refuses is tried again later. Other errors, as in pickling, are the caller's."""
         crew = self.crew
         for _ in range(min(most, crew.size - len(crew.numbers)) if crew.replacing else 0):
             try:
                 crew.start_one()
-            except Exception as error:
+            except (OSError, MemoryError) as error:
                 crew.start_refused(error)
                 break
 

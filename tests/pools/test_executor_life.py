@@ -5,6 +5,7 @@ import concurrent.futures
 import gc
 import multiprocessing
 import os
+import threading
 import weakref
 from concurrent.futures.process import BrokenProcessPool
 
@@ -252,3 +253,14 @@ def test_a_task_that_kills_breaks_no_other_executor(make_executor):
     with pytest.raises(BrokenProcessPool):
         one.submit(pooled.die).result(PATIENCE)
     assert list(other.map(pooled.square, range(4))) == [0, 1, 4, 9]
+
+
+def test_arguments_of_the_initializer_that_cannot_be_pickled(make_executor, ctx):
+    """Are the error of the first call, whose worker cannot be started. With fork they need not travel."""
+    executor = make_executor(1, initializer=pooled.keep, initargs=(threading.Lock(),))
+    if ctx.get_start_method() == "fork":
+        assert executor.submit(pooled.square, 3).result(PATIENCE) == 9
+        return
+    for _ in range(2):
+        with pytest.raises(TypeError, match="pickle"):
+            executor.submit(pooled.square, 3)

@@ -193,3 +193,29 @@ def test_futures_are_of_the_usual_kind(executor):
     futures = [executor.with_options(priority=n).submit(pooled.square, n) for n in range(5)]
     assert concurrent.futures.wait(futures, PATIENCE).not_done == set()
     assert {future.result() for future in futures} == {0, 1, 4, 9, 16}
+
+
+# Interrupts ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_cancel_that_is_interrupted(held_executor, gate, monkeypatch):
+    """Between the two steps, the call is taken back already. Then the future is cancelled for all."""
+    running = [held_executor.submit(pooled.hold) for _ in range(2)]
+    gate.wait(2)
+    waiting = [held_executor.submit(pooled.square, n) for n in range(3)]
+
+    def interrupt(self):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(concurrent.futures.Future, "cancel", interrupt)
+        for future in waiting:
+            with pytest.raises(KeyboardInterrupt):
+                future.cancel()
+    assert waiting[0].cancel()
+    assert waiting[1].done()
+    with pytest.raises(concurrent.futures.CancelledError):
+        waiting[2].result(PATIENCE)
+    assert [future.cancelled() for future in waiting] == [True] * 3
+    gate.open(2)
+    assert [future.result(PATIENCE) for future in running] == [None, None]
