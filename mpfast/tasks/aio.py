@@ -224,7 +224,7 @@ async def map_all(
 
 
 class AsyncResults:
-    """What aimap() and aimap_unordered() return, an asynchronous iterator over the results. One coroutine at a time may use it.
+    """What aimap() and aimap_unordered() return, an asynchronous iterator over results, for one coroutine at a time.
 
     An exception of a task is raised in its place, and the next step goes on behind it. If a coroutine is cancelled
     while it waits for a result, what is left is not run, and workers that run a part of it are killed. After aclose(),

@@ -131,11 +131,13 @@ cdef class Desk:
     cdef Function last
     cdef int nudged                  # eventfd of the drainer
     cdef int called                  # eventfd of the butler
+    cdef uint64_t mark               # by which both are known
     cdef readonly int deaths, redealt, recalls, peeks
     cdef readonly set victims        # the pids of dead workers that were running something
     cdef readonly uint64_t done      # elements whose outcome has come from a worker
     cdef uint64_t *done_of           # the same by the places of the workers
 
+    cdef bint is_ours(self, int fd)
     cdef int check(self) except -1
     cdef int add(self, Job job) except -1
     cdef int rouse(self) except -1

@@ -10,8 +10,9 @@ The interpreter's lock guards what is here. A step that must not be seen half do
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from mpfast.core.base.atomic cimport load32, shared32
-from mpfast.core.base.posix cimport c_close
+from mpfast.core.base.posix cimport c_close, eventfd_write
 from mpfast.core.base.clock cimport MICROSECOND, MILLISECOND, NEVER, clock_now
+from mpfast.core.child.handoff cimport handoff_mark
 from mpfast.core.queue.queue cimport queue_size, queue_stats, queue_stats_t
 from mpfast.core.tasks.workers cimport pool_leave, pool_map, pool_unmap, worker_leave, worker_look, worker_prepare
 from mpfast.core.tasks.layout cimport POOL_WORKERS, worker_state
@@ -40,6 +41,7 @@ cdef uint64_t RESULT_BYTES = 128 << 20
 cdef Py_ssize_t CREDIT = 64                  # tasks that are dealt between two looks at the ring
 cdef int64_t RECALL_FIRST = 500 * MICROSECOND
 cdef int64_t RECALL_LAST = 100 * MILLISECOND
+cdef double DEAF = 0.2                       # seconds for a butler that cannot be called, as its descriptor was closed
 cdef int STRIKES = 3                         # so often may pickling elements, or unpickling a result, be interrupted
 
 SKIPPED = object()  # the value of an element that was not run, because one before it in its unit has failed
@@ -157,6 +159,9 @@ cdef class Job:
     def pool_gone(self):
         """The pool was terminated."""
 
+    def lift_bound(self):
+        """The pool is being joined, so all elements are run, whether their results are taken or not."""
+
     def cancel_future(self):
         """Cancels the job, if it is for a future and no worker has begun with it."""
 
@@ -206,6 +211,7 @@ cdef class Desk:
             raise MemoryError("cannot map the header of a pool")
         self.nudged = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.called = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.mark = handoff_mark(self.called)  # of both
         self.crew, self.exact, self.method = crew, exact, crew.ctx.get_start_method()
         self.jobs, self.line, self.halves, self.timed, self.victims = {}, [], [], {}, set()
         self.grouped, self.peeked, self.tries = {}, {}, {}
@@ -225,11 +231,14 @@ cdef class Desk:
 
     def release(self):
         """Closes the descriptors. Nobody waits any more."""
-        nudged, called, self.places = self.nudged, self.called, None
-        self.nudged = self.called = -1
-        for fd in (nudged, called):
-            if fd >= 0:
+        for fd in (self.nudged, self.called):
+            if self.is_ours(fd):
                 os.close(fd)
+        self.nudged, self.called, self.places = -1, -1, None
+
+    cdef bint is_ours(self, int fd):
+        """Is the descriptor still what it was? The program may have closed it, and use the number for its own file."""
+        return fd >= 0 and handoff_mark(fd) == self.mark
 
     def forget(self):
         """Called in a forked child, to which the pool does not belong."""
@@ -505,6 +514,8 @@ cdef class Desk:
             raise RuntimeError("a callback cannot wait for the end of the pool that runs it")
         if self.stopped:
             return
+        for job in list(self.jobs.values()):
+            (<Job>job).lift_bound()
         if self.last_job is None:
             self.last_job = LastJob.__new__(LastJob)
             self.last_job.desk = self
@@ -515,8 +526,8 @@ cdef class Desk:
         self.closed = self.stopped = True
         self.backlog.clear()
         for fd in (self.nudged, self.called):
-            if fd >= 0:
-                os.eventfd_write(fd, 1)
+            if self.is_ours(fd):
+                eventfd_write(fd, 1)
         for w in list(self.line):
             (<Sleeper>w).wake()
         self.poke()
@@ -536,7 +547,7 @@ cdef class Desk:
     def retire(self):
         """After stop(). Waits for the butler, and closes the descriptors unless a thread still has to see the end."""
         if self.butler is not None and self.butler is not threading.current_thread():
-            self.butler.join()
+            self.butler.join(None if self.is_ours(self.called) else DEAF)
         if self.drainer == 0:
             self.release()
             self.crew.release()

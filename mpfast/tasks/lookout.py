@@ -6,9 +6,11 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import time
 
 __all__ = ["Lookout"]
 
+DEAF = 0.05  # seconds between two looks of a butler that cannot be called
 LONGEST = 1e6  # seconds that the kernel is asked to wait at once
 
 
@@ -29,8 +31,10 @@ class Lookout:
             self.ends.unregister(fd)
 
     def readable(self) -> set[int]:
-        """The descriptors that are readable."""
-        return {fd for fd, _ in self.ends.poll(0)}
+        """The descriptors that are readable. None are if the program has closed this one, which sleep() says."""
+        with contextlib.suppress(OSError):
+            return {fd for fd, _ in self.ends.poll(0)}
+        return set()
 
     def sleep(self, bell: int, nudged: int, timeout: float | None) -> None:
         """The drainer sleeps until one of the two is readable, or a worker ends."""
@@ -57,10 +61,15 @@ class Lookout:
             poll.register(self.ends.fileno(), select.POLLIN)
         ready = dict(poll.poll(None if timeout is None else min(timeout, LONGEST) * 1000))
         if called in ready:
-            with contextlib.suppress(BlockingIOError):
+            try:
                 os.eventfd_read(called)
+            except BlockingIOError:
+                pass
+            except OSError:  # the program has closed it
+                time.sleep(DEAF)
         return len(ready) > (called in ready)
 
     def close(self) -> None:
-        self.sleeper.close()
-        self.ends.close()
+        for closed in (self.sleeper, self.ends):
+            with contextlib.suppress(OSError):  # the program has closed its descriptor
+                closed.close()

@@ -230,6 +230,14 @@ cdef class Stream(Fed):
         """Will no more elements be dealt?"""
         return bool(self.over or self.abandoned or self.desk.stopped or self.desk.broken is not None)
 
+    def lift_bound(self):
+        """The pool is being joined, and waits for this. Nobody may take the results that would make room."""
+        if self.room and not self.over:
+            self.room = 0
+            self.wake_reader()
+            if not self.put_off:
+                self.desk.feed(self)
+
     def pool_gone(self):
         self.wake_reader()
 

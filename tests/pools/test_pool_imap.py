@@ -10,6 +10,8 @@ import pooled
 import pytest
 from harness import PATIENCE, Thread, until
 
+import mpfast
+
 BOTH = pytest.mark.parametrize("way", ["imap", "imap_unordered"])
 CHUNKS = pytest.mark.parametrize("chunksize", [1, 2, 7, 1000])
 
@@ -311,3 +313,17 @@ def test_close_with_buffersize(pool):
     rest = Thread(list, iterator)
     assert rest.result() == list(range(1, 100))
     closing.result()
+
+
+@abilities.deaths
+@pytest.mark.parametrize("mp", [mpfast], ids=["mpfast"])
+@pytest.mark.parametrize("way", ["imap", "imap_unordered"])
+@pytest.mark.parametrize("kind", [list, iter], ids=["at hand", "read"])
+def test_nobody_reads_what_a_buffersize_holds_back(make_pool, way, kind):
+    """A pool that is joined runs it all. Its results are there afterwards."""
+    pool = make_pool()
+    iterator = getattr(pool, way)(pooled.square, kind(list(range(50))), buffersize=2)
+    assert next(iterator) in (0, 1, 4)
+    pool.close()
+    Thread(pool.join).result()
+    assert len(list(iterator)) == 49

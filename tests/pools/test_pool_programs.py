@@ -6,6 +6,8 @@ import programs
 import pytest
 from abilities import executor_class
 
+import mpfast
+
 START = """
 import os, signal, sys, threading, time
 import concurrent.futures
@@ -167,3 +169,19 @@ def test_a_killed_owner(run, mp):
         os.kill(os.getpid(), signal.SIGKILL)
     """)
     assert done.code == -9
+
+
+@pytest.mark.parametrize("end", ["pool.terminate(); pool.join()", "executor.shutdown()"])
+def test_a_program_that_closes_all_descriptors(run, mp, end):
+    """The pool ends then all the same, without a complaint."""
+    if mp is not mpfast:
+        pytest.skip("multiprocessing's pool hangs then")
+    done = run(f"""
+        pool, executor = ctx.Pool(1), Executor(1, mp_context=ctx)
+        print(pool.apply_async(square, (2,)).get(), executor.submit(square, 3).result(), flush=True)
+        os.closerange(3, 1000)
+        {end}
+        print("ended", flush=True)
+        os._exit(0)
+    """)
+    assert done.lines() == ["4 9", "ended"]

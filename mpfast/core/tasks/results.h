@@ -125,10 +125,8 @@ static inline int result_wait(struct queue *results, int64_t deadline, struct sp
                : -ETIMEDOUT; /* where the kernel refuses the wait, it never says so */
 }
 
-/* Pool: another thread has something for the one that waits, which looks again. */
-static inline void result_hasten(struct queue *results)
-{
-    eventcount_notify(&results->header->items, 1); /* one that is about to sleep looks in RESULT_PATIENCE, at the latest */
-}
+/* Pool: another thread has something for the one that waits, which looks again. One that is about to sleep does so after
+ * RESULT_PATIENCE. */
+static inline void result_hasten(struct queue *results) { eventcount_notify(&results->header->items, 1); }
 
 #endif
