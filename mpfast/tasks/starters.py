@@ -14,6 +14,7 @@ import time
 from multiprocessing import process
 from pickle import dumps, loads
 
+from ..launch.forkserver.served import stat_of
 from ..launch.life import name_process
 from .worker import guard_worker, work
 
@@ -28,6 +29,7 @@ __all__ = ["NotYet", "Starter", "starter_of"]
 
 PATIENCE = 0.5  # seconds for which a spare that is on its way is waited for
 SETTLED = 0.1  # seconds that the first workers have for themselves before a spare is spawned beside them
+STOPPED = (b"T", b"t")
 ROOM = 2  # descriptors that a start by fork needs in this process
 
 
@@ -215,9 +217,11 @@ class SpawnStarter(Starter):
             return self.crew.prepare(number)
         self.due = time.monotonic()
         spare, told = self.take()
-        if spare is None or spare.exitcode is not None:
+        if spare is None or not waits(spare):
             if told is not None:
                 told.close()
+                spare.kill()
+                spare.join()
             return self.crew.prepare(number)
         self.taken[number] = told
         self.crew.desk.prepare_seat(number)
@@ -235,7 +239,7 @@ class SpawnStarter(Starter):
     def tend(self) -> None:
         self.due = 0.0
         spare = self.spare
-        if (spare is not None and spare.exitcode is None) or self.closed:
+        if (spare is not None and waits(spare)) or self.closed:
             return
         crew = self.crew
         try:
@@ -274,6 +278,16 @@ class SpawnStarter(Starter):
         _, told = self.take()
         if told is not None:
             told.close()
+
+
+def waits(spare: Any) -> bool:
+    """Is this process there, and does it listen? One that is stopped would be a worker that takes no task."""
+    if spare.exitcode is not None:
+        return False
+    try:
+        return stat_of(spare.pid)[0] not in STOPPED
+    except (OSError, IndexError):
+        return True  # this process may not look
 
 
 def wait_for_place(told: Any, *job: Any) -> None:

@@ -364,10 +364,11 @@ def test_a_warm_interpreter(spawning):
 
 @pytest.mark.parametrize("sig", [signal.SIGKILL, signal.SIGSTOP])
 def test_a_warm_interpreter_that_ends(spawning, sig):
+    """Or is stopped. Neither becomes a worker."""
     die(spawning)
     pid = warm(spawning)
     os.kill(pid, sig)
-    if sig == signal.SIGKILL:
-        until(lambda: not alive(pid), "it is dead")
-        die(spawning)
-        assert works(spawning) != pid
+    until(lambda: thread_state(pid, pid) in ("", "Z", "X", "T"), "it runs no more")
+    die(spawning)
+    assert works(spawning) != pid
+    until(lambda: not alive(pid), "it is gone")
