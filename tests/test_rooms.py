@@ -24,6 +24,7 @@ CORE = {
     "queue": ("base", "family", "store"),
     "tasks": ("base", "family", "store", "queue"),
     "values": ("base", "family", "locks", "store"),
+    "tables": ("base", "family", "locks", "store"),
     "life": ("base", "family", "locks", "store", "queue", "tasks"),
     "wire": ("base",),
     "child": ("base",),

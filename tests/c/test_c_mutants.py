@@ -199,7 +199,7 @@ VALUES = [  # of Values and Arrays
     ("heap", "heap", "class < HEAP_CLASSES && index < HEAP_BLOCKS &&", ""),
     ("heap", "heap", "(top < HEAP_BLOCKS ? top : HEAP_BLOCKS)", "top"),
     ("values_kills", "heap", "if (before != 0)\n        memset(data, 0, size);", ""),
-    ("values_kills", "slots", "return kind == SLOT_QUEUE || kind == SLOT_ARRAY;", "return kind == SLOT_QUEUE;"),
+    ("values_kills", "slots", "return kind == SLOT_QUEUE || kind == SLOT_ARRAY ||", "return kind == SLOT_QUEUE ||"),
 ]
 VALUE_ORDERS = [
     ("section", "section", "cas_acquire(&l->word", "cas_relaxed(&l->word"),

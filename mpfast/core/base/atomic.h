@@ -15,6 +15,7 @@
 #endif
 
 #define CACHE_LINE 64
+#define OWN_LINES _Alignas(2 * CACHE_LINE) /* adjacent lines are fetched in pairs */
 
 typedef _Atomic uint8_t shared8;
 typedef _Atomic uint16_t shared16;

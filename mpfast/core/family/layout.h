@@ -22,7 +22,7 @@
 #endif
 
 #define FAMILY_MAGIC UINT64_C(0x31796c696d61666d) /* "mfamily1" */
-#define FAMILY_ABI 5u
+#define FAMILY_ABI 6u
 #define FAMILY_SLOTS (FAMILY_SMALL_SLOTS + FAMILY_LARGE_SLOTS)
 #define FAMILY_PAGE 4096u
 #define SMALL_SLOT_SIZE 64u

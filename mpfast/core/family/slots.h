@@ -29,13 +29,24 @@ enum slot_kind {
     SLOT_QUEUE,
     SLOT_VALUE,    /* memory of a Value or Array: the slot, or a block of the heap */
     SLOT_ARRAY,    /* memory of a large Array: the window */
+    SLOT_DICT,     /* a shared Dict: its writers' lock and its header. The rest is in the window */
+    SLOT_LIST,     /* a shared List, the same */
     SLOT_CLAIMED,  /* claimed, but what lies in it is still the last user's */
     SLOT_EMPTYING, /* unused, but a participant has still to give its window's memory back */
     SLOT_KINDS
 };
 
 /* Is there memory in its window, which has to be given back before the slot is free? */
-static inline bool kind_has_window(enum slot_kind kind) { return kind == SLOT_QUEUE || kind == SLOT_ARRAY; }
+static inline bool kind_has_window(enum slot_kind kind)
+{
+    return kind == SLOT_QUEUE || kind == SLOT_ARRAY || kind == SLOT_DICT || kind == SLOT_LIST;
+}
+
+/* Does it begin with a struct lock, which is held by one owner? */
+static inline bool kind_has_lock(enum slot_kind kind)
+{
+    return kind == SLOT_LOCK || kind == SLOT_RLOCK || kind == SLOT_DICT || kind == SLOT_LIST;
+}
 
 static inline enum slot_kind slot_kind(uint64_t state) { return (enum slot_kind)(state & 0xff); }
 static inline uint32_t slot_generation(uint64_t state) { return (uint32_t)(state >> 32); }

@@ -19,6 +19,8 @@ cdef extern from "core/family/slots.h":
         SLOT_QUEUE
         SLOT_VALUE
         SLOT_ARRAY
+        SLOT_DICT
+        SLOT_LIST
     bint kind_has_window(slot_kind_t kind) nogil
     slot_kind_t slot_kind(uint64_t state) nogil
     uint32_t slot_generation(uint64_t state) nogil

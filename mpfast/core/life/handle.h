@@ -26,7 +26,7 @@ static inline bool handle_holds(const struct family *f, uint32_t slot, enum slot
     const void *cell = slot_at(f, slot);
     if (kind == SLOT_BOUNDED)
         return bounded_holds(cell, identity_index(family_me(f)));
-    if (kind == SLOT_LOCK || kind == SLOT_RLOCK)
+    if (kind_has_lock(kind))
         return LOCK_OWNER(load_relaxed(&((const struct lock *)cell)->word)) == family_me(f);
     return false;
 }

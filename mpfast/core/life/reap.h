@@ -31,7 +31,9 @@ static inline void reap_slot(struct family *f, uint32_t identity, uint32_t slot,
     void *cell = slot_at(f, slot);
     switch (slot_kind(load_acquire(&f->states[slot]))) { /* pairs with slot_take */
     case SLOT_LOCK:
-    case SLOT_RLOCK: {
+    case SLOT_RLOCK:
+    case SLOT_DICT:
+    case SLOT_LIST: {
         uint32_t word = load_relaxed(&((struct lock *)cell)->word);
         if (died && LOCK_OWNER(word) == identity)
             lock_abandon(cell, word, r->pid);

@@ -79,8 +79,6 @@ struct watcher {
     shared8 unheard;   /* a process could not ring for it: it has to look by itself */
 };
 
-#define OWN_LINES _Alignas(2 * CACHE_LINE) /* adjacent lines are fetched in pairs */
-
 struct queue_header {
     uint64_t maxsize;              /* 0: as many items as fit */
     shared32 shutdown;             /* 1: no more puts */
