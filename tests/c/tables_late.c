@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT */
+/* A reader of a Dict or List is slow: before one of its accesses, or two of them, writers do so and so many things. Then
+ * it goes on in a world in which blocks and rows have other uses. It must find one of the states that there were
+ * meanwhile, whole. The writers run inside of the reader, as a signal handler would, since it holds nothing. */
+static void late_point(void);
+#define POINT() ((void)0)
+#define READ_POINT() late_point()
+#define TABLE_TAGS 100
+#define TABLE_KEEP ((uint64_t)16 << 10)
+#include "check.h"
+
+#include "tabled.h"
+
+#define STATES 100
+#define MOST_LATE 20000 /* accesses of a reader, that it has an end */
+
+enum look { GET, LAST, LENGTH, COPY, LOOKS };
+
+static struct family *family;
+static struct model states[STATES];
+static int seen_states;
+static char where[120];
+static struct {
+    long seen, at[2];
+    int distance;
+    bool inside;
+} late;
+
+static void others(void)
+{
+    late.inside = true;
+    for (int i = 0; i < late.distance && seen_states < STATES; i++) {
+        struct model *m = &states[seen_states - 1];
+        struct doing d = doing_by_chance(m, chance(40));
+        table_do(m, &d);
+        states[seen_states] = *m;
+        model_do(&states[seen_states++], &d);
+    }
+    late.inside = false;
+}
+
+static void late_point(void)
+{
+    if (late.at[0] == 0 || late.inside)
+        return;
+    late.seen++;
+    if (late.seen == late.at[0] || late.seen == late.at[1])
+        others();
+}
+
+static bool get_is(const struct model *m, uint32_t key, int rc, const struct table_room *room)
+{
+    uint32_t i = lists ? key : model_find(m, key);
+    if (key == UINT32_MAX)
+        i = m->n > 0 ? m->n - 1 : m->n;
+    return rc == (i < m->n) && (rc == 0 || value_is(m->values[i], room->kind, room->size, room->data, room->number));
+}
+
+/* Looks once, slowly. -EAGAIN is no answer, but not a wrong one. */
+static bool look_is_sound(enum look look, uint32_t key)
+{
+    static char bytes[VALUE_ROOM];
+    static struct table_copy copy;
+    struct table_room room = {.data = bytes, .room = sizeof bytes};
+    struct table_key k = key_of(lists || look == LAST ? 0 : key);
+    int64_t rc;
+    key = look == LAST ? UINT32_MAX : key;
+    if (look == GET || look == LAST)
+        rc = lists ? list_get(table, look == LAST ? -1 : (int64_t)key, &room) : dict_get(table, &k, &room);
+    else
+        rc = look == LENGTH ? table_length() : table_copy_all(&copy);
+    late.inside = true;
+    bool found = rc == -EAGAIN;
+    for (int i = 0; i < seen_states && !found; i++)
+        found = look == LENGTH ? rc == states[i].n
+                : look == COPY ? rc == 0 && copy_is(&copy, &states[i])
+                               : get_is(&states[i], key, (int)rc, &room);
+    late.inside = false;
+    return found;
+}
+
+/* False: the reader had no access so late. */
+static bool slow_at(enum look look, int before, int distance, long first, long second)
+{
+    struct model m = {0};
+    chance_seed((uint64_t)before * 7 + lists);
+    table_new(family, lists);
+    for (int i = 0; i < before; i++) {
+        struct doing d = doing_by_chance(&m, (uint32_t)i % 39);
+        table_do(&m, &d);
+        model_do(&m, &d);
+    }
+    uint32_t key = m.n == 0 ? 0 : lists ? chance(m.n) : m.keys[chance(m.n)];
+    chance_seed((uint64_t)first * 1000 + (uint64_t)distance);
+    states[0] = m;
+    seen_states = 1;
+    late.distance = distance;
+    late.seen = 0;
+    late.at[0] = first;
+    late.at[1] = second;
+    bool sound = look_is_sound(look, key);
+    late.at[0] = 0;
+    EXPECT(sound);
+    EXPECT(!table_broken(table));
+    EXPECT(table_is(&states[seen_states - 1]));
+    table_end(family);
+    return late.seen >= (second > first ? second : first);
+}
+
+static void slow(enum look look, int stride)
+{
+    static const char *const names[] = {"get", "last", "length", "copy"};
+    static const int distances[] = {1, 2, 3, 10, 45};
+    long cases = 0;
+    if (look == LAST && !lists)
+        return;
+    for (int before = 3; before < 60; before += 7 * stride)
+        for (int d = 0; d < 5; d++)
+            for (long first = 1, second; first < MOST_LATE; first += 1 + stride * first / 30) {
+                snprintf(where, sizeof where, "%s, %s, after %d, at access %ld, by %d", lists ? "list" : "dict",
+                         names[look], before, first, distances[d]);
+                cases++;
+                if (!slow_at(look, before, distances[d], first, 0))
+                    break;
+                for (second = first + 1; slow_at(look, before, distances[d], first, second); cases++)
+                    second += 1 + stride * (second - first) / 2;
+            }
+    printf("  %s, %-6s %ld cases\n", lists ? "list" : "dict", names[look], cases);
+    EXPECT(cases > 10);
+}
+
+int main(void)
+{
+#ifdef __SANITIZE_THREAD__
+    puts("one thread");
+    return SKIP;
+#endif
+    begin(60);
+    family = family_new();
+    doing = where;
+    int stride = stress() ? 1 : SANITIZED ? 9 : 4;
+    for (int l = 0; l < 2; l++)
+        for (int look = 0; look < LOOKS; look++) {
+            lists = l;
+            slow((enum look)look, stride);
+        }
+    family_end(family);
+    return GOOD;
+}
