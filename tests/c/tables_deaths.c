@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Kills at every step of what processes do with Dicts and Lists: changes in sections of the lock, in a `with`, and what
  * mends the changes of a dead one. tables_kills.c has more of the changes, and no processes. */
-#define STRIDE (stress() ? 1 : SANITIZED ? 29 : 11)
+#define STRIDE (stress() ? 1 : 7)
 #include "kills.h"
 #include "sections.h"
 #include "tabled.h"
