@@ -27,8 +27,11 @@ enum table_form { TABLE_DICT = 0x64636964, TABLE_LIST = 0x7473696c }; /* "dict",
 #define TABLE_LARGE 6    /* the first class whose heads lie apart, so that its payloads are whole pages */
 #define TABLE_LEVEL_MIN 4
 #define TABLE_LEVEL_MAX 28
+#ifndef REF_TAGS
+#define REF_TAGS UINT64_C(0x7fffffff) /* then they come round */
+#endif
 #ifndef TABLE_TAGS
-#define TABLE_TAGS (UINT64_C(1) << 30) /* refs that are made until the rows are made anew */
+#define TABLE_TAGS (UINT64_C(1) << 30) /* that are used until the rows are made anew */
 #endif
 #ifndef TABLE_KEEP
 #define TABLE_KEEP ((uint64_t)64 << 20) /* bytes of free blocks that may stay, however little is in use */
@@ -86,10 +89,10 @@ static inline int64_t ref_number(uint64_t ref)
     return ref & REF_CONSTANT ? (int64_t)(uint32_t)ref : (int64_t)(ref << 2) >> 2;
 }
 
-/* Tags 1, 2, ... 2^31 - 1, 1, ...: so that no ref is 0, or an immediate. */
+/* From 1 on, so that no ref is 0. */
 static inline uint64_t ref_block(uint64_t tag, uint32_t class, uint32_t index)
 {
-    return (tag % 0x7fffffff + 1) << 32 | (uint64_t)class << 27 | index;
+    return (tag % REF_TAGS + 1) << 32 | (uint64_t)class << 27 | index;
 }
 static inline uint32_t ref_class(uint64_t ref) { return (uint32_t)(ref >> 27) & 31; }
 static inline uint32_t ref_index(uint64_t ref) { return (uint32_t)ref & 0x7ffffff; }
