@@ -16,6 +16,7 @@ static void late_point(void);
 #define MOST_LATE 20000 /* accesses of a reader, that it has an end */
 
 #define ROUND 0 /* as a distance */
+#define OLD (2 * TABLE_TAGS + 3)
 
 enum look { GET, LAST, LENGTH, COPY, LOOKS };
 
@@ -39,9 +40,9 @@ static void round_again(void)
     uint64_t before = load_relaxed(late.word);
     seen_states = 3;
     for (int i = 0; i < 3 * REF_TAGS && (i == 0 || load_relaxed(late.word) != before); i++) {
-        struct table_value v = value_of(1005 + 240 * (uint32_t)(i % 2));
+        struct table_value v = value_of(1005 + 480 * (uint32_t)(i % 2));
         states[1 + i % 2] = *m;
-        states[1 + i % 2].values[late.item] = 1005 + 240 * (uint32_t)(i % 2);
+        states[1 + i % 2].values[late.item] = 1005 + 480 * (uint32_t)(i % 2);
         EXPECT_EQ(lists ? list_set(table, late.item, &v) : dict_set(table, &key, &v), 1);
     }
 }
@@ -105,15 +106,23 @@ static bool look_is_sound(enum look look, uint32_t key)
     return found;
 }
 
-/* Gives the item a value of the size that it will have, and finds its word. */
+static void put_at(struct model *m, uint32_t item, uint32_t value)
+{
+    struct table_value v = value_of(value);
+    struct table_key key = key_of(lists ? 0 : m->keys[item]);
+    EXPECT_EQ(lists ? list_set(table, item, &v) : dict_set(table, &key, &v), 1);
+    m->values[item] = value;
+}
+
+/* Gives the item a value of the size that it will have, and finds its word. The value is old by then. */
 static void come_to(struct model *m)
 {
-    struct table_value v = value_of(1245);
-    struct table_key key = key_of(lists ? 0 : m->keys[late.item]);
     struct rows r;
     int rc;
-    EXPECT_EQ(lists ? list_set(table, late.item, &v) : dict_set(table, &key, &v), 1);
-    m->values[late.item] = 1245;
+    put_at(m, late.item, 1245);
+    for (int i = 0; i < OLD && m->n > 1; i++)
+        put_at(m, (late.item + 1) % m->n, 1002);
+    struct table_key key = key_of(lists ? 0 : m->keys[late.item]);
     EXPECT_EQ(rows_now(table, &r), 0);
     late.word = lists ? list_items(&r) + late.item : &dict_find(table, &r, load_relaxed(r.state), &key, &rc)->value;
 }

@@ -252,8 +252,25 @@ QUEUE_ORDERS = [
     Run("queue_orders", "LOOK_HEAD", "", SLEEPING_PUTTER),
 ]
 
-ORDERS = ["queue_orders"]
-RUNS = [*LOCK, *CONDITION, *BARRIER, *SLOTS, *QUEUE, *QUEUE_SLEEP, *QUEUE_PINS, *GROUP, *BATON, *QUEUE_ORDERS]
+HALF, OLD_ROWS, OLD_COPY = "a == v", "v * 10 + i", "a + 1 == b"
+DICT_ORDERS = [
+    Run("dict_orders", "blocks, rows, copies", ""),
+    Run("dict_orders", "IN", "", HALF),
+    Run("dict_orders", "OUT", "", HALF),
+    Run("dict_orders", "COMMIT", "", HALF),
+    Run("dict_orders", "REF", "", HALF),
+    Run("dict_orders", "ENTRY", "", OLD_ROWS),
+    Run("dict_orders", "LOOK", "", OLD_ROWS),
+    Run("dict_orders", "STATE_COMMIT", "", OLD_ROWS),
+    Run("dict_orders", "STATE", "", OLD_ROWS),
+    Run("dict_orders", "ROOT_COMMIT", "", "used >= 1"),
+    Run("dict_orders", "ROOT", "", "used >= 1"),
+    Run("dict_orders", "TAG_ADVANCE", "", OLD_COPY),
+    Run("dict_orders", "TAG", "", OLD_COPY),
+]
+
+ORDERS = ["queue_orders", "dict_orders"]
+RUNS = [*LOCK, *CONDITION, *BARRIER, *SLOTS, *QUEUE, *QUEUE_SLEEP, *QUEUE_PINS, *GROUP, *BATON, *QUEUE_ORDERS, *DICT_ORDERS]
 
 
 def tool(command: list[str], directory: str) -> str:
@@ -297,7 +314,7 @@ def judge(run: Run, output: str) -> tuple[bool, str]:
 def judge_orders(run: Run, output: str) -> tuple[bool, str]:
     found = re.findall(r"^(?:DATA RACE|.*ASSERT FAILED.*|DEADLOCK|LIVELOCK).*", output, re.M)
     if not run.violates:
-        return not found and output.count(": holds") == 2, "holds" if not found else f"FAILS: {found[0]}"
+        return not found and ": holds" in output and ": FAILS" not in output, "holds" if not found else f"FAILS: {found[0]}"
     if not found:
         return False, "NOT CAUGHT"
     caught = any(run.violates in text for text in found)
