@@ -77,8 +77,19 @@ static void damage_home(void)
     words[i] = damaged(words[i]);
 }
 
+/* An index in which no search finds an end. */
+static void damage_index(void)
+{
+    uint64_t root = load_relaxed(&table->header->root);
+    uint64_t *words = (uint64_t *)(table->home + (root_parity(root) & 1) * TABLE_UNIT + level_at(TABLE_LEVEL_MIN));
+    for (int i = 8; i < 24; i++)
+        words[i] = words[i] == 0 ? UINT64_C(0x1234567800000001) : words[i];
+}
+
 static void damage(void)
 {
+    if (chance(16) == 0)
+        damage_index();
     for (uint32_t n = chance(4) ? 1 : 1 + chance(12); n > 0; n--)
         (chance(4) ? damage_home : damage_header)();
 }

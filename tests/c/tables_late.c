@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* A reader of a Dict or List is slow: before one of its accesses, or two of them, writers do so and so many things. Then
  * it goes on in a world in which blocks and rows have other uses. It must find one of the states that there were
- * meanwhile, whole. The writers run inside of the reader, as a signal handler would, since it holds nothing. */
+ * meanwhile, whole. The writers run inside of the reader, as a signal handler would, since it holds nothing. In half of
+ * the cases the last writer is killed in the middle. Then the state that it did not commit must not be found. */
 static void late_point(void);
-#define POINT() ((void)0)
+static void write_point(void);
+#define POINT() write_point()
 #define READ_POINT() late_point()
 #define REF_TAGS 150
 #define TABLE_TAGS 60
@@ -12,11 +14,13 @@ static void late_point(void);
 
 #include "tabled.h"
 
+#include <setjmp.h>
+
 #define STATES 100
 #define MOST_LATE 20000 /* accesses of a reader, that it has an end */
 
 #define ROUND 0 /* as a distance */
-#define OLD (2 * TABLE_TAGS + 3)
+#define OLD 24 /* tags or less, until the one of a value comes round */
 
 enum look { GET, LAST, LENGTH, COPY, LOOKS };
 
@@ -28,9 +32,31 @@ static struct {
     long seen, at[2];
     int distance;
     bool inside;
+    enum look look;
     uint32_t item; /* for ROUND */
     shared64 *word;
+    long half; /* the write before which the last writer is killed. 0: it is not */
 } late;
+static jmp_buf killed;
+static long writes_left;
+
+static void write_point(void)
+{
+    if (writes_left > 0 && --writes_left == 0)
+        longjmp(killed, 1);
+}
+
+/* The state after `d` counts if it was committed. */
+static void half_done(const struct model *m, const struct doing *d)
+{
+    if (setjmp(killed) == 0) {
+        writes_left = late.half;
+        table_do(m, d);
+    }
+    writes_left = 0;
+    seen_states -= !table_is(&states[seen_states - 1]);
+    EXPECT(table_is(&states[seen_states - 1]));
+}
 
 /* Two values by turns, of one size, until the item's word is what it was: then the tags have come round. */
 static void round_again(void)
@@ -47,8 +73,26 @@ static void round_again(void)
     }
 }
 
+/* What was the end changes when it is that no more, and is the end again. */
+static void end_moves(void)
+{
+    struct doing some[] = {{APPEND, 0, 1003, 1}, {ASSIGN, states[0].n - 1, 1009, 1}, {TAKE_LAST, 0, 0, 0}};
+    for (int i = 0; i < 2 + (int)chance(2); i++) {
+        struct model *m = &states[seen_states - 1];
+        table_do(m, &some[i]);
+        states[seen_states] = *m;
+        model_do(&states[seen_states++], &some[i]);
+    }
+}
+
 static void others(void)
 {
+    if (late.distance == ROUND && late.look == LAST) {
+        late.inside = true;
+        end_moves();
+        late.inside = false;
+        return;
+    }
     if (late.distance == ROUND) {
         late.inside = true;
         round_again();
@@ -59,9 +103,13 @@ static void others(void)
     for (int i = 0; i < late.distance && seen_states < STATES; i++) {
         struct model *m = &states[seen_states - 1];
         struct doing d = doing_by_chance(m, chance(40));
-        table_do(m, &d);
+        bool last = i == late.distance - 1 || seen_states == STATES - 1;
         states[seen_states] = *m;
         model_do(&states[seen_states++], &d);
+        if (late.half == 0 || !last)
+            table_do(m, &d);
+        else
+            half_done(m, &d);
     }
     late.inside = false;
 }
@@ -114,14 +162,22 @@ static void put_at(struct model *m, uint32_t item, uint32_t value)
     m->values[item] = value;
 }
 
+static uint64_t rows_age(void)
+{
+    return load_relaxed(&table->header->tag) - root_tag(load_relaxed(&table->header->root));
+}
+
 /* Gives the item a value of the size that it will have, and finds its word. The value is old by then. */
 static void come_to(struct model *m)
 {
     struct rows r;
     int rc;
     put_at(m, late.item, 1245);
-    for (int i = 0; i < OLD && m->n > 1; i++)
+    uint64_t tag = load_relaxed(&table->header->tag), left;
+    do { /* until the value's tag comes round after an even number of values, before the rows are made anew */
         put_at(m, (late.item + 1) % m->n, 1002);
+        left = REF_TAGS - (load_relaxed(&table->header->tag) - tag) % REF_TAGS;
+    } while (m->n > 1 && (left % 4 != 0 || left + rows_age() >= TABLE_TAGS || left > OLD));
     struct table_key key = key_of(lists ? 0 : m->keys[late.item]);
     EXPECT_EQ(rows_now(table, &r), 0);
     late.word = lists ? list_items(&r) + late.item : &dict_find(table, &r, load_relaxed(r.state), &key, &rc)->value;
@@ -140,7 +196,7 @@ static bool slow_at(enum look look, int before, int distance, long first, long s
     }
     late.item = m.n == 0 ? 0 : chance(m.n);
     if (distance == ROUND) {
-        if (m.n == 0) {
+        if (m.n < 2) {
             table_end(family);
             return false;
         }
@@ -151,6 +207,8 @@ static bool slow_at(enum look look, int before, int distance, long first, long s
     states[0] = m;
     seen_states = 1;
     late.distance = distance;
+    late.half = chance(2) * (1 + chance(25));
+    late.look = look;
     late.seen = 0;
     late.at[0] = first;
     late.at[1] = second;
@@ -194,7 +252,7 @@ int main(void)
     begin(60);
     family = family_new();
     doing = where;
-    int stride = stress() ? 1 : SANITIZED ? 9 : 4;
+    int stride = stress() ? 1 : SANITIZED ? 15 : 7;
     for (int l = 0; l < 2; l++)
         for (int look = 0; look < LOOKS; look++) {
             lists = l;

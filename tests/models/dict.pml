@@ -85,16 +85,18 @@ inline copy_rows(keep)
     i = 0;
     n = 0;
     do
-    :: keep && i < used[root & 1] ->
-        if
-        :: ALIVE((root & 1), i, used[root & 1]) ->
-            key[AT(q, n)] = key[AT((root & 1), i)];
-            ref[AT(q, n)] = ref[AT((root & 1), i)];
-            dead[AT(q, n)] = 0;
-            n++
-        :: else
-        fi;
-        i++
+    :: atomic {
+           keep && i < used[root & 1] ->
+           if
+           :: ALIVE((root & 1), i, used[root & 1]) ->
+               key[AT(q, n)] = key[AT((root & 1), i)];
+               ref[AT(q, n)] = ref[AT((root & 1), i)];
+               dead[AT(q, n)] = 0;
+               n++
+           :: else
+           fi;
+           i++
+       }
     :: else -> break
     od
 }
@@ -117,16 +119,18 @@ inline renew(keep)
 #endif
 }
 
-/* Marks and frees, one block at a time. */
+/* No other process looks at what it changes. */
 inline sweep()
 {
-    b = 0;
-    do
-    :: b < BLOCKS ->
-        taken[b] = NAMED(b);
-        b++
-    :: else -> break
-    od
+    d_step {
+        b = 0;
+        do
+        :: b < BLOCKS ->
+            taken[b] = NAMED(b);
+            b++
+        :: else -> break
+        od
+    }
 }
 
 inline mend()
@@ -141,11 +145,13 @@ inline mend()
 
 inline find(k)
 {
-    at = 0;
-    do
-    :: at < used[root & 1] && !(key[AT((root & 1), at)] == k && ALIVE((root & 1), at, used[root & 1])) -> at++
-    :: else -> break
-    od
+    d_step {
+        at = 0;
+        do
+        :: at < used[root & 1] && !(key[AT((root & 1), at)] == k && ALIVE((root & 1), at, used[root & 1])) -> at++
+        :: else -> break
+        od
+    }
 }
 
 inline take()
@@ -159,9 +165,9 @@ inline take()
         assert(b < BLOCKS); /* none is lost */
         taken[b] = true;
         v = values;
-        values++
+        values++;
+        first[b] = v
     };
-    first[b] = v;
     second[b] = v
 }
 
@@ -185,8 +191,7 @@ inline set(k)
         dead[AT((root & 1), used[root & 1] - 1)] = 0
 #else
         key[AT((root & 1), used[root & 1])] = k;
-        ref[AT((root & 1), used[root & 1])] = REF(v, b);
-        dead[AT((root & 1), used[root & 1])] = 0;
+        atomic { ref[AT((root & 1), used[root & 1])] = REF(v, b); dead[AT((root & 1), used[root & 1])] = 0 };
         atomic { used[root & 1]++; committed(k, v) }
 #endif
     fi
@@ -237,7 +242,7 @@ inline enter(me)
 inline leave()
 {
     changing = false;
-    owner = 0
+    atomic { owner = 0; at = 0; b = 0; i = 0; n = 0; q = 0; v = 0; old = 0 }
 }
 
 proctype writer(byte me) provided (up[me])
@@ -245,7 +250,10 @@ proctype writer(byte me) provided (up[me])
     byte at, b, i, n, q, v, old, count, k;
     do
     :: count < CHANGES ->
-        select(k : 0 .. 1);
+        if
+        :: k = 0
+        :: k = 1
+        fi;
         enter(me);
         if
         :: set(k)
@@ -262,16 +270,21 @@ proctype writer(byte me) provided (up[me])
 proctype reader()
 {
     byte r, u, i, v, a, c, tries, k;
-    select(k : 0 .. 1);
-    atomic { wanted = k; seen = 1 << now[k] };
+    atomic {
+        if
+        :: k = 0
+        :: k = 1
+        fi;
+        wanted = k;
+        seen = 1 << now[k]
+    };
 again:
     if
     :: tries == TRIES -> goto end
     :: else -> tries++
     fi;
     r = root;
-    u = used[r & 1];
-    i = 0;
+    atomic { u = used[r & 1]; i = 0; a = 0; c = 0; v = 0 };
     do
     :: i < u && !(key[AT((r & 1), i)] == k) -> i++
     :: i < u && key[AT((r & 1), i)] == k ->
@@ -281,7 +294,6 @@ again:
         fi
     :: else -> break
     od;
-    a = 0;
     if
     :: i < u ->
         v = ref[AT((r & 1), i)];
