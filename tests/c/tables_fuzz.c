@@ -233,7 +233,7 @@ int main(void)
     puts("ThreadSanitizer sees nothing between processes");
     return SKIP;
 #endif
-    begin(60);
+    begin(100);
     counts = mmap(NULL, FAMILY_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     EXPECT((void *)counts != MAP_FAILED);
     family = family_new();

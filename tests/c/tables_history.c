@@ -247,7 +247,7 @@ int main(void)
     puts("ThreadSanitizer sees nothing between processes");
     return SKIP;
 #endif
-    begin(60);
+    begin(100);
     history = mmap(NULL, sizeof *history, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     EXPECT((void *)history != MAP_FAILED);
     family = family_new();

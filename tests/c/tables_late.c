@@ -249,7 +249,7 @@ int main(void)
     puts("one thread");
     return SKIP;
 #endif
-    begin(60);
+    begin(100);
     family = family_new();
     doing = where;
     int stride = stress() ? 1 : SANITIZED ? 15 : 7;

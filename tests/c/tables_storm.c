@@ -243,7 +243,7 @@ int main(void)
     puts("ThreadSanitizer sees nothing between processes");
     return SKIP;
 #endif
-    begin(60);
+    begin(100);
     books = mmap(NULL, sizeof *books, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     EXPECT((void *)books != MAP_FAILED);
     family = family_new();

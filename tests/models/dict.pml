@@ -48,7 +48,7 @@ bool taken[BLOCKS];
 byte owner;    /* of the lock, + 1 */
 bool changing;
 byte values = 1; /* the next one to be stored */
-byte over;       /* writers that have ended */
+bool over[2];    /* the writer has ended */
 bool up[3] = true;
 byte kills;
 
@@ -264,7 +264,7 @@ proctype writer(byte me) provided (up[me])
         count++
     :: else -> break
     od;
-    over++
+    over[me] = true
 }
 
 proctype reader()
@@ -336,7 +336,7 @@ end:
 proctype last()
 {
     byte at, b, i, n, q, v, old;
-    over + kills == WRITERS;
+    (over[0] || !up[0]) && over[1];
     assert(VALUE_OF(0) == now[0]);
     assert(VALUE_OF(1) == now[1]);
     enter(LAST);
@@ -359,7 +359,7 @@ proctype killer()
     :: kills < KILLS ->
         atomic {
             if
-            :: up[0] && over < WRITERS -> up[0] = false
+            :: up[0] && !over[0] -> up[0] = false
             :: true -> goto done
             fi;
             kills++

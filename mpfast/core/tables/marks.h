@@ -59,7 +59,7 @@ static inline void marks_lower(const struct table *t, const struct marks *s, uin
 {
     uint32_t before = load_relaxed(&t->header->top[class]), top = before;
     while (top > 0 && !marks_has(s, class, top - 1))
-        top--;
+        top = s->named[class][(top - 1) / 64] == 0 ? (top - 1) / 64 * 64 : top - 1;
     if (top == before)
         return;
     store_release(&t->header->top[class], top); /* pairs with ref_place */
@@ -99,8 +99,7 @@ static inline int marks_end(const struct table *t, struct marks *s)
     store_relaxed(&t->header->used, used);
     store_relaxed(&t->header->idle, 0);
     for (uint32_t class = 0; class < TABLE_CLASSES && rc == 0; class++) {
-        if (class < TABLE_LARGE)
-            marks_lower(t, s, class);
+        marks_lower(t, s, class);
         rc = marks_lists(t, s, class);
     }
     marks_free(s);
