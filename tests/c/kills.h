@@ -26,7 +26,7 @@ static void step(void);
 #define SLOTS_KEPT 6
 #define IN_TIME (200 * MILLISECOND) /* what docs/family.md promises */
 #define AT_ONCE 8                   /* cases that run side by side: most of their time they wait */
-#ifdef STRIDE /* a harness with long ways leaves some steps out */
+#ifdef STRIDE                       /* a harness with long ways leaves some steps out */
 #elif defined(__SANITIZE_THREAD__)
 #define STRIDE 8 /* it sees nothing between processes, and makes each slow */
 #else

@@ -348,7 +348,7 @@ static inline void expect_sound(void)
         named += v.kind != TABLE_INT;
         used += v.kind != TABLE_INT ? blocks_size(blocks_class(v.size)) : 0;
     }
-    for (uint32_t class = 0; class < TABLE_CLASSES; class++) {
+    for (uint32_t class = 0; class < TABLE_CLASSES; class ++) {
         blocks += load_relaxed(&table->header->top[class]);
         idle += chain_length(&table->header->free[class], class) + chain_length(&table->header->bare[class], class);
     }
@@ -365,7 +365,7 @@ static inline struct doing doing_by_chance(const struct model *m, uint32_t at)
     struct doing d = {.key = chance(MODEL_KEYS), .value = 1002 + chance(1000), .n = chance(6)};
     uint32_t r = chance(16);
     if (lists) {
-        static const enum what some[] = {APPEND, APPEND, APPEND, EXTEND, EXTEND, ASSIGN, ASSIGN,    TAKE,
+        static const enum what some[] = {APPEND, APPEND, APPEND, EXTEND, EXTEND, ASSIGN,  ASSIGN,    TAKE,
                                          TAKE,   SPLICE, SPLICE, SPLICE, APPEND, REVERSE, TAKE_LAST, TAKE_LAST};
         d.what = some[r];
         if (d.what == ASSIGN && m->n > 0)

@@ -9,16 +9,10 @@
 #define DOINGS 5
 #define COUNTER MODEL_KEYS /* the key at which companions count */
 
-static const struct doing dict_script[DOINGS] = {{SET, 3, 1004, 0},
-                                                 {SET, 2, 1005, 0},
-                                                 {DELETE, 3, 0, 0},
-                                                 {SET, 2, 1010, 0},
-                                                 {POP_LAST, 0, 0, 0}};
-static const struct doing list_script[DOINGS] = {{EXTEND, 0, 1007, 3},
-                                                 {ASSIGN, 1, 1005, 0},
-                                                 {TAKE, 0, 0, 0},
-                                                 {SPLICE, 1, 1010, 4},
-                                                 {TAKE_LAST, 0, 0, 0}};
+static const struct doing dict_script[DOINGS] = {
+    {SET, 3, 1004, 0}, {SET, 2, 1005, 0}, {DELETE, 3, 0, 0}, {SET, 2, 1010, 0}, {POP_LAST, 0, 0, 0}};
+static const struct doing list_script[DOINGS] = {
+    {EXTEND, 0, 1007, 3}, {ASSIGN, 1, 1005, 0}, {TAKE, 0, 0, 0}, {SPLICE, 1, 1010, 4}, {TAKE_LAST, 0, 0, 0}};
 static struct model expected[DOINGS + 1]; /* after so many of them */
 
 static const struct doing *script(void) { return lists ? list_script : dict_script; }

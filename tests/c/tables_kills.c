@@ -84,8 +84,8 @@ static struct doing other_than(const struct doing *d)
  * came so far. 1: the first did. 2: both. */
 static int one(int i, long n, long k)
 {
-    snprintf(where, sizeof where, "%s, doing %d (%d), killed at write %ld, the next one at %ld", lists ? "list" : "dict",
-             i, script[i].what, n, k);
+    snprintf(where, sizeof where, "%s, doing %d (%d), killed at write %ld, the next one at %ld",
+             lists ? "list" : "dict", i, script[i].what, n, k);
     play(&before_, i);
     after_ = before_;
     model_do(&after_, &script[i]);

@@ -20,7 +20,7 @@ static void write_point(void);
 #define MOST_LATE 20000 /* accesses of a reader, that it has an end */
 
 #define ROUND 0 /* as a distance */
-#define OLD 24 /* tags or less, until the one of a value comes round */
+#define OLD 24  /* tags or less, until the one of a value comes round */
 
 enum look { GET, LAST, LENGTH, COPY, LOOKS };
 
@@ -31,7 +31,7 @@ static char where[120];
 static struct {
     long seen, at[2];
     int distance;
-    bool inside;
+    bool inside, uncommitted;
     enum look look;
     uint32_t item; /* for ROUND */
     shared64 *word;
@@ -85,8 +85,28 @@ static void end_moves(void)
     }
 }
 
+/* The last item goes, and a writer dies that was about to append another one. */
+static void end_half_back(void)
+{
+    struct doing take = {TAKE_LAST, 0, 0, 0}, append = {APPEND, 0, 1003, 1};
+    struct model *m = &states[seen_states - 1];
+    table_do(m, &take);
+    states[seen_states] = *m;
+    model_do(&states[seen_states], &take);
+    states[seen_states + 1] = states[seen_states];
+    model_do(&states[seen_states + 1], &append);
+    seen_states += 2;
+    half_done(&states[seen_states - 2], &append);
+}
+
 static void others(void)
 {
+    if (late.distance == ROUND && late.uncommitted) {
+        late.inside = true;
+        end_half_back();
+        late.inside = false;
+        return;
+    }
     if (late.distance == ROUND && late.look == LAST) {
         late.inside = true;
         end_moves();
@@ -200,7 +220,11 @@ static bool slow_at(enum look look, int before, int distance, long first, long s
             table_end(family);
             return false;
         }
-        come_to(&m);
+        late.uncommitted = lists && look == GET && second == 0;
+        if (late.uncommitted)
+            late.item = m.n - 1;
+        else
+            come_to(&m);
     }
     uint32_t key = lists ? late.item : m.keys[late.item];
     chance_seed((uint64_t)first * 1000 + (uint64_t)distance);

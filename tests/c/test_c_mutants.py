@@ -201,6 +201,121 @@ VALUES = [  # of Values and Arrays
     ("values_kills", "heap", "if (before != 0)\n        memset(data, 0, size);", ""),
     ("values_kills", "slots", "return kind == SLOT_QUEUE || kind == SLOT_ARRAY ||", "return kind == SLOT_QUEUE ||"),
 ]
+SHARED = [  # of a Dict and a List
+    (
+        "tables_kills",
+        "dict_change",
+        "    entry_write(dict_entries(&now->rows) + at, key->hash, name, value);\n    store_relaxed(&t->header->tail, at + 1);\n    index_add(&now->rows, key->hash, at);\n    dict_commit(&now->rows, dict_state(at + 1, state_live(now->state) + 1));\n",
+        "    dict_commit(&now->rows, dict_state(at + 1, state_live(now->state) + 1));\n    entry_write(dict_entries(&now->rows) + at, key->hash, name, value);\n    store_relaxed(&t->header->tail, at + 1);\n    index_add(&now->rows, key->hash, at);\n",
+    ),
+    (
+        "tables_kills",
+        "dict_change",
+        "    store_release(&e->value, ref);",
+        "    table_give(t, old);\n    old = 0;\n    store_release(&e->value, ref);",
+    ),
+    (
+        "tables_kills",
+        "dict_change",
+        "    store_release(&e->dead, at",
+        "    store_release(&e->value, 0);\n    store_release(&e->dead, at",
+    ),
+    (
+        "tables_kills",
+        "dict_change",
+        "    dict_commit(&fresh, dict_state(live, live));\n    store_relaxed(&t->header->tail, live);\n    rows_commit(t, fresh.root);\n",
+        "    rows_commit(t, fresh.root);\n    dict_commit(&fresh, dict_state(live, live));\n    store_relaxed(&t->header->tail, live);\n",
+    ),
+    ("tables_kills", "dict_change", "    return dict_sweep(t, &now);", "    return 0;"),
+    (
+        "tables_kills",
+        "dict_change",
+        "    if (rc == 0)\n        rc = dict_renew(t, &now, false);\n    if (rc < 0)",
+        "    if (rc < 0)",
+    ),
+    ("tables_kills", "dict_change", "store_release(dict_index(to) + i, 0);", "(void)i;"),
+    ("tables_kills", "dict_change", "    store_relaxed(&t->header->tail, at + 1);\n    index", "    index"),
+    ("tables_kills", "dict", "return dead == 0 || dead > state_used(state);", "return dead == 0;"),
+    ("tables_kills", "rows", "load_relaxed(&t->header->changing) != 0", "0"),
+    ("tables_kills", "rows", "    store_relaxed(&t->header->changing, 1);\n", ""),
+    (
+        "tables_kills",
+        "list_change",
+        "        list_write(list_items(&now->rows) + now->length + i, refs[i]);\n    list_commit(&now->rows, now->length + n);\n",
+        "        list_commit(&now->rows, now->length + n), list_write(list_items(&now->rows) + now->length + i, refs[i]);\n",
+    ),
+    (
+        "tables_kills",
+        "list_change",
+        "    list_commit(&fresh, length);\n    rows_commit(t, fresh.root);\n",
+        "    rows_commit(t, fresh.root);\n    list_commit(&fresh, length);\n",
+    ),
+    (
+        "tables_kills",
+        "list_change",
+        "    list_write(word, ref);\n    table_give(t, old);",
+        "    table_give(t, old);\n    list_write(word, ref);",
+    ),
+    (
+        "tables_kills",
+        "list_change",
+        "    if (n == 0 && at + gone == now->length) {",
+        "    list_give(t, &old, at, gone);\n    if (n == 0 && at + gone == now->length) {",
+    ),
+    ("tables_kills", "tables/block", "    table_count(&t->header->used, -(int64_t)blocks_size(class));\n", ""),
+    ("tables_kills", "marks", "            used += ", "            used = "),
+    ("tables_kills", "marks", "        if (marks_has(s, class, index))\n            continue;\n", ""),
+    ("tables_late", "tables/value", "    if (load_acquire(word) != ref) /*", "    if (0) /*"),
+    ("tables_late", "rows", "    if (!rows_still(t, r))\n        return -EAGAIN;\n", ""),
+    ("tables_late", "rows", "!root_parity(root)", "root_parity(root)"),
+    (
+        "tables_late",
+        "rows",
+        "return ((load_relaxed(&t->header->tag) - root_tag(root)) & TAG_MASK) >= TABLE_TAGS;",
+        "(void)t, (void)root;\n    return false;",
+    ),
+    ("tables_late", "dict_change", "ref_with_tag(value, tag + 2)", "value"),
+    ("tables_late", "dict_change", "    store_release(&e->value, 0); /*", "    /*"),
+    ("tables_late", "tables/value", "ref_block(table_next_tag(t), class", "ref_block(1, class"),
+    ("tables_late", "dict_copy", " || seen_moved(t, tag)", ""),
+    ("tables_kills", "dict", "|| at >= used)", ")"),
+    (
+        "tables_late",
+        "core/tables/list",
+        "    if (load_acquire(r->state) <= at || load_acquire(word) != ref) /*",
+        "    if (0) /*",
+    ),
+    (
+        "tables_late",
+        "core/tables/list",
+        "    if (i < 0 && seen_moved(t, tag))\n        return -EAGAIN;",
+        "    (void)tag;",
+    ),
+    ("tables_late", "core/tables/list", " || seen_moved(t, tag)) /*", ") /*"),
+    ("tables_fuzz", "tables/value", "bool fits = room->size <= blocks_capacity(ref_class(ref)) &&", "bool fits ="),
+    (
+        "tables_fuzz",
+        "tables/layout",
+        "return root_level(root) >= TABLE_LEVEL_MIN && root_level(root) <= TABLE_LEVEL_MAX && root_parity(root) < 2;",
+        "return root != 77;",
+    ),
+    ("tables_fuzz", "dict", "n <= mask; i = (i + 1)", "n != UINT64_MAX; i = (i + 1)"),
+    ("tables_fuzz", "list", "        rc = -EBADMSG;\n    else if (at < length)", "        ;\n    if (at < length)"),
+    (
+        "tables_fuzz",
+        "list_change",
+        "return now->length <= list_capacity(root_level(now->rows.root)) ? 0 : table_damaged(t);",
+        "return 0;",
+    ),
+    (
+        "tables_fuzz",
+        "tables/block",
+        "if (first > load_relaxed(&t->header->top[class]) || first > blocks_most(class))",
+        "if (0)",
+    ),
+    ("tables_fuzz", "marks", "if (top > blocks_most(class)) {", "if (0) {"),
+    ("tables_fuzz", "marks", "if (!ref_sound(ref) || index >= load_relaxed(&t->header->top[class]))", "if (0)"),
+]
 VALUE_ORDERS = [
     ("section", "section", "cas_acquire(&l->word", "cas_relaxed(&l->word"),
     ("section", "section", "swap_release(&l->word, 0)", "atomic_exchange_explicit(&l->word, 0, __ATOMIC_RELAXED)"),
@@ -319,7 +434,7 @@ TASK_ORDERS = [
 ]
 MUTANTS = [
     *(Mutant(*row, "tsan") for row in (*ORDERS, *TASK_ORDERS, *VALUE_ORDERS)),
-    *(Mutant(*row, "plain") for row in (*LOGIC, *QUEUE, *BELL, *TABLE, *VALUES, *EXITS, *TASKS)),
+    *(Mutant(*row, "plain") for row in (*LOGIC, *QUEUE, *BELL, *TABLE, *VALUES, *SHARED, *EXITS, *TASKS)),
 ]
 
 

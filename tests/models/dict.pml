@@ -74,7 +74,8 @@ inline give(b)
 {
     atomic {
         assert(!NAMED(b));
-        taken[b] = false
+        taken[b] = false;
+        first[b] = 0
     }
 }
 
@@ -179,7 +180,7 @@ inline set(k)
     :: at < used[root & 1] ->
         old = BLOCK(ref[AT((root & 1), at)]);
 #ifdef FREE_FIRST
-        taken[old] = false;
+        atomic { taken[old] = false; first[old] = 0 };
 #endif
         atomic { ref[AT((root & 1), at)] = REF(v, b); committed(k, v) };
         give(old)

@@ -252,6 +252,24 @@ QUEUE_ORDERS = [
     Run("queue_orders", "LOOK_HEAD", "", SLEEPING_PUTTER),
 ]
 
+TORN, UNCOMMITTED, LEAKED, OTHERS = "a==c", "seen&", "taken[b]==", "used[(root&1)]>0"
+DICT = [
+    Run("dict", "a reader, two writers", "CHANGES=1 TRIES=2"),
+    Run("dict", "kills", "CHANGES=1 TRIES=1 KILLS=1"),
+    Run("dict", "COMMIT_FIRST", "CHANGES=1 TRIES=2", UNCOMMITTED),
+    Run("dict", "FREE_FIRST", "CHANGES=1 TRIES=1", TORN),
+    Run("dict", "CLEAR_FIRST", "CHANGES=1 TRIES=1 KILLS=1", OTHERS),
+    Run("dict", "REF_STAYS", "CHANGES=1 TRIES=1", TORN),
+    Run("dict", "SAME_PARITY", "CHANGES=1 TRIES=1", UNCOMMITTED),
+    Run("dict", "ROOT_FIRST", "CHANGES=1 TRIES=1 KILLS=1", OTHERS),
+    Run("dict", "NO_TAG", "CHANGES=2 TRIES=1", TORN),
+    Run("dict", "NO_SECOND_LOOK", "CHANGES=1 TRIES=1", TORN),
+    Run("dict", "NO_ROOT_LOOK", "CHANGES=1 TRIES=1", TORN),
+    Run("dict", "NO_MEND", "CHANGES=1 TRIES=1 KILLS=1", LEAKED),
+    Run("dict", "NO_RENEW", "CHANGES=1 TRIES=1 KILLS=1", OTHERS),
+    Run("dict", "NO_SWEEP", "CHANGES=1 TRIES=1 KILLS=1", LEAKED),
+]
+
 HALF, OLD_ROWS, OLD_COPY = "a == v", "v * 10 + i", "a + 1 == b"
 DICT_ORDERS = [
     Run("dict_orders", "blocks, rows, copies", ""),
@@ -270,7 +288,20 @@ DICT_ORDERS = [
 ]
 
 ORDERS = ["queue_orders", "dict_orders"]
-RUNS = [*LOCK, *CONDITION, *BARRIER, *SLOTS, *QUEUE, *QUEUE_SLEEP, *QUEUE_PINS, *GROUP, *BATON, *QUEUE_ORDERS, *DICT_ORDERS]
+RUNS = [
+    *LOCK,
+    *CONDITION,
+    *BARRIER,
+    *SLOTS,
+    *QUEUE,
+    *QUEUE_SLEEP,
+    *QUEUE_PINS,
+    *GROUP,
+    *BATON,
+    *QUEUE_ORDERS,
+    *DICT,
+    *DICT_ORDERS,
+]
 
 
 def tool(command: list[str], directory: str) -> str:
@@ -314,7 +345,10 @@ def judge(run: Run, output: str) -> tuple[bool, str]:
 def judge_orders(run: Run, output: str) -> tuple[bool, str]:
     found = re.findall(r"^(?:DATA RACE|.*ASSERT FAILED.*|DEADLOCK|LIVELOCK).*", output, re.M)
     if not run.violates:
-        return not found and ": holds" in output and ": FAILS" not in output, "holds" if not found else f"FAILS: {found[0]}"
+        return (
+            not found and ": holds" in output and ": FAILS" not in output,
+            "holds" if not found else f"FAILS: {found[0]}",
+        )
     if not found:
         return False, "NOT CAUGHT"
     caught = any(run.violates in text for text in found)

@@ -32,10 +32,7 @@ static inline uint64_t table_next_tag(const struct table *t)
     return tag;
 }
 
-static inline void table_count(shared64 *bytes, int64_t n)
-{
-    store_relaxed(bytes, load_relaxed(bytes) + (uint64_t)n);
-}
+static inline void table_count(shared64 *bytes, int64_t n) { store_relaxed(bytes, load_relaxed(bytes) + (uint64_t)n); }
 
 /* The first block of a list, or of those that were never used. -EAGAIN: the list is empty. */
 static inline int64_t list_pop_block(const struct table *t, shared32 *head, uint32_t class, uint32_t kind)
@@ -110,7 +107,7 @@ static inline bool table_strip(const struct table *t, uint32_t class)
 
 static inline void table_trim(const struct table *t)
 {
-    for (uint32_t class = TABLE_CLASSES; class-- > TABLE_LARGE;)
+    for (uint32_t class = TABLE_CLASSES; class --> TABLE_LARGE;)
         while (table_has_too_much(t->header) && table_strip(t, class))
             ;
 }

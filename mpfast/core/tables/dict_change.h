@@ -146,7 +146,8 @@ static inline int dict_begin(struct table *t, struct dict_now *now)
     if (rc < 0)
         return rc;
     rc = dict_now(t, now);
-    if (rc == 0 && (state_used(now->state) >= dict_capacity(root_level(now->rows.root)) || rows_worn(t, now->rows.root)))
+    if (rc == 0 &&
+        (state_used(now->state) >= dict_capacity(root_level(now->rows.root)) || rows_worn(t, now->rows.root)))
         rc = dict_renew(t, now, false);
     return rc == 0 ? 0 : change_end(t, rc);
 }

@@ -8,7 +8,8 @@
 
 enum { TABLE_KEYS = 1, TABLE_VALUES = 2 };
 
-static inline int dict_copy_entry(const struct table *t, const struct dict_entry *e, unsigned what, struct table_copy *c)
+static inline int dict_copy_entry(const struct table *t, const struct dict_entry *e, unsigned what,
+                                  struct table_copy *c)
 {
     uint64_t key = load_acquire(&e->key), value = load_acquire(&e->value); /* pairs with entry_write and dict_bury */
     int rc = 0;

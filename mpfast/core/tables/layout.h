@@ -40,17 +40,17 @@ enum table_form { TABLE_DICT = 0x64636964, TABLE_LIST = 0x7473696c }; /* "dict",
 #define TABLE_COPIES 3 /* of one that wants it all */
 
 struct table_header {
-    struct lock lock;       /* of the writers. First, as in every slot with a lock */
-    shared32 changing;      /* 1 while a writer changes something: if it is killed, the next one mends the rest */
-    shared32 repairs;       /* how often one did */
-    OWN_LINES shared64 root; /* for readers: not in a line that writers fight for */
-    uint64_t seed;          /* of the hashes of keys. As the form, it was there before the slot was shared */
-    uint32_t form;          /* enum table_form */
-    shared32 broken;        /* something in the slot or its window was not what the algorithm says */
-    OWN_LINES shared64 tag; /* advances before anything is changed, and with each ref and root */
-    shared64 used;          /* bytes of blocks in use */
-    shared64 idle;          /* bytes of free large blocks that have memory */
-    shared32 tail;          /* of a Dict: entries at or above it are dead */
+    struct lock lock;             /* of the writers. First, as in every slot with a lock */
+    shared32 changing;            /* 1 while a writer changes something: if it is killed, the next one mends the rest */
+    shared32 repairs;             /* how often one did */
+    OWN_LINES shared64 root;      /* for readers: not in a line that writers fight for */
+    uint64_t seed;                /* of the hashes of keys. As the form, it was there before the slot was shared */
+    uint32_t form;                /* enum table_form */
+    shared32 broken;              /* something in the slot or its window was not what the algorithm says */
+    OWN_LINES shared64 tag;       /* advances before anything is changed, and with each ref and root */
+    shared64 used;                /* bytes of blocks in use */
+    shared64 idle;                /* bytes of free large blocks that have memory */
+    shared32 tail;                /* of a Dict: entries at or above it are dead */
     shared32 free[TABLE_CLASSES]; /* the first free block, + 1 */
     shared32 bare[TABLE_CLASSES]; /* the first free block whose memory was given back, + 1 */
     OWN_LINES shared32 top[TABLE_CLASSES]; /* blocks at or above it were never used. Readers load it too */

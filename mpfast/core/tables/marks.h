@@ -11,7 +11,7 @@ struct marks {
 
 static inline void marks_free(struct marks *s)
 {
-    for (uint32_t class = 0; class < TABLE_CLASSES; class++)
+    for (uint32_t class = 0; class < TABLE_CLASSES; class ++)
         free(s->named[class]);
 }
 
@@ -19,7 +19,7 @@ static inline void marks_free(struct marks *s)
 static inline int marks_begin(const struct table *t, struct marks *s)
 {
     memset(s, 0, sizeof *s);
-    for (uint32_t class = 0; class < TABLE_CLASSES; class++) {
+    for (uint32_t class = 0; class < TABLE_CLASSES; class ++) {
         uint32_t top = load_relaxed(&t->header->top[class]);
         if (top > blocks_most(class)) {
             marks_free(s);
@@ -93,12 +93,12 @@ static inline int marks_end(const struct table *t, struct marks *s)
 {
     int rc = 0;
     uint64_t used = 0;
-    for (uint32_t class = 0; class < TABLE_CLASSES; class++)
+    for (uint32_t class = 0; class < TABLE_CLASSES; class ++)
         for (uint32_t w = 0; w < ((uint64_t)load_relaxed(&t->header->top[class]) + 63) / 64; w++)
             used += (uint64_t)__builtin_popcountll(s->named[class][w]) * blocks_size(class);
     store_relaxed(&t->header->used, used);
     store_relaxed(&t->header->idle, 0);
-    for (uint32_t class = 0; class < TABLE_CLASSES && rc == 0; class++) {
+    for (uint32_t class = 0; class < TABLE_CLASSES && rc == 0; class ++) {
         marks_lower(t, s, class);
         rc = marks_lists(t, s, class);
     }

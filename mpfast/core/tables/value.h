@@ -78,7 +78,8 @@ static inline int value_same(const struct table *t, uint64_t ref, const struct t
 {
     shared64 *about, *payload;
     if (ref & REF_IMMEDIATE || v->kind >= TABLE_KINDS)
-        return v->kind >= TABLE_KINDS && ref == (v->kind == TABLE_CONSTANT ? ref_constant(v->number) : ref_int(v->number));
+        return v->kind >= TABLE_KINDS &&
+               ref == (v->kind == TABLE_CONSTANT ? ref_constant(v->number) : ref_int(v->number));
     int rc = ref_place(t, ref, &about, &payload);
     if (rc < 0)
         return rc == -EBADMSG ? table_damaged(t) : rc;
