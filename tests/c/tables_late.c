@@ -88,8 +88,9 @@ static void end_moves(void)
 /* The last item goes, and a writer dies that was about to append another one. */
 static void end_half_back(void)
 {
-    struct doing take = {TAKE_LAST, 0, 0, 0}, append = {APPEND, 0, 1003, 1};
+    struct doing take = {TAKE_LAST, 0, 0, 0}, append = {APPEND, 0, 1008, 1};
     struct model *m = &states[seen_states - 1];
+    late.half = 4; /* the commit: before it come the note of the change, the tag and the ref */
     table_do(m, &take);
     states[seen_states] = *m;
     model_do(&states[seen_states], &take);

@@ -205,8 +205,18 @@ SHARED = [  # of a Dict and a List
     (
         "tables_kills",
         "dict_change",
-        "    entry_write(dict_entries(&now->rows) + at, key->hash, name, value);\n    store_relaxed(&t->header->tail, at + 1);\n    index_add(&now->rows, key->hash, at);\n    dict_commit(&now->rows, dict_state(at + 1, state_live(now->state) + 1));\n",
-        "    dict_commit(&now->rows, dict_state(at + 1, state_live(now->state) + 1));\n    entry_write(dict_entries(&now->rows) + at, key->hash, name, value);\n    store_relaxed(&t->header->tail, at + 1);\n    index_add(&now->rows, key->hash, at);\n",
+        (
+            "    entry_write(dict_entries(&now->rows) + at, key->hash, name, value);\n"
+            "    store_relaxed(&t->header->tail, at + 1);\n"
+            "    index_add(&now->rows, key->hash, at);\n"
+            "    dict_commit(&now->rows, dict_state(at + 1, state_live(now->state) + 1));\n"
+        ),
+        (
+            "    dict_commit(&now->rows, dict_state(at + 1, state_live(now->state) + 1));\n"
+            "    entry_write(dict_entries(&now->rows) + at, key->hash, name, value);\n"
+            "    store_relaxed(&t->header->tail, at + 1);\n"
+            "    index_add(&now->rows, key->hash, at);\n"
+        ),
     ),
     (
         "tables_kills",
@@ -223,8 +233,16 @@ SHARED = [  # of a Dict and a List
     (
         "tables_kills",
         "dict_change",
-        "    dict_commit(&fresh, dict_state(live, live));\n    store_relaxed(&t->header->tail, live);\n    rows_commit(t, fresh.root);\n",
-        "    rows_commit(t, fresh.root);\n    dict_commit(&fresh, dict_state(live, live));\n    store_relaxed(&t->header->tail, live);\n",
+        (
+            "    dict_commit(&fresh, dict_state(live, live));\n"
+            "    store_relaxed(&t->header->tail, live);\n"
+            "    rows_commit(t, fresh.root);\n"
+        ),
+        (
+            "    rows_commit(t, fresh.root);\n"
+            "    dict_commit(&fresh, dict_state(live, live));\n"
+            "    store_relaxed(&t->header->tail, live);\n"
+        ),
     ),
     ("tables_kills", "dict_change", "    return dict_sweep(t, &now);", "    return 0;"),
     (
@@ -241,8 +259,14 @@ SHARED = [  # of a Dict and a List
     (
         "tables_kills",
         "list_change",
-        "        list_write(list_items(&now->rows) + now->length + i, refs[i]);\n    list_commit(&now->rows, now->length + n);\n",
-        "        list_commit(&now->rows, now->length + n), list_write(list_items(&now->rows) + now->length + i, refs[i]);\n",
+        (
+            "        list_write(list_items(&now->rows) + now->length + i, refs[i]);\n"
+            "    list_commit(&now->rows, now->length + n);\n"
+        ),
+        (
+            "        list_commit(&now->rows, now->length + n),\n"
+            "            list_write(list_items(&now->rows) + now->length + i, refs[i]);\n"
+        ),
     ),
     (
         "tables_kills",
