@@ -8,6 +8,7 @@
 static void write_point(void);
 #define POINT() write_point()
 #define READ_POINT() ((void)0)
+#define STEP() write_point()
 #define TABLE_TAGS 200
 #define TABLE_KEEP ((uint64_t)16 << 10)
 #include "check.h"

@@ -7,6 +7,7 @@ static void late_point(void);
 static void write_point(void);
 #define POINT() write_point()
 #define READ_POINT() late_point()
+#define STEP() ((void)0)
 #define REF_TAGS 150
 #define TABLE_TAGS 60
 #define TABLE_KEEP ((uint64_t)16 << 10)
