@@ -51,13 +51,13 @@ static inline void dict_commit(const struct rows *r, uint64_t state)
     store_release(r->state, state); /* pairs with dict_try_get, dict_length and dict_walk: the entry is there */
 }
 
-/* The smallest level in which there is room for so many and half as many again. */
+/* The smallest level in which there is room for so many and half as many again. In the highest there may be less. */
 static inline int dict_level(uint64_t live)
 {
     int level = TABLE_LEVEL_MIN;
-    while (level <= TABLE_LEVEL_MAX && dict_capacity((uint32_t)level) < live + live / 2 + 2)
+    while (level < TABLE_LEVEL_MAX && dict_capacity((uint32_t)level) < live + live / 2 + 2)
         level++;
-    return level <= TABLE_LEVEL_MAX ? level : -ENOSPC;
+    return dict_capacity((uint32_t)level) > live ? level : -ENOSPC;
 }
 
 /* Copies what lives into rows that no reader knows of yet. */
@@ -179,6 +179,8 @@ static inline int dict_insert(struct table *t, struct dict_now *now, const struc
                               const struct table_value *v)
 {
     uint64_t name, value;
+    if (state_live(now->state) + 1 >= dict_capacity(TABLE_LEVEL_MAX)) /* a full Dict has room for the note of a deletion */
+        return -ENOSPC;
     int rc = value_write(t, 0, key->data, key->size, &name);
     if (rc < 0)
         return rc;

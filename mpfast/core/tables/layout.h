@@ -26,7 +26,9 @@ enum table_form { TABLE_DICT = 0x64636964, TABLE_LIST = 0x7473696c }; /* "dict",
 #define TABLE_CLASSES 31 /* class c has blocks of 64 << c bytes */
 #define TABLE_LARGE 6    /* the first class whose heads lie apart, so that its payloads are whole pages */
 #define TABLE_LEVEL_MIN 4
+#ifndef TABLE_LEVEL_MAX
 #define TABLE_LEVEL_MAX 28
+#endif
 #ifndef REF_TAGS
 #define REF_TAGS UINT64_C(0x7fffffff) /* then they come round */
 #endif

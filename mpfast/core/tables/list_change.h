@@ -40,9 +40,9 @@ static inline void list_commit(const struct rows *r, uint64_t length)
 static inline int list_level(uint64_t length)
 {
     int level = TABLE_LEVEL_MIN;
-    while (level <= TABLE_LEVEL_MAX && list_capacity((uint32_t)level) < length + length / 4 + 1)
+    while (level < TABLE_LEVEL_MAX && list_capacity((uint32_t)level) < length + length / 4 + 1)
         level++;
-    return level <= TABLE_LEVEL_MAX ? level : -ENOSPC;
+    return list_capacity((uint32_t)level) >= length ? level : -ENOSPC;
 }
 
 static inline void list_fill(const struct list_now *from, const struct rows *to, const struct list_plan *plan)
