@@ -87,10 +87,15 @@ static inline void list_push_block(shared32 *head, shared64 *about, uint32_t ind
 }
 
 /* As much may be idle as is in use, and not less than some. */
-static inline bool table_has_too_much(const struct table_header *h)
+static inline uint64_t table_may_keep(const struct table_header *h)
 {
     uint64_t used = load_relaxed(&h->used);
-    return load_relaxed(&h->idle) > (used > TABLE_KEEP ? used : TABLE_KEEP);
+    return used > TABLE_KEEP ? used : TABLE_KEEP;
+}
+
+static inline bool table_has_too_much(const struct table_header *h)
+{
+    return load_relaxed(&h->idle) > table_may_keep(h);
 }
 
 /* Gives the memory of one free block of the class back. False if there is none. */

@@ -179,7 +179,8 @@ static inline int dict_insert(struct table *t, struct dict_now *now, const struc
                               const struct table_value *v)
 {
     uint64_t name, value;
-    if (state_live(now->state) + 1 >= dict_capacity(TABLE_LEVEL_MAX)) /* a full Dict has room for the note of a deletion */
+    if (state_live(now->state) + 1 >=
+        dict_capacity(TABLE_LEVEL_MAX)) /* a full Dict has room for the note of a deletion */
         return -ENOSPC;
     int rc = value_write(t, 0, key->data, key->size, &name);
     if (rc < 0)
@@ -200,13 +201,27 @@ static inline int dict_insert(struct table *t, struct dict_now *now, const struc
 static inline void dict_bury(struct table *t, struct dict_now *now, struct dict_entry *e)
 {
     uint32_t at = state_used(now->state);
+    uint64_t state = dict_state(at + 1, state_live(now->state) - 1);
     uint64_t key = load_relaxed(&e->key), value = load_relaxed(&e->value);
     entry_write(dict_entries(&now->rows) + at, 0, 0, 0);
     store_release(&e->dead, at + UINT64_C(1)); /* pairs with entry_alive */
-    dict_commit(&now->rows, dict_state(at + 1, state_live(now->state) - 1));
+    dict_commit(&now->rows, state);
+    now->state = state;
     store_release(&e->value, 0); /* pairs with dict_try_get and ref_read: the blocks have no other use before */
     table_give(t, value);
     table_give(t, key);
+}
+
+/* Ends a change that deleted an entry. If few are left in what were the rows of many, memory goes back. */
+static inline int dict_buried(struct table *t, struct dict_now *now, int rc)
+{
+    uint32_t level = root_level(now->rows.root), live = state_live(now->state);
+    bool wide = rows_wide(now->rows.root, dict_capacity(level), live);
+    if (likely(!wide && (live > 0 || !marks_may_help(t))))
+        return change_end(t, rc);
+    if (wide && dict_renew(t, now, false) == -EBADMSG)
+        return -EBADMSG;
+    return marks_may_help(t) ? change_swept(t, dict_sweep(t, now), rc) : change_end(t, rc);
 }
 
 /* 1: replaced. 0: a new key. */
@@ -257,7 +272,7 @@ static inline int dict_pop(struct table *t, const struct table_key *key, struct 
     struct dict_entry *e = dict_locate(t, &now, key, &rc);
     if (e != NULL && (room == NULL || (rc = dict_take_out(t, &e->value, room)) == 0)) {
         dict_bury(t, &now, e);
-        rc = 1;
+        return dict_buried(t, &now, 1);
     }
     return change_end(t, rc);
 }
@@ -291,7 +306,7 @@ static inline int dict_pop_last(struct table *t, struct table_room *key, struct 
     int other = dict_take_out(t, &e->key, key);
     if (rc == 0 && (rc = other) == 0) {
         dict_bury(t, &now, e);
-        rc = 1;
+        return dict_buried(t, &now, 1);
     }
     return change_end(t, other < 0 && other != -EMSGSIZE ? other : rc);
 }
@@ -311,10 +326,12 @@ static inline int dict_compare_exchange(struct table *t, const struct table_key 
     int same = e == NULL ? old == NULL : old == NULL ? 0 : value_same(t, load_relaxed(&e->value), old);
     if (same <= 0)
         return change_end(t, same);
+    if (then == NULL && e != NULL) {
+        dict_bury(t, &now, e);
+        return dict_buried(t, &now, 1);
+    }
     if (then != NULL)
         rc = e != NULL ? dict_replace(t, e, then) : dict_insert(t, &now, key, then);
-    else if (e != NULL)
-        dict_bury(t, &now, e);
     return change_end(t, rc < 0 ? rc : 1);
 }
 
@@ -345,10 +362,7 @@ static inline int dict_clear(struct table *t)
         return rc;
     if ((rc = dict_renew(t, &now, true)) < 0)
         return change_end(t, rc);
-    rc = dict_sweep(t, &now);
-    if (rc == 0)
-        return change_end(t, 0);
-    return rc == -EBADMSG ? rc : 0; /* the blocks are given back by the next change, as after a death */
+    return change_swept(t, dict_sweep(t, &now), 0);
 }
 
 #endif

@@ -86,23 +86,29 @@ static inline int list_refresh(const struct table *t, struct list_now *now, uint
     return rc;
 }
 
-/* The last writer was killed: dict_mend() says what that means. */
-static inline int list_mend(struct table *t)
+static inline int list_sweep(const struct table *t, const struct list_now *now)
 {
-    struct list_now now;
     struct marks s;
-    int rc = list_now(t, &now);
-    if (rc < 0 || (rc = list_refresh(t, &now, 0)) < 0)
+    int rc = marks_begin(t, &s);
+    if (rc < 0)
         return rc;
-    rows_only(t, now.rows.root);
-    if ((rc = marks_begin(t, &s)) < 0)
-        return rc;
-    for (uint64_t i = 0; i < now.length && rc == 0; i++)
-        rc = marks_add(t, &s, load_relaxed(list_items(&now.rows) + i));
+    for (uint64_t i = 0; i < now->length && rc == 0; i++)
+        rc = marks_add(t, &s, load_relaxed(list_items(&now->rows) + i));
     if (rc == 0)
         return marks_end(t, &s);
     marks_free(&s);
     return rc;
+}
+
+/* The last writer was killed: dict_mend() says what that means. */
+static inline int list_mend(struct table *t)
+{
+    struct list_now now;
+    int rc = list_now(t, &now);
+    if (rc < 0 || (rc = list_refresh(t, &now, 0)) < 0)
+        return rc;
+    rows_only(t, now.rows.root);
+    return list_sweep(t, &now);
 }
 
 static inline int list_begin(struct table *t, struct list_now *now)
@@ -150,7 +156,7 @@ static inline int list_append_refs(const struct table *t, struct list_now *now, 
         return rc;
     for (uint64_t i = 0; i < n; i++)
         list_write(list_items(&now->rows) + now->length + i, refs[i]);
-    list_commit(&now->rows, now->length + n);
+    list_commit(&now->rows, now->length += n);
     return 0;
 }
 
@@ -159,20 +165,31 @@ static inline int list_put_refs(const struct table *t, struct list_now *now, uin
                                 const uint64_t *refs, uint64_t n)
 {
     struct rows old = now->rows;
+    const struct list_plan plan = {.at = at, .gone = gone, .refs = refs, .n = n};
+    bool end = n == 0 && at + gone == now->length;
     int rc = 0;
     if (gone == 0 && at == now->length)
         return list_append_refs(t, now, refs, n);
-    if (n == 0 && at + gone == now->length) {
-        list_commit(&old, at);
-    } else {
-        const struct list_plan plan = {.at = at, .gone = gone, .refs = refs, .n = n};
+    if (!end || rows_wide(old.root, list_capacity(root_level(old.root)), at))
         rc = list_renew(t, now, &plan, 0);
+    if (end && now->rows.root == old.root) { /* they are not too large, or there is no room for others */
+        list_commit(&old, now->length = at);
+        rc = 0;
     }
     if (rc < 0)
         return rc;
     list_give(t, &old, at, gone);
     rows_left(t, old.root, now->rows.root);
     return 0;
+}
+
+/* Ends a change. If the List is far smaller than it was before, in the rows of that root, memory may go back. */
+static inline int list_end(struct table *t, const struct list_now *now, uint64_t before, int rc)
+{
+    bool fewer = now->length == 0 || root_level(now->rows.root) + 3 <= root_level(before);
+    if (likely(rc < 0 || !fewer || !marks_may_help(t)))
+        return change_end(t, rc);
+    return change_swept(t, list_sweep(t, now), rc);
 }
 
 /* l[at:at+gone] = values, as far as there are items. 0. */
@@ -183,6 +200,7 @@ static inline int list_splice(struct table *t, uint64_t at, uint64_t gone, const
     int rc = list_begin(t, &now);
     if (rc < 0)
         return rc;
+    uint64_t root = now.rows.root;
     at = at < now.length ? at : now.length;
     gone = gone < now.length - at ? gone : now.length - at;
     if ((rc = list_refs(t, values, n, &refs)) < 0)
@@ -191,7 +209,7 @@ static inline int list_splice(struct table *t, uint64_t at, uint64_t gone, const
     for (uint64_t i = n; rc < 0 && i > 0; i--)
         table_give(t, refs[i - 1]);
     free(refs);
-    return change_end(t, rc);
+    return list_end(t, &now, root, rc);
 }
 
 /* Puts the values at the end, all at once. */
@@ -237,7 +255,7 @@ static inline int list_pop(struct table *t, int64_t i, struct table_room *room)
     int rc = list_begin(t, &now);
     if (rc < 0)
         return rc;
-    uint64_t at = list_place(i, now.length);
+    uint64_t at = list_place(i, now.length), root = now.rows.root;
     if (at >= now.length)
         return change_end(t, 0);
     const shared64 *word = list_items(&now.rows) + at;
@@ -246,7 +264,7 @@ static inline int list_pop(struct table *t, int64_t i, struct table_room *room)
         rc = table_damaged(t);
     if (rc == 0)
         rc = list_put_refs(t, &now, at, 1, NULL, 0);
-    return change_end(t, rc == 0 ? 1 : rc);
+    return list_end(t, &now, root, rc == 0 ? 1 : rc);
 }
 
 static inline int list_reverse(struct table *t)

@@ -54,19 +54,29 @@ static inline bool marks_has(const struct marks *s, uint32_t class, uint32_t ind
     return s->named[class][index / 64] >> index % 64 & 1;
 }
 
-/* Blocks above the last one in use were as good as never used. Their memory goes back if it is too much. */
+/* Blocks above the last one in use were as good as never used. Their memory goes back if it is too much, all at once.
+ * Large ones are given back one by one otherwise, and counted as long as they are not. */
 static inline void marks_lower(const struct table *t, const struct marks *s, uint32_t class)
 {
     uint32_t before = load_relaxed(&t->header->top[class]), top = before;
     while (top > 0 && !marks_has(s, class, top - 1))
         top = s->named[class][(top - 1) / 64] == 0 ? (top - 1) / 64 * 64 : top - 1;
-    if (top == before)
+    uint64_t from = ROUND_UP((uint64_t)top << (class + 6), PAGE_MOST), to = (uint64_t)before << (class + 6);
+    bool much = to > from && to - from > table_may_keep(t->header);
+    if (top == before || (class >= TABLE_LARGE && !much))
         return;
     store_release(&t->header->top[class], top); /* pairs with ref_place */
-    uint64_t from = ROUND_UP((uint64_t)top << (class + 6), PAGE_MOST), to = (uint64_t)before << (class + 6);
-    uint64_t used = load_relaxed(&t->header->used);
-    if (to > from && to - from > (used > TABLE_KEEP ? used : TABLE_KEEP))
+    if (much)
         table_punch(t, region_of_class(class), from, to - from);
+}
+
+/* Is there so much memory in small blocks that are free that it is worth to look for it? */
+static inline bool marks_may_help(const struct table *t)
+{
+    uint64_t bytes = 0;
+    for (uint32_t class = 0; class < TABLE_LARGE; class ++)
+        bytes += (uint64_t)load_relaxed(&t->header->top[class]) << (class + 6);
+    return bytes > load_relaxed(&t->header->used) + table_may_keep(t->header);
 }
 
 static inline int marks_lists(const struct table *t, const struct marks *s, uint32_t class)

@@ -72,12 +72,19 @@ static inline void rows_commit(const struct table *t, uint64_t root)
     store_release(&t->header->root, root); /* pairs with rows_now and rows_still */
 }
 
-/* Gives back what rows of another size have left. Those of the same size are needed again soon. */
+/* Gives back what rows of another size have left, in both parities, as there may have been some of that size before.
+ * Those of the same size are needed again soon. */
 static inline void rows_left(const struct table *t, uint64_t old, uint64_t root)
 {
     uint32_t level = root_level(old);
-    if (level != root_level(root) && level_size(level) >= TABLE_UNIT)
-        table_punch(t, root_parity(old), level_at(level), level_size(level));
+    for (uint32_t parity = 0; parity < 2 && level != root_level(root) && level_size(level) >= TABLE_UNIT; parity++)
+        table_punch(t, parity, level_at(level), level_size(level));
+}
+
+/* Have rows for `room` entries or items become far too large for so few? Then they are worth to be made anew. */
+static inline bool rows_wide(uint64_t root, uint64_t room, uint64_t few)
+{
+    return level_size(root_level(root)) > TABLE_UNIT && few < room / 16;
 }
 
 /* The same after a death, when it is not known what is there. */
@@ -106,8 +113,17 @@ static inline int change_begin(struct table *t, int (*mend)(struct table *t))
 
 static inline int change_end(struct table *t, int rc)
 {
-    store_relaxed(&t->header->changing, 0);
+    store_release(&t->header->changing, 0); /* pairs with change_begin after a death: all of it was done */
     return rc;
+}
+
+/* The same after a sweep, which a change has made besides. What it could not finish is done by the next change, as after
+ * a death. */
+static inline int change_swept(struct table *t, int swept, int rc)
+{
+    if (swept == 0)
+        return change_end(t, rc);
+    return swept == -EBADMSG ? swept : rc;
 }
 
 #endif
