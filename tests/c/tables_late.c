@@ -101,8 +101,31 @@ static void end_half_back(void)
     half_done(&states[seen_states - 2], &append);
 }
 
+/* The last item is taken, and a writer is killed that was putting another one there. */
+static void end_half_moves(void)
+{
+    struct doing some[] = {{TAKE_LAST, 0, 0, 0}, {APPEND, 0, 1008, 1}};
+    for (int i = 0; i < 2; i++) {
+        struct model *m = &states[seen_states - 1];
+        states[seen_states] = *m;
+        model_do(&states[seen_states++], &some[i]);
+        if (i == 0)
+            table_do(m, &some[i]);
+        else
+            half_done(m, &some[i]);
+    }
+}
+
 static void others(void)
 {
+    if (lists && late.distance == ROUND && late.look == GET && late.half > 0 && late.item == states[0].n - 1) {
+        late.inside = true;
+        late.half = 1 + late.half % 5;
+        if (seen_states == 1)
+            end_half_moves();
+        late.inside = false;
+        return;
+    }
     if (late.distance == ROUND && late.uncommitted) {
         late.inside = true;
         end_half_back();
@@ -226,7 +249,9 @@ static bool slow_at(enum look look, int before, int distance, long first, long s
         if (late.uncommitted)
             late.item = m.n - 1;
         else
-            come_to(&m);
+            if (lists && look == GET && chance(2))
+            late.item = m.n - 1;
+        come_to(&m);
     }
     uint32_t key = lists ? late.item : m.keys[late.item];
     chance_seed((uint64_t)first * 1000 + (uint64_t)distance);
