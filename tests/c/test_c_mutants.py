@@ -261,7 +261,7 @@ SHARED = [  # of a Dict and a List
         "list_change",
         (
             "        list_write(list_items(&now->rows) + now->length + i, refs[i]);\n"
-            "    list_commit(&now->rows, now->length + n);\n"
+            "    list_commit(&now->rows, now->length += n);\n"
         ),
         (
             "        list_commit(&now->rows, now->length + n),\n"
@@ -283,8 +283,8 @@ SHARED = [  # of a Dict and a List
     (
         "tables_kills",
         "list_change",
-        "    if (n == 0 && at + gone == now->length) {",
-        "    list_give(t, &old, at, gone);\n    if (n == 0 && at + gone == now->length) {",
+        "    if (end && now->rows.root == old.root) {",
+        "    list_give(t, &old, at, gone);\n    if (end && now->rows.root == old.root) {",
     ),
     ("tables_kills", "tables/block", "    table_count(&t->header->used, -(int64_t)blocks_size(class));\n", ""),
     ("tables_kills", "marks", "            used += ", "            used = "),
@@ -316,6 +316,14 @@ SHARED = [  # of a Dict and a List
         "    (void)tag;",
     ),
     ("tables_late", "core/tables/list", " || seen_moved(t, tag)) /*", ") /*"),
+    ("tables_late", "core/tables/list", "load_acquire(r->state) <= at || ", ""),
+    ("tables_limits", "dict_change", "while (level < TABLE_LEVEL_MAX && dict", "while (level <= TABLE_LEVEL_MAX && dict"),
+    ("tables_limits", "dict_change", "state_live(now->state) + 1 >= dict_capacity(TABLE_LEVEL_MAX)", "0"),
+    ("tables_limits", "list_change", "while (level < TABLE_LEVEL_MAX && list", "while (level <= TABLE_LEVEL_MAX && list"),
+    ("tables_limits", "rows", "parity < 2 && level !=", "parity < 1 && level !="),
+    ("tables_limits", "rows", "table_punch(t, parity, level_at(level)", "table_punch(t, parity, level_at(root_level(root))"),
+    ("tables_limits", "rows", "return level_size(root_level(root)) > TABLE_UNIT && few < room / 16;", "return few > room;"),
+    ("tables_limits", "marks", "return bytes > load_relaxed(&t->header->used)", "return 0 && bytes > load_relaxed(&t->header->used)"),
     ("tables_fuzz", "tables/value", "bool fits = room->size <= blocks_capacity(ref_class(ref)) &&", "bool fits ="),
     (
         "tables_fuzz",
