@@ -248,8 +248,7 @@ static bool slow_at(enum look look, int before, int distance, long first, long s
         late.uncommitted = lists && look == GET && second == 0;
         if (late.uncommitted)
             late.item = m.n - 1;
-        else
-            if (lists && look == GET && chance(2))
+        else if (lists && look == GET && chance(2))
             late.item = m.n - 1;
         come_to(&m);
     }

@@ -179,9 +179,8 @@ static inline int dict_insert(struct table *t, struct dict_now *now, const struc
                               const struct table_value *v)
 {
     uint64_t name, value;
-    if (state_live(now->state) + 1 >=
-        dict_capacity(TABLE_LEVEL_MAX)) /* a full Dict has room for the note of a deletion */
-        return -ENOSPC;
+    if (state_live(now->state) + 1 >= dict_capacity(TABLE_LEVEL_MAX))
+        return -ENOSPC; /* a full Dict has room for the note of a deletion */
     int rc = value_write(t, 0, key->data, key->size, &name);
     if (rc < 0)
         return rc;
