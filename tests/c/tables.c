@@ -286,6 +286,38 @@ static void no_room(void)
     table_end(family);
 }
 
+/* A process that cannot map what another one has put changes nothing, and the Dict is good for the others. */
+static void out_of_reach(void)
+{
+    char name[20];
+    struct table other;
+    struct table_value v = {.kind = 1, .size = 200, .data = (const char[200]){0}};
+    struct table_copy copy = {0};
+    table_new(family, false);
+    for (int i = 0; i < 5000; i++) {
+        struct table_key key = table_key(table, name, (uint64_t)snprintf(name, sizeof name, "%d", i));
+        EXPECT_EQ(dict_set(table, &key, &v), 0);
+    }
+    EXPECT_EQ(table_open(family, table->slot, &other), 0);
+    int fd = family->fd;
+    family->fd = -1; /* closed by the program */
+    for (int i = 0; i < 5000; i += 99) {
+        struct table_key key = table_key(table, name, (uint64_t)snprintf(name, sizeof name, "%d", i));
+        EXPECT_EQ(dict_contains(&other, &key), -EBADF);
+        EXPECT_EQ(dict_delete(&other, &key), -EBADF);
+        EXPECT_EQ(dict_set(&other, &key, &v), -EBADF);
+    }
+    EXPECT_EQ(dict_copy(&other, TABLE_VALUES, &copy), -EBADF);
+    family->fd = fd;
+    EXPECT_EQ(dict_length(&other), 5000);
+    struct table_key key = table_key(table, "4999", 4);
+    EXPECT_EQ(dict_delete(&other, &key), 1);
+    expect_sound();
+    table_close(&other);
+    copy_free(&copy);
+    table_end(family);
+}
+
 /* Whoever has the slot next finds an empty window. */
 static void slot_is_empty_again(void)
 {
@@ -325,6 +357,7 @@ int main(void)
     RUN(popitem_is_not_slow);
     RUN(slot_is_empty_again);
     RUN(no_room);
+    RUN(out_of_reach);
     family_end(family);
     return GOOD;
 }

@@ -17,6 +17,8 @@ static void write_point(void);
 
 #include <setjmp.h>
 
+KILLED_BY_JUMPS
+
 #define SCRIPT 100
 
 static struct family *family;

@@ -17,6 +17,8 @@ static void write_point(void);
 
 #include <setjmp.h>
 
+KILLED_BY_JUMPS
+
 #define STATES 100
 #define MOST_LATE 20000 /* accesses of a reader, that it has an end */
 

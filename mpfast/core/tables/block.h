@@ -117,6 +117,16 @@ static inline void table_trim(const struct table *t)
             ;
 }
 
+/* Can this process give the block of the ref back? A writer asks before it commits. 0, -EBADMSG, -ENOMEM or -EBADF. */
+static inline int table_reach(const struct table *t, uint64_t ref)
+{
+    if (ref == 0 || ref & REF_IMMEDIATE)
+        return 0;
+    if (!ref_sound(ref) || ref_index(ref) >= load_relaxed(&t->header->top[ref_class(ref)]))
+        return table_damaged(t);
+    return table_about(t, ref_class(ref), ref_index(ref)) == NULL ? table_unmapped(t) : 0;
+}
+
 /* Gives the block of a ref back, which no word names any more. */
 static inline void table_give(const struct table *t, uint64_t ref)
 {
@@ -127,7 +137,7 @@ static inline void table_give(const struct table *t, uint64_t ref)
     if (ref_sound(ref) && index < load_relaxed(&t->header->top[class]))
         about = table_about(t, class, index);
     if (about == NULL) {
-        (void)table_damaged(t); /* it was mapped for as long as the ref was good */
+        (void)table_damaged(t); /* table_reach() has seen it */
         return;
     }
     list_push_block(&t->header->free[class], about, index, KIND_FREE);

@@ -167,8 +167,8 @@ static inline struct dict_entry *dict_locate(struct table *t, const struct dict_
 static inline int dict_replace(struct table *t, struct dict_entry *e, const struct table_value *v)
 {
     uint64_t old = load_relaxed(&e->value), ref;
-    int rc = value_new(t, v, &ref);
-    if (rc < 0)
+    int rc = table_reach(t, old);
+    if (rc < 0 || (rc = value_new(t, v, &ref)) < 0)
         return rc;
     store_release(&e->value, ref); /* pairs with dict_try_get, and ref_read: the old block has no other use before */
     table_give(t, old);
@@ -196,12 +196,15 @@ static inline int dict_insert(struct table *t, struct dict_now *now, const struc
     return 0;
 }
 
-/* Deletes an entry that lives. */
-static inline void dict_bury(struct table *t, struct dict_now *now, struct dict_entry *e)
+/* Deletes an entry that lives. 1, or an error as in table_reach. */
+static inline int dict_bury(struct table *t, struct dict_now *now, struct dict_entry *e)
 {
     uint32_t at = state_used(now->state);
     uint64_t state = dict_state(at + 1, state_live(now->state) - 1);
     uint64_t key = load_relaxed(&e->key), value = load_relaxed(&e->value);
+    int rc = table_reach(t, key);
+    if (rc < 0 || (rc = table_reach(t, value)) < 0)
+        return rc;
     entry_write(dict_entries(&now->rows) + at, 0, 0, 0);
     store_release(&e->dead, at + UINT64_C(1)); /* pairs with entry_alive */
     dict_commit(&now->rows, state);
@@ -209,14 +212,15 @@ static inline void dict_bury(struct table *t, struct dict_now *now, struct dict_
     store_release(&e->value, 0); /* pairs with dict_try_get and ref_read: the blocks have no other use before */
     table_give(t, value);
     table_give(t, key);
+    return 1;
 }
 
-/* Ends a change that deleted an entry. If few are left in what were the rows of many, memory goes back. */
+/* Ends a change that was to delete an entry: rc is dict_bury's. If few are left in the rows of many, memory goes back. */
 static inline int dict_buried(struct table *t, struct dict_now *now, int rc)
 {
     uint32_t level = root_level(now->rows.root), live = state_live(now->state);
     bool wide = rows_wide(now->rows.root, dict_capacity(level), live);
-    if (likely(!wide && (live > 0 || !marks_may_help(t))))
+    if (likely(rc < 0 || (!wide && (live > 0 || !marks_may_help(t)))))
         return change_end(t, rc);
     if (wide && dict_renew(t, now, false) == -EBADMSG)
         return -EBADMSG;
@@ -269,10 +273,8 @@ static inline int dict_pop(struct table *t, const struct table_key *key, struct 
     if (rc < 0)
         return rc;
     struct dict_entry *e = dict_locate(t, &now, key, &rc);
-    if (e != NULL && (room == NULL || (rc = dict_take_out(t, &e->value, room)) == 0)) {
-        dict_bury(t, &now, e);
-        return dict_buried(t, &now, 1);
-    }
+    if (e != NULL && (room == NULL || (rc = dict_take_out(t, &e->value, room)) == 0))
+        return dict_buried(t, &now, dict_bury(t, &now, e));
     return change_end(t, rc);
 }
 
@@ -303,10 +305,8 @@ static inline int dict_pop_last(struct table *t, struct table_room *key, struct 
         return change_end(t, state_live(now.state) == 0 ? 0 : table_damaged(t));
     rc = dict_take_out(t, &e->value, value);
     int other = dict_take_out(t, &e->key, key);
-    if (rc == 0 && (rc = other) == 0) {
-        dict_bury(t, &now, e);
-        return dict_buried(t, &now, 1);
-    }
+    if (rc == 0 && (rc = other) == 0)
+        return dict_buried(t, &now, dict_bury(t, &now, e));
     return change_end(t, other < 0 && other != -EMSGSIZE ? other : rc);
 }
 
@@ -325,10 +325,8 @@ static inline int dict_compare_exchange(struct table *t, const struct table_key 
     int same = e == NULL ? old == NULL : old == NULL ? 0 : value_same(t, load_relaxed(&e->value), old);
     if (same <= 0)
         return change_end(t, same);
-    if (then == NULL && e != NULL) {
-        dict_bury(t, &now, e);
-        return dict_buried(t, &now, 1);
-    }
+    if (then == NULL && e != NULL)
+        return dict_buried(t, &now, dict_bury(t, &now, e));
     if (then != NULL)
         rc = e != NULL ? dict_replace(t, e, then) : dict_insert(t, &now, key, then);
     return change_end(t, rc < 0 ? rc : 1);

@@ -170,6 +170,10 @@ static inline int list_put_refs(const struct table *t, struct list_now *now, uin
     int rc = 0;
     if (gone == 0 && at == now->length)
         return list_append_refs(t, now, refs, n);
+    for (uint64_t i = at; i < at + gone && rc == 0; i++)
+        rc = table_reach(t, load_relaxed(list_items(&old) + i));
+    if (rc < 0)
+        return rc;
     if (!end || rows_wide(old.root, list_capacity(root_level(old.root)), at))
         rc = list_renew(t, now, &plan, 0);
     if (end && now->rows.root == old.root) { /* they are not too large, or there is no room for others */
@@ -239,10 +243,12 @@ static inline int list_set(struct table *t, int64_t i, const struct table_value 
     if (rc < 0)
         return rc;
     uint64_t at = list_place(i, now.length);
-    if (at >= now.length || (rc = value_new(t, v, &ref)) < 0)
-        return change_end(t, rc);
+    if (at >= now.length)
+        return change_end(t, 0);
     shared64 *word = list_items(&now.rows) + at;
     uint64_t old = load_relaxed(word);
+    if ((rc = table_reach(t, old)) < 0 || (rc = value_new(t, v, &ref)) < 0)
+        return change_end(t, rc);
     list_write(word, ref);
     table_give(t, old);
     return change_end(t, 1);
