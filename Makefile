@@ -79,6 +79,8 @@ dashboard: $(VENV)/.bench
 core: | build/bench
 	@$(CC) -std=gnu11 -D_GNU_SOURCE -O2 -Impfast bench/c/queue.c -o build/bench/queue -pthread
 	@build/bench/queue
+	@$(CC) -std=gnu11 -D_GNU_SOURCE -O2 -Impfast bench/c/tables.c -o build/bench/tables -pthread
+	@build/bench/tables
 
 build/bench:
 	@mkdir -p $@
