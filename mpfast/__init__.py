@@ -5,16 +5,16 @@ Every public name of multiprocessing is here, bound to mpfast's default context.
 """
 
 from . import context
-from .errors import CorruptedQueueError, LockOwnerDied, ManagerDied
+from .errors import CorruptedQueueError, CorruptedSharedError, LockOwnerDied, ManagerDied
 
 __version__ = "0.1.0.dev0"
-__all__ = [name for name in dir(context._default_context) if not name.startswith("_")]
+__all__ = [name for name in dir(context._default_context) if not name.startswith("_") and name != "shared"]
 globals().update((name, getattr(context._default_context, name)) for name in __all__)
-__all__ += ["Atomic", "BrokenPool", "CorruptedQueueError", "LockInfo", "LockOwnerDied"]
+__all__ += ["Atomic", "BrokenPool", "CorruptedQueueError", "CorruptedSharedError", "LockInfo", "LockOwnerDied"]
 __all__ += ["ManagerDied", "PoolStats"]
 __all__ += ["ProcessPoolExecutor", "QueueStats", "RemoteError", "ShutDown", "TaskTimeout", "Waiter"]
 __all__ += ["WorkerDied", "WorkerStats"]
-__all__ += ["install", "installed", "locks", "strict_pickling"]
+__all__ += ["install", "installed", "locks", "shared", "strict_pickling"]
 
 __path__.append(f"{__path__[0]}/former")  # where pickles of older versions find their modules
 strict_pickling = False  # True: nothing is sent to children by value, as with multiprocessing
@@ -47,6 +47,8 @@ def __getattr__(name):
         from .sharedctypes import Atomic
 
         return Atomic
+    if name == "shared":
+        return context._default_context.shared
     if name == "ShutDown":
         from .channel.channel import ShutDown
 

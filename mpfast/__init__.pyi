@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: MIT
+from . import shared as shared
 from .channel.channel import ShutDown as ShutDown
 from .context import (
     AuthenticationError as AuthenticationError,
@@ -21,6 +22,7 @@ from .diagnostics import QueueStats as QueueStats
 from .diagnostics import Waiter as Waiter
 from .diagnostics import locks as locks
 from .errors import CorruptedQueueError as CorruptedQueueError
+from .errors import CorruptedSharedError as CorruptedSharedError
 from .errors import LockOwnerDied as LockOwnerDied
 from .errors import ManagerDied as ManagerDied
 from .executor import ProcessPoolExecutor as ProcessPoolExecutor
@@ -44,6 +46,7 @@ __all__ = [
     "BufferTooShort",
     "Condition",
     "CorruptedQueueError",
+    "CorruptedSharedError",
     "Event",
     "JoinableQueue",
     "Lock",
@@ -91,6 +94,7 @@ __all__ = [
     "set_executable",
     "set_forkserver_preload",
     "set_start_method",
+    "shared",
     "start_many",
     "strict_pickling",
 ]

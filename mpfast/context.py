@@ -207,6 +207,11 @@ class Context(BaseContext):
         """Returns an array of ctypes in shared memory, without a lock."""
         return (_sharedctypes or _load_sharedctypes()).RawArray(typecode_or_type, size_or_initializer)
 
+    @property
+    def shared(self) -> ModuleType:
+        """The module with Dict and List, mpfast.shared. They are the same in all contexts."""
+        return _module("mpfast.shared")  # type: ignore[no-any-return]
+
     def _queues(self) -> ModuleType:
         return _module(self._queues_module)  # type: ignore[no-any-return]
 

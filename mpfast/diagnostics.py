@@ -19,10 +19,11 @@ class Waiter(NamedTuple):
 
 
 class LockInfo(NamedTuple):
-    """One object of the lock family.
+    """One object of the lock family, a queue, or a shared Dict or List.
 
     state: 'free', 'held', 'left held' (the holder ended without releasing it), 'abandoned' (the holder was killed), or
-    the value of a semaphore, event or barrier as text. holder_pid and holder_tid are 0 where there is no holder.
+    the value of a semaphore, event or barrier as text. holder_pid and holder_tid are 0 where there is no holder. A Dict
+    or List has those of its writers' lock. repairs: how often a writer of it was killed in the middle of a change.
     """
 
     kind: str
@@ -31,6 +32,7 @@ class LockInfo(NamedTuple):
     holder_pid: int
     holder_tid: int
     waiters: tuple[Waiter, ...]
+    repairs: int = 0
 
 
 def locks() -> list[LockInfo]:
@@ -41,6 +43,6 @@ def locks() -> list[LockInfo]:
     from .family import census
 
     return [
-        LockInfo(kind, slot, state, pid, tid, tuple(Waiter(*waiter) for waiter in waiters))
-        for kind, slot, state, pid, tid, waiters in census.objects()
+        LockInfo(kind, slot, state, pid, tid, tuple(Waiter(*waiter) for waiter in waiters), repairs)
+        for kind, slot, state, pid, tid, waiters, repairs in census.objects()
     ]

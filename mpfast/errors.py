@@ -7,7 +7,7 @@ import errno
 import signal
 from multiprocessing import ProcessError
 
-__all__ = ["CorruptedQueueError", "LockOwnerDied", "ManagerDied"]
+__all__ = ["CorruptedQueueError", "CorruptedSharedError", "LockOwnerDied", "ManagerDied"]
 
 
 def explained(error: ImportError) -> ImportError:
@@ -41,6 +41,16 @@ class CorruptedQueueError(ProcessError, OSError):
         super().__init__(errno.EBADMSG, text)
 
     def __reduce__(self) -> tuple[type[CorruptedQueueError], tuple[str]]:
+        return type(self), (self.strerror or "",)
+
+
+class CorruptedSharedError(ProcessError, OSError):
+    """The memory of a shared Dict or List is damaged. Some code in a process that has it wrote where it should not."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(errno.EBADMSG, text)
+
+    def __reduce__(self) -> tuple[type[CorruptedSharedError], tuple[str]]:
         return type(self), (self.strerror or "",)
 
 

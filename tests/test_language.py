@@ -38,7 +38,8 @@ README_LINES = 130
 HANGING = 0.25
 
 ROOMS = (
-    *("family", "serialize", "channel", "sync", "wire", "launch", "tasks", "standin", "cli", "former", "integrations"),
+    *("family", "serialize", "channel", "sync", "tables", "wire", "launch", "tasks", "standin", "cli", "former"),
+    "integrations",
     *(f"core/{room}" for room in ("base", "family", "locks", "store", "queue", "tasks", "life", "wire", "child")),
 )
 CODE_SETS = {

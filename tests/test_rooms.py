@@ -41,11 +41,12 @@ ROOMS = {
     "wire": ("core", "errors", "serialize"),
     "proxies": ("core", "errors", "family", "serialize", "channel", "wire"),
     "launch": ("core", "errors", "family"),
+    "tables": ("core", "errors", "family", "serialize", "sync", "channel"),
     "diagnostics": ("channel",),
     "tasks": ("core", "errors", "family", "serialize", "channel", "launch"),
     "faces": (
         *("core", "errors", "family", "serialize", "sync", "values", "channel", "wire", "launch", "diagnostics"),
-        *("tasks", "proxies"),
+        *("tables", "tasks", "proxies"),
     ),
     "standin": ("faces",),
     "cli": ("faces", "standin"),
@@ -55,7 +56,7 @@ ROOMS = {
 }
 # The public modules with a content of their own; the other files at the top are aliases of the stdlib's modules.
 FACES = {
-    *("connection", "context", "executor", "managers", "pool", "queues", "shared_memory", "sharedctypes"),
+    *("connection", "context", "executor", "managers", "pool", "queues", "shared", "shared_memory", "sharedctypes"),
     "synchronize",
 }
 TOP = {"__init__", "__main__"}

@@ -27,4 +27,4 @@ cdef object payload_from_immediate(int64_t value)
 cdef Pickling payload_measure(object obj, payload *p)
 cdef Pickling payload_measure_by(object pickler, object obj, payload *p)
 cdef int payload_store(const payload *p, Pickling pickling, char *where) except -1
-cdef object payload_load(int kind, const char *data, size_t size, object pin, object queue)
+cdef object payload_load(int kind, const char *data, size_t size, object pin, object source)

@@ -165,7 +165,7 @@ cdef int payload_store(const payload *p, Pickling pickling, char *where) except 
     for part in pickling.buffers:
         at = append(where + aligned(at - where), part)
     if <size_t>(at - where) != p.size:
-        raise RuntimeError("a buffer changed its size while it was put into a queue")
+        raise RuntimeError("a buffer changed its size while it was stored")
     return 0
 
 
@@ -211,7 +211,7 @@ cdef Mapping mapping_for(size_t size):
     found = Mapping.__new__(Mapping)
     found.start = <char *>hugemem_map(size)
     if found.start == NULL:
-        raise MemoryError(f"no memory for a buffer of {size} bytes from a queue")
+        raise MemoryError(f"no memory for a buffer of {size} bytes from shared memory")
     found.size = size
     return found
 
@@ -260,15 +260,16 @@ cdef object seen_through(object pin, const char *data, size_t size):
     return memoryview(view)
 
 
-cdef object payload_load(int kind, const char *data, size_t size, object pin, object queue):
-    """The object of a message from `queue`. The views of its buffers keep `pin`. If that is None, buffers are copied.
+cdef object payload_load(int kind, const char *data, size_t size, object pin, object source):
+    """The object of a message from `source`, a queue or what is like one. The views of its buffers keep `pin`.
 
-    Raises CorruptedQueueError if the message is damaged, and what unpickling raises.
+    If that is None, buffers are copied. Raises CorruptedQueueError, or the source's own, if the message is damaged, and
+    what unpickling raises.
     """
     if kind == PAYLOAD_PICKLE:
         return load_pickle(data, size, None)
     if kind == PAYLOAD_TREE:
-        return load_tree(data, size, queue)
+        return load_tree(data, size, source)
     if kind == PAYLOAD_BYTES:
         obj = PyBytes_FromStringAndSize(NULL, size)
         hugemem_advise(PyBytes_AS_STRING(obj), size)
@@ -281,18 +282,19 @@ cdef object payload_load(int kind, const char *data, size_t size, object pin, ob
     if kind == PAYLOAD_INT and size == sizeof(int64_t):
         return (<const int64_t *>data)[0]
     if kind == PAYLOAD_BUFFERS:
-        return load_with_buffers(data, size, pin, queue)
-    raise damaged(queue, f"a message of unknown kind {kind} and {size} bytes")
+        return load_with_buffers(data, size, pin, source)
+    raise damaged(source, f"a message of unknown kind {kind} and {size} bytes")
 
 
-cdef damaged(queue, str what):
-    return CorruptedQueueError(f"cannot get from {queue.name}: {what}")
+cdef damaged(source, str what):
+    """An error of the kind that the source names, if it is no queue."""
+    return getattr(source, "_corrupted", CorruptedQueueError)(f"cannot get from {source.name}: {what}")
 
 
-cdef object load_tree(const char *data, size_t size, object queue):
+cdef object load_tree(const char *data, size_t size, object source):
     cdef PyObject *obj = tree_load(data, size)
     if obj == NULL:
-        raise damaged(queue, "a message that is damaged")
+        raise damaged(source, "a message that is damaged")
     value = <object>obj
     Py_DECREF(value)
     return value
@@ -311,21 +313,21 @@ cdef object load_pickle(const char *data, size_t size, list buffers):
     return loads(view, buffers=buffers)
 
 
-cdef object load_with_buffers(const char *data, size_t size, object pin, object queue):
+cdef object load_with_buffers(const char *data, size_t size, object pin, object source):
     cdef const uint64_t *table = <const uint64_t *>data
     cdef size_t words = size // sizeof(uint64_t), count, at, length, stream
     if words < 2 or table[0] > words - 2:
-        raise damaged(queue, "a message whose buffers are damaged")
+        raise damaged(source, "a message whose buffers are damaged")
     count = table[0]
     stream = (count + 2) * sizeof(uint64_t)
     at = stream + table[count + 1]
     if at < stream or at > size:
-        raise damaged(queue, "a message whose buffers are damaged")
+        raise damaged(source, "a message whose buffers are damaged")
     buffers = []
     for i in range(count):
         at, length = aligned(at), table[i + 1]
         if at > size or length > size - at:
-            raise damaged(queue, "a message whose buffers are damaged")
+            raise damaged(source, "a message whose buffers are damaged")
         buffers.append(memory(data + at, length) if pin is None else seen_through(pin, data + at, length))
         at += length
     return load_pickle(data + stream, table[count + 1], buffers)

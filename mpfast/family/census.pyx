@@ -12,10 +12,12 @@ from mpfast.core.locks.lock cimport LOCK_DEAD, LOCK_OWNER, lock
 from mpfast.core.family.participant cimport *
 from mpfast.core.locks.semaphore cimport bounded, bounded_value, semaphore, semaphore_value
 from mpfast.core.family.slots cimport *
+from mpfast.core.tables.table cimport table_header
 from mpfast.family.family cimport default_family
 
 _KINDS = {SLOT_LOCK: "Lock", SLOT_RLOCK: "RLock", SLOT_SEMAPHORE: "Semaphore", SLOT_BOUNDED: "BoundedSemaphore",
-          SLOT_EVENT: "Event", SLOT_CONDITION: "Condition", SLOT_BARRIER: "Barrier", SLOT_QUEUE: "Queue"}
+          SLOT_EVENT: "Event", SLOT_CONDITION: "Condition", SLOT_BARRIER: "Barrier", SLOT_QUEUE: "Queue",
+          SLOT_DICT: "Dict", SLOT_LIST: "List"}
 
 
 cdef _waiters(family *f):
@@ -64,7 +66,7 @@ cdef _value(void *cell, slot_kind_t kind):
 
 
 def objects():
-    """Tuples (kind, slot, state, holder pid, holder tid, waiters) of every object in this process's family."""
+    """Tuples (kind, slot, state, holder pid, holder tid, waiters, repairs) of every object in this process's family."""
     cdef family *f = default_family()
     if f == NULL:
         return []
@@ -77,13 +79,17 @@ def objects():
     for slot in slots:
         state = load64_acquire(&f.states[slot])
         kind = slot_kind(state)
+        repairs = 0
         if kind in (SLOT_LOCK, SLOT_RLOCK):
             text, pid, tid = _lock_facts(f, <lock *>slot_at(f, slot))
+        elif kind in (SLOT_DICT, SLOT_LIST):
+            text, pid, tid = _lock_facts(f, <lock *>slot_at(f, slot))
+            repairs = load32(&(<table_header *>slot_at(f, slot)).repairs)
         elif kind in _KINDS:
             text, pid, tid = _value(slot_at(f, slot), kind), 0, 0
         else:
             continue
-        found.append((_KINDS[kind], slot, text, pid, tid, waiters.get(slot, [])))
+        found.append((_KINDS[kind], slot, text, pid, tid, waiters.get(slot, []), repairs))
     return found
 
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 from libc.stdint cimport int64_t, uint32_t, uint64_t
+from mpfast.core.base.atomic cimport shared32
 from mpfast.core.family.family cimport family
 from mpfast.core.locks.lock cimport lock
 
@@ -13,6 +14,7 @@ cdef extern from "core/tables/map.h":
         TABLE_LIST
     struct table_header:
         lock lock
+        shared32 repairs
     struct table:
         family *family
         table_header *header
@@ -33,7 +35,6 @@ cdef extern from "core/tables/map.h":
     int table_init(table *t, table_form form, uint32_t policy) nogil
     int table_check(const table *t, table_form form) nogil
     int table_damaged(const table *t) nogil
-    bint table_broken(const table *t) nogil
     void table_close(table *t) nogil
 
 cdef extern from "core/tables/copy.h":
