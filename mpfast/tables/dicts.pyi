@@ -2,8 +2,6 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Generic, Self, TypeVar, overload
 
-from typing_extensions import disjoint_base
-
 from .hold import SharedTable
 from .missing import Missing
 
@@ -11,7 +9,6 @@ _K = TypeVar("_K")
 _V = TypeVar("_V")
 _D = TypeVar("_D")
 
-@disjoint_base
 class Dict(SharedTable, Generic[_K, _V]):
     """A dict that lies in shared memory."""
 
@@ -37,7 +34,7 @@ class Dict(SharedTable, Generic[_K, _V]):
     def __eq__(self, other: object, /) -> bool: ...
     def __or__(self, other: Mapping[_K, _V], /) -> dict[_K, _V]: ...
     def __ror__(self, other: Mapping[_K, _V], /) -> dict[_K, _V]: ...
-    def __ior__(self, other: Any, /) -> Self: ...
+    def __ior__(self, other: Any, /) -> Self: ...  # type: ignore[misc]  # | gives a dict
     def __setitem__(self, key: _K, value: _V, /) -> None: ...
     def __delitem__(self, key: _K, /) -> None: ...
     def pop(self, key: _K, *default: Any) -> Any: ...

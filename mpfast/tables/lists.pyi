@@ -2,13 +2,10 @@
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Generic, Self, SupportsIndex, TypeVar, overload
 
-from typing_extensions import disjoint_base
-
 from .hold import SharedTable
 
 _T = TypeVar("_T")
 
-@disjoint_base
 class List(SharedTable, Generic[_T]):
     """A list that lies in shared memory."""
 

@@ -17,5 +17,3 @@ class TableStats(NamedTuple):
     memory: int
     idle: int
     repairs: int
-
-    __module__ = "mpfast.shared"

@@ -3,7 +3,7 @@
 
 import os
 import signal
-import time
+import threading
 
 
 def new_dict(makers, *args, **kwargs):
@@ -149,41 +149,63 @@ def write_until_killed(table, link):
 
 
 def append_until_killed(items, link):
-    """The items are 0, 1, 2, ... of a number that it keeps. What comes of each change is checked by the parent."""
+    """Every kind of change. The items are 0, 1, 2, ... after each of them, so that a half change shows."""
     link.send(None)
     while True:
         n = len(items)
-        if n < 200:
-            items.extend(range(n, n + 7))
-            items.append(n + 7)
-            items[n] = n
-        else:
-            items.insert(50, 50)
-            del items[50]
-            items[::2] = range(0, len(items), 2)
+        items.extend(range(n, n + 7))
+        items.append(n + 7)
+        items[n] = n
+        items[3:5] = [3, 4]
+        items[::2] = range(0, n + 8, 2)
+        items.pop()
+        if n > 200:
             del items[100:]
 
 
+def torn(table):
+    """What no writer has stored under its key."""
+    found = [(key, value) for key, value in table.items() if value[0] != key]
+    values = ((key, table.get(key)) for key in range(32))
+    return found + [(key, value) for key, value in values if value is not None and value[0] != key]
+
+
 def read_until(table, stop):
-    """Reads until it is told to stop. Returns what it should not have seen."""
-    wrong = []
-    reads = 0
+    """Reads until it is told to stop. Returns how often, and what it should not have seen."""
+    reads, wrong = 0, []
     while not stop.is_set():
-        for key, value in table.items():
-            reads += 1
-            if value[0] != key:
-                wrong.append((key, value))
-        for key in range(32):
-            value = table.get(key)
-            if value is not None and value[0] != key:
-                wrong.append((key, value))
+        wrong += torn(table)
+        reads += 1
     return reads, wrong
 
 
-def wait_for_key(table, key, seconds=60):
-    deadline = time.monotonic() + seconds
-    while key not in table:
-        if time.monotonic() > deadline:
-            raise TimeoutError(key)
-        time.sleep(0.001)
-    return table[key]
+def enter(table):
+    table.__enter__()
+
+
+def add_one(table):
+    if hasattr(table, "append"):
+        table.append(1)
+    else:
+        table["one"] = 1
+
+
+def put_slowly(table):
+    """By what waits in other ways."""
+    if hasattr(table, "append"):
+        table.sort()
+        table.extend([1, 2])
+    else:
+        table.update(a=1)
+
+
+def leave(table):
+    table.__exit__(None, None, None)
+
+
+def two_threads(function, *args):
+    threads = [threading.Thread(target=function, args=args) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
