@@ -40,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
         "--only",
         action="append",
         default=[],
-        metavar="locks|values|queues|connections|launch|TEXT",
+        metavar="locks|values|tables|queues|connections|launch|TEXT",
         help="cells whose name contains this",
     )
     add("--quick", action="store_true", help="fewer cells and wider intervals, in less than a minute")

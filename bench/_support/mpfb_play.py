@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from itertools import repeat
 from typing import Any
 
+KEYS = [f"k{i}" for i in range(16)]
+
 
 @dataclass
 class Things:
@@ -30,6 +32,21 @@ def add_to_value(things: Things, role: int, count: int) -> None:
     for _ in repeat(None, count):
         with value.get_lock():
             value.value += 1
+
+
+def write_keys(things: Things, role: int, count: int) -> None:
+    (table,) = things.measured
+    for i in range(count):
+        table[KEYS[i & 15]] = i
+
+
+def read_and_write(things: Things, role: int, count: int) -> None:
+    if role:
+        write_keys(things, role, count)
+        return
+    (table,) = things.measured
+    for i in range(count):
+        table[KEYS[i & 15]]
 
 
 def take_turns(things: Things, role: int, count: int) -> None:

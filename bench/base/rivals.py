@@ -13,8 +13,18 @@ from .errors import Skipped
 ROOM = {"faster_fifo": 256 << 20}  # bytes that a queue of faster-fifo has room for
 
 
+class Dicts:
+    """What mpfast.shared is to mpfast, of ultradict2."""
+
+    def __init__(self, package: str) -> None:
+        self._package = package
+
+    def Dict(self, content: dict[Any, Any]) -> Any:
+        return importlib.import_module(self._package).UltraDict(content, buffer_size=1 << 20)
+
+
 class Rival:
-    """A context whose queues are another package's."""
+    """A context whose queues, or whose shared dicts, are another package's."""
 
     def __init__(self, package: str, context: BaseContext) -> None:
         if importlib.util.find_spec(package) is None:
@@ -23,6 +33,10 @@ class Rival:
 
     def Queue(self) -> Any:
         return importlib.import_module(self._package).Queue(ROOM[self._package])
+
+    @property
+    def shared(self) -> Dicts:
+        return Dicts(self._package)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._context, name)

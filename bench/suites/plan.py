@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from ..kinds.scenario import Cell, Scenario
-from . import connections, launch, locks, managers, pools, queues, values
+from . import connections, launch, locks, managers, pools, queues, tables, values
 
 SUITES: dict[str, tuple[Scenario, ...]] = {
     "locks": locks.SCENARIOS,
     "values": values.SCENARIOS,
+    "tables": tables.SCENARIOS,
     "queues": queues.SCENARIOS,
     "connections": connections.SCENARIOS,
     "launch": launch.SCENARIOS,

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """What Dicts and Lists cost, and that it comes back: descriptors, mappings, memory, names."""
 
-import gc
 import os
 import signal
 import subprocess
