@@ -41,7 +41,11 @@ cdef class WritersLock(Mutex):
     cdef int make(self, slot_kind_t kind, table_form form, str policy) except -1:
         """A new one."""
         cdef int death = policy_of(policy, _POLICIES)
-        self.claim(SLOT_LARGE, kind)
+        try:
+            self.claim(SLOT_LARGE, kind)
+        except OSError as error:
+            said = error.strerror.replace("WritersLock", "shared Dict" if kind == SLOT_DICT else "shared List")
+            raise OSError(error.errno, said) from None
         rc = table_open(self.family, self.slot, &self.table)
         if rc == 0:
             self.opened = True

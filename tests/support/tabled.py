@@ -209,3 +209,9 @@ def two_threads(function, *args):
         thread.start()
     for thread in threads:
         thread.join()
+
+
+def wait_for_key(table, changed, key):
+    with changed:
+        changed.wait_for(lambda: key in table)
+        return table[key]

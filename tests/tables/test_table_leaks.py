@@ -217,3 +217,35 @@ except MemoryError as error:
     assert items.name in str(error), error
 assert items == [1]
 """
+
+
+FULL = """
+import errno
+import mpfast
+from mpfast.shared import Dict, List
+
+lock, conditions = mpfast.RLock(), []
+try:
+    while True:
+        conditions.append(mpfast.Condition(lock))
+except OSError as error:
+    assert error.errno == errno.ENOSPC
+for make in (Dict, List):
+    try:
+        make()
+    except OSError as error:
+        assert error.errno == errno.ENOSPC and f"cannot make a shared {make.__name__}: all slots" in str(error), error
+    else:
+        raise SystemExit("there was room")
+del conditions[0]
+assert Dict(a=1).copy() == {"a": 1}
+"""
+
+
+@pytest.mark.stress
+def test_all_slots_in_use(tmp_path):
+    """An error that names what could not be made, and room again when something goes."""
+    script = tmp_path / "full.py"
+    script.write_text(FULL)
+    done = subprocess.run([sys.executable, "-W", "error", script], capture_output=True, text=True, timeout=100)
+    assert (done.returncode, done.stderr) == (0, "")

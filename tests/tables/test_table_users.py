@@ -172,6 +172,18 @@ def test_the_lock_is_reentrant(ctx):
             lock.release()
 
 
+def test_a_condition_on_its_lock(ctx, start):
+    """A process waits for what another one writes, without polling."""
+    table = Dict()
+    changed = ctx.Condition(table.get_lock())
+    child = start(table, changed)
+    child.begin(tabled.wait_for_key, table, changed, "a")
+    with changed:
+        table["a"] = "written"
+        changed.notify()
+    assert child.result() == "written"
+
+
 @pytest.mark.parametrize("function", [tabled.add_many, tabled.add_locked, tabled.compete])
 def test_nothing_is_lost(ctx, function):
     """Two processes with two threads each."""
