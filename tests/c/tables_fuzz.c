@@ -14,7 +14,7 @@
 
 #include <sys/wait.h>
 
-#define SECONDS 30
+#define SECONDS 60
 #define EXTENTS 64
 #define CASES_EACH 20 /* in one child, each with a table of its own */
 

@@ -138,7 +138,7 @@ int main(void)
     begin(100);
     family = family_new();
     doing = where;
-    int stride = stress() ? 1 : SANITIZED ? 61 : 29, pairs = stress() ? 13 : SANITIZED ? 1501 : 701;
+    int stride = stress() ? 1 : SANITIZED ? 61 : 29, pairs = stress() ? 37 : SANITIZED ? 1501 : 701;
     for (uint64_t seed = 0; seed < (stress() ? 6 : 2); seed++)
         for (int l = 0; l < 2; l++) {
             lists = l;

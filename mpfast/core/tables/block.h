@@ -60,6 +60,8 @@ static inline int64_t top_push(const struct table *t, uint32_t class)
     shared64 *about = table_about(t, class, top);
     if (about == NULL || table_payload(t, class, top, about) == NULL)
         return table_unmapped(t);
+    if (top >= load_relaxed(&t->header->high[class]))
+        store_relaxed(&t->header->high[class], top + 1);
     store_release(&t->header->top[class], top + 1); /* pairs with ref_place: a ref is stored later */
     return top;
 }

@@ -55,6 +55,7 @@ struct table_header {
     shared32 tail;                /* of a Dict: entries at or above it are dead */
     shared32 free[TABLE_CLASSES]; /* the first free block, + 1 */
     shared32 bare[TABLE_CLASSES]; /* the first free block whose memory was given back, + 1 */
+    shared32 high[TABLE_CLASSES]; /* what `top` was at most: more than that is damage */
     OWN_LINES shared32 top[TABLE_CLASSES]; /* blocks at or above it were never used. Readers load it too */
 };
 _Static_assert(sizeof(struct table_header) <= LARGE_SLOT_SIZE, "the header is a slot");

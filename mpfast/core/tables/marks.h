@@ -21,7 +21,7 @@ static inline int marks_begin(const struct table *t, struct marks *s)
     memset(s, 0, sizeof *s);
     for (uint32_t class = 0; class < TABLE_CLASSES; class ++) {
         uint32_t top = load_relaxed(&t->header->top[class]);
-        if (top > blocks_most(class)) {
+        if (top > blocks_most(class) || top > load_relaxed(&t->header->high[class])) {
             marks_free(s);
             return table_damaged(t);
         }
@@ -90,7 +90,8 @@ static inline int marks_lists(const struct table *t, const struct marks *s, uint
         shared64 *about = table_about(t, class, index);
         if (about == NULL)
             return table_unmapped(t);
-        bool bare = about_kind(load_relaxed(about)) == KIND_BARE && class >= TABLE_LARGE;
+        uint64_t says = load_relaxed(about); /* 0: the memory of a large block that was never used */
+        bool bare = class >= TABLE_LARGE && (says == 0 || about_kind(says) == KIND_BARE);
         list_push_block(bare ? &h->bare[class] : &h->free[class], about, index, bare ? KIND_BARE : KIND_FREE);
         if (!bare && class >= TABLE_LARGE)
             table_count(&h->idle, (int64_t)blocks_size(class));
