@@ -370,12 +370,6 @@ SHARED = [  # of a Dict and a List
         "if (first > load_relaxed(&t->header->top[class]) || first > blocks_most(class))",
         "if (0)",
     ),
-    (
-        "tables_fuzz",
-        "marks",
-        "if (top > blocks_most(class) || top > load_relaxed(&t->header->high[class])) {",
-        "if (0) {",
-    ),
     ("tables_fuzz", "marks", "if (!ref_sound(ref) || index >= load_relaxed(&t->header->top[class]))", "if (0)"),
 ]
 VALUE_ORDERS = [

@@ -21,7 +21,8 @@ static inline int marks_begin(const struct table *t, struct marks *s)
     memset(s, 0, sizeof *s);
     for (uint32_t class = 0; class < TABLE_CLASSES; class ++) {
         uint32_t top = load_relaxed(&t->header->top[class]);
-        if (top > blocks_most(class) || top > load_relaxed(&t->header->high[class])) {
+        if (top > load_relaxed(&t->header->tag) || /* each block that comes into use has a tag */
+            top > blocks_most(class) || top > load_relaxed(&t->header->high[class])) {
             marks_free(s);
             return table_damaged(t);
         }
