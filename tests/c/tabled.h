@@ -374,7 +374,7 @@ static inline struct doing doing_by_chance(const struct model *m, uint32_t at)
                                          TAKE,   SPLICE, SPLICE, SPLICE, APPEND, REVERSE, TAKE_LAST, TAKE_LAST};
         d.what = some[r];
         if (d.what == ASSIGN && m->n > 0)
-            d.key = m->n - 1 - chance(m->n < 3 ? m->n : 3);
+            d.key = chance(2) ? chance(m->n) : m->n - 1 - chance(m->n < 3 ? m->n : 3);
         if (m->n > MODEL_ROOM - 8)
             d = (struct doing){.what = SPLICE, .key = 1, .n = 6, .value = d.value};
     } else {

@@ -221,10 +221,12 @@ static void come_to(struct model *m)
     int rc;
     put_at(m, late.item, 1245);
     uint64_t tag = load_relaxed(&table->header->tag), left;
+    int most = 1000;
     do { /* until the value's tag comes round after an even number of values, before the rows are made anew */
         put_at(m, (late.item + 1) % m->n, 1002);
         left = REF_TAGS - (load_relaxed(&table->header->tag) - tag) % REF_TAGS;
-    } while (m->n > 1 && (left % 4 != 0 || left + rows_age() >= TABLE_TAGS || left > OLD));
+    } while (m->n > 1 && most-- > 0 &&
+             (left % 4 != 0 || (left + rows_age() >= TABLE_TAGS && rows_age() < 2 * TABLE_TAGS) || left > OLD));
     struct table_key key = key_of(lists ? 0 : m->keys[late.item]);
     EXPECT_EQ(rows_now(table, &r), 0);
     late.word = lists ? list_items(&r) + late.item : &dict_find(table, &r, load_relaxed(r.state), &key, &rc)->value;
