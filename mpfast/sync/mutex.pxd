@@ -12,6 +12,8 @@ cdef class Mutex(Handle):
     cdef int enter(self, uint32_t identity, int64_t deadline) except -1
     cdef int contend(self, uint32_t identity, block, timeout) except -1
     cdef int inherit(self, uint32_t identity) except -1
+    cdef int await_section(self, uint32_t identity) except -1
+    cdef int inherit_section(self, uint32_t identity) except -1
     cdef int take(self) except -1
     cdef int give(self) except -1
     cdef str owner(self)

@@ -11,12 +11,13 @@ from libc.stdint cimport int64_t, uint32_t
 from mpfast.core.base.atomic cimport load32, load64
 from mpfast.core.life.reap cimport reap_owner
 from mpfast.core.locks.lock cimport *
+from mpfast.core.locks.section cimport section_inherit, section_wait
 from mpfast.core.family.slots cimport SLOT_LOCK, SLOT_RLOCK, SLOT_SMALL
 from mpfast.core.family.waiting cimport BACKSTOP_OWNED, waiting, waiting_begin, waiting_end
 from mpfast.sync.fastcall cimport *
 from mpfast.family.family cimport Handle, me, reaped_here, serve_signals
 from mpfast.family.naming cimport name_type
-from mpfast.family.timeouts cimport deadline_of, policy_of
+from mpfast.family.timeouts cimport NEVER, deadline_of, policy_of
 
 import sys
 import threading
@@ -88,6 +89,32 @@ cdef class Mutex(Handle):
         """Is the lock held by any thread? Does not block."""
         me(self)
         return load32(&(<lock *>self.cell).word) != 0
+
+    cdef int await_section(self, uint32_t identity) except -1:
+        """Takes the busy lock for a section in C, which section_leave() ends. Serves signals while it waits."""
+        cdef waiting w
+        cdef int rc
+        waiting_begin(&w, NEVER, BACKSTOP_OWNED)
+        try:
+            while True:
+                with nogil:
+                    rc = section_wait(self.family, self.slot, identity, &w, &self.history)
+                if rc == -EINTR:
+                    serve_signals(self, &identity, &w)
+                elif rc == 0 or self.inherit_section(identity):
+                    return 0
+        finally:
+            waiting_end(&w)
+
+    cdef int inherit_section(self, uint32_t identity) except -1:
+        """The owner was killed. 1: the lock is ours. 0: another thread's. LockOwnerDied if it was in a `with` block."""
+        reap_owner(self.family, load32(&(<lock *>self.cell).word), reaped_here())
+        if section_inherit(<lock *>self.cell, identity):
+            return 1
+        if not self.inherit(identity):
+            return 0
+        self.give()  # meanwhile it could be had after all, but under a name
+        return 0
 
     cdef int take(self) except -1:
         """acquire(), for `with`."""

@@ -14,8 +14,6 @@ cdef class WritersLock(Mutex):
     cdef int make(self, slot_kind_t kind, table_form form, str policy) except -1
     cdef int open(self, table_form form) except -1
     cdef int begin(self) except -1
-    cdef int wait(self, uint32_t identity) except -1
-    cdef int inherit_section(self, uint32_t identity) except -1
     cdef int fails(self, int rc, str doing) except -1
 
 

@@ -7,17 +7,13 @@ signal handler or pickling code runs in it, and all of these may use the same Di
 thread's name.
 """
 
-from libc.errno cimport EAGAIN, EBADF, EBADMSG, EINTR, EMSGSIZE, ENOMEM, ENOSPC, ENOSYS
+from libc.errno cimport EAGAIN, EBADF, EBADMSG, EMSGSIZE, ENOMEM, ENOSPC, ENOSYS
 from libc.stdint cimport uint32_t
-from mpfast.core.base.atomic cimport load32
-from mpfast.core.base.clock cimport NEVER
 from mpfast.core.family.slots cimport SLOT_DICT, SLOT_LARGE, slot_kind_t
-from mpfast.core.family.waiting cimport BACKSTOP_OWNED, waiting, waiting_begin, waiting_end
-from mpfast.core.life.reap cimport reap_owner
 from mpfast.core.locks.lock cimport *
 from mpfast.core.locks.section cimport *
 from mpfast.core.tables.table cimport *
-from mpfast.family.family cimport fail, me, reaped_here, serve_signals
+from mpfast.family.family cimport fail, me
 from mpfast.family.timeouts cimport deadline_of, policy_of
 from mpfast.sync.mutex cimport Mutex
 
@@ -90,34 +86,9 @@ cdef class WritersLock(Mutex):
         cdef uint32_t identity = me(self)
         cdef int entered = section_enter(<lock *>self.cell, identity)
         if entered == SECTION_BUSY:
-            self.wait(identity)
+            self.await_section(identity)
             return SECTION_TAKEN
         return entered
-
-    cdef int wait(self, uint32_t identity) except -1:
-        cdef waiting w
-        cdef int rc
-        waiting_begin(&w, NEVER, BACKSTOP_OWNED)
-        try:
-            while True:
-                with nogil:
-                    rc = section_wait(self.family, self.slot, identity, &w, &self.history)
-                if rc == -EINTR:
-                    serve_signals(self, &identity, &w)
-                elif rc == 0 or self.inherit_section(identity):
-                    return 0
-        finally:
-            waiting_end(&w)
-
-    cdef int inherit_section(self, uint32_t identity) except -1:
-        """The owner was killed. 1: the lock is ours. 0: another thread's. LockOwnerDied if it was in a `with` block."""
-        reap_owner(self.family, load32(&(<lock *>self.cell).word), reaped_here())
-        if section_inherit(<lock *>self.cell, identity):
-            return 1
-        if not self.inherit(identity):
-            return 0
-        self.give()  # meanwhile it could be had after all, but under a name
-        return 0
 
     cdef int take(self) except -1:
         cdef uint32_t identity = me(self)

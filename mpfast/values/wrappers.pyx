@@ -9,18 +9,13 @@ The object of ctypes is made when it is asked for. All else goes through that ob
 from cpython.buffer cimport PyBuffer_FillInfo, PyBUF_FORMAT, PyObject_GetBuffer
 from cpython.exc cimport PyErr_Clear, PyErr_Occurred
 from cpython.long cimport PyLong_CheckExact
-from libc.errno cimport EINTR
 from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
-from mpfast.core.base.atomic cimport load32
-from mpfast.core.family.waiting cimport BACKSTOP_OWNED, waiting, waiting_begin, waiting_end
-from mpfast.core.life.reap cimport reap_owner
 from mpfast.core.locks.lock cimport lock
 from mpfast.core.locks.section cimport *
 from mpfast.core.values.beside cimport BESIDE_AT, BESIDE_SIZE
 from mpfast.core.values.number cimport *
-from mpfast.family.family cimport me, reaped_here, serve_signals
+from mpfast.family.family cimport me
 from mpfast.family.naming cimport name_type
-from mpfast.family.timeouts cimport NEVER
 from mpfast.sync.mutex cimport Mutex
 from mpfast.values.memory cimport SharedBytes, data_of, fill, look_up, memory_beside, new_object
 from mpfast.values.numbers cimport *
@@ -160,36 +155,9 @@ cdef class SynchronizedBase:
         cdef uint32_t identity = me(self.mutex)
         cdef int entered = section_enter(<lock *>self.mutex.cell, identity)
         if entered == SECTION_BUSY:
-            self.wait(identity)
+            self.mutex.await_section(identity)
             return SECTION_TAKEN
         return entered
-
-    cdef int wait(self, uint32_t identity) except -1:
-        cdef Mutex mutex = self.mutex
-        cdef waiting w
-        cdef int rc
-        waiting_begin(&w, NEVER, BACKSTOP_OWNED)
-        try:
-            while True:
-                with nogil:
-                    rc = section_wait(mutex.family, mutex.slot, identity, &w, &mutex.history)
-                if rc == -EINTR:
-                    serve_signals(mutex, &identity, &w)
-                elif rc == 0 or self.inherit(identity):
-                    return 0
-        finally:
-            waiting_end(&w)
-
-    cdef int inherit(self, uint32_t identity) except -1:
-        """The owner was killed. 1: the lock is ours. 0: another thread's. LockOwnerDied if something may be half done."""
-        cdef lock *l = <lock *>self.mutex.cell
-        reap_owner(self.mutex.family, load32(&l.word), reaped_here())
-        if section_inherit(l, identity):
-            return 1
-        if not self.mutex.inherit(identity):
-            return 0
-        self.mutex.give()  # meanwhile it could be had after all, but under a name
-        return 0
 
     cdef inline int leave(self, int entered) except -1:
         if entered == SECTION_TAKEN:
