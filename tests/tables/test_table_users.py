@@ -220,7 +220,7 @@ def test_threads_with_large_values(ctx):
 @inside
 def test_forks_among_threads(ctx):
     """A thread changes the dict while another one forks. The children use it at once."""
-    table, over = Dict(n=0), threading.Event()
+    table, over = Dict(n=0, key=b"x" * 100_000), threading.Event()
 
     def change():
         while not over.is_set():
@@ -232,8 +232,10 @@ def test_forks_among_threads(ctx):
         for i in range(20):
             pid = os.fork()
             if pid == 0:
-                table[i] = len(table["key"])
-                os._exit(table.get("n") < 0)
+                try:
+                    table[i] = len(table["key"])
+                finally:
+                    os._exit(table.get(i) != 100_000)
             assert os.waitpid(pid, 0)[1] == 0
     finally:
         over.set()
