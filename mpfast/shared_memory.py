@@ -3,8 +3,9 @@
 
 A SharedMemory is a file that has no name in the system. So nothing is left of it, however its processes end. Reading
 `name`, or sending the object to a process that runs already, gives it one, and then it is the resource tracker's
-business as in multiprocessing. A child that is started with the object gets the file itself. What has a name is
-multiprocessing's in every respect, so processes with and without mpfast can share it.
+business as in multiprocessing. A program that reads each name gets the next memory with a name at once. A child that is
+started with the object gets the file itself. What has a name is multiprocessing's in every respect, so processes with
+and without mpfast can share it.
 """
 
 from __future__ import annotations
@@ -40,6 +41,11 @@ __all__ = ["ShareableList", "SharedMemory"]
 _module: Any = _stdlib
 _KIND = "shared_memory"  # what the tracker calls it
 _NEW = os.O_CREAT | os.O_EXCL | os.O_RDWR
+_DRAW = _module._make_filename
+# What it does takes half the time here. False if the program has replaced it.
+_DRAWS = getattr(_DRAW, "__module__", None) == _module.__name__ and _DRAW
+_FOLDER, _EXISTS = nameless.FOLDER + "/", os.F_OK
+_habit = nameless.habit
 _TRACKS = hasattr(_Memory, "_track")  # from 3.13 on it has the argument
 _FORMAT, _COUNT = Struct(f"{items.MOST}s"), Struct("q")
 _format_at, _put_format = _FORMAT.unpack_from, _FORMAT.pack_into
@@ -52,14 +58,17 @@ def __getattr__(name: str) -> Any:
 class SharedMemory(_Memory):
     """Memory that processes share. With create=True and no name, it has none in the system before `name` is read.
 
+    A program that has read the names of all that it made gets the next one with a name.
     Making one does not block. OSError says what the system refuses. Threads and forked children may use one object.
     """
 
     _known: str | None = None  # the name, as far as this process knows
     _nameless = False  # made without a name, here or in the process that this one has it from
+    _unread = False  # got its name when it was made, and the program has not read it
     _gone = False  # unlink() was called here
     _kept = -1  # the descriptor after close(), because unlink() and `name` need it
     _told: Callable[[str], object] | None = None  # a manager's, for when it gets a name
+    _habit = _habit  # found here also at the interpreter's end, when this module is empty
     _track = True
     _fd: int
     _mmap: mmap.mmap | None
@@ -68,8 +77,12 @@ class SharedMemory(_Memory):
     _prepend_leading_slash: bool
 
     def __init__(self, name: str | None = None, create: bool = False, size: int = 0, *, track: bool = True) -> None:
-        self._track = track
+        if not track:
+            self._track = track
         if create and name is None and size >= 0 and size:
+            if _habit.spend():
+                self._make_named(size)
+                return
             fd = nameless.make(self._mode)
             if fd >= 0:
                 self._flags = _NEW
@@ -86,6 +99,17 @@ class SharedMemory(_Memory):
             super().__init__(name, create, size)
         else:
             self._open(name, create, size)
+
+    def _make_named(self, size: int) -> None:
+        """With a name at once, which costs less than to give it one later."""
+        self._flags = _NEW
+        self._known, fd = self._drawn()
+        self._unread = True
+        try:
+            self._take(fd, size)
+        except BaseException:
+            self.unlink()
+            raise
 
     def _open(self, name: str | None, create: bool, size: int) -> None:
         """A named one that no tracker hears of, for versions that cannot make it."""
@@ -128,6 +152,8 @@ class SharedMemory(_Memory):
     def _name(self) -> str | None:
         if self._known is None and self._nameless:
             self._be_named()
+        elif self._unread:
+            self._was_read()
         return self._known
 
     @_name.setter
@@ -140,8 +166,22 @@ class SharedMemory(_Memory):
 
         FileNotFoundError if it was unlinked before it had a name, OSError if the system refuses.
         """
-        name: Any = self._name
+        name: Any = self._known
+        if self._unread:
+            self._was_read()
+        elif name is None:
+            name = self._name
         return name.removeprefix("/") if self._prepend_leading_slash else name  # type: ignore[no-any-return]
+
+    def _was_read(self) -> None:
+        self._unread = False
+        _habit.read()
+        if self._told is not None:
+            self._tell()
+
+    def _read_name(self) -> str | None:
+        """The name, if the program knows it."""
+        return None if self._known is None or self._unread else self.name
 
     def _file(self) -> int:
         return self._fd if self._fd >= 0 else self._kept
@@ -163,21 +203,21 @@ class SharedMemory(_Memory):
         finally:
             nameless.among_others(fd, threads)
         self._let_go()
-        self._tell()
+        if self._told is not None:
+            self._tell()
 
     def _when_named(self, told: Callable[[str], object]) -> None:
-        """Has `told` called with the name, once there is one. If that fails, the memory is unlinked."""
+        """Has `told` called with the name, once the program may know one. If that fails, the memory is unlinked."""
         self._told = told
-        if self._known is not None:
+        if self._known is not None and not self._unread:
             self._tell()
 
     def _tell(self) -> None:
-        if self._told is not None:
-            try:
-                self._told(self.name)
-            except BaseException:
-                self.unlink()
-                raise
+        try:
+            self._told(self.name)  # type: ignore[misc]
+        except BaseException:
+            self.unlink()
+            raise
 
     def _found(self, fd: int) -> str | None:
         """The name that another process has given it. It is registered as if this one had attached by that name."""
@@ -189,14 +229,25 @@ class SharedMemory(_Memory):
         return name
 
     def _linked(self, fd: int) -> str:
+        name = self._drawn(fd)[0]
+        _habit.read()
+        return name
+
+    def _drawn(self, fd: int = -1) -> tuple[str, int]:
+        """A name that nobody had, and the file that has it now, which is a new one unless `fd` is."""
         while True:
-            name: str = _module._make_filename()
-            if os.access(nameless.path_of(name), os.F_OK):
+            draw = _module._make_filename
+            name: str = f"{_module._SHM_NAME_PREFIX}{os.urandom(4).hex()}" if draw is _DRAWS else draw()
+            if os.access(_FOLDER + name, _EXISTS):
                 continue
-            self._remember(name)  # first, so that a process that is killed here leaves no name that nobody knows
+            if self._track:  # first, so that a process that is killed here leaves no name that nobody knows
+                tracker.ensure()
+                resource_tracker.register(name, _KIND)
             try:
+                if fd < 0:
+                    return name, _posixshmem.shm_open(name, _NEW, self._mode)
                 nameless.link(fd, name)
-                return name
+                return name, fd
             except FileExistsError:
                 self._forget(name)
             except BaseException:
@@ -226,34 +277,47 @@ class SharedMemory(_Memory):
     def __reduce__(self) -> Any:
         if self._travels():
             return _rebuild, (type(self), reduction.DupFd(self._file()), self._track)
+        if self._unread and context.get_spawning_popen() is not None:
+            self._habit.ends()  # the child would have needed no name
         rebuilt: Any = super().__reduce__()
         return rebuilt if self._track else (partial(rebuilt[0], track=False), *rebuilt[1:])
 
     def __repr__(self) -> str:
         """Shows no name that nobody has asked for."""
-        known = self._known
-        return f"{type(self).__name__}({known and known.removeprefix('/')!r}, size={self.size})"
+        return f"{type(self).__name__}({self._read_name()!r}, size={self.size})"
 
     def close(self) -> None:
         """Ends this object's access. BufferError if there are views of it."""
+        view, memory = self._buf, self._mmap
+        if view is not None:
+            view.release()
+            self._buf = None
+        if memory is not None:
+            memory.close()
+            self._mmap = None
         fd = self._fd
-        keep = self._nameless and self._known is None and not self._gone and fd >= 0
-        if not keep:
-            super().close()
+        if fd < 0:
             return
-        self._fd = -1
-        try:
-            super().close()
-        except BaseException:
-            self._fd = fd
-            raise
-        self._kept = fd
+        self._kept, self._fd = fd, -1
+        keep = self._known is None and self._nameless and not self._gone
+        if keep or self._unread:
+            self._habit.ends()
+        if not keep:
+            self._let_go()
 
     def unlink(self) -> None:
         """Removes the name, and no process can attach any more. Call it once in all processes.
 
         FileNotFoundError if that was done. What had no name gets none from now on.
         """
+        known = self._known
+        if known is not None and not self._nameless:
+            _posixshmem.shm_unlink(known)
+            if self._track:
+                resource_tracker.unregister(known, _KIND)
+            if self._unread:
+                self._habit.ends()
+            return
         fd = self._file() if self._nameless and not self._gone else -1
         if fd >= 0 and self._known is None:
             threads = nameless.alone(fd)
@@ -262,6 +326,7 @@ class SharedMemory(_Memory):
                 if self._known is None:
                     nameless.shut(fd, self._mode)
                     self._gone = True
+                    self._habit.ends()
             finally:
                 nameless.among_others(fd, threads)
         if not self._gone or fd < 0:
@@ -287,14 +352,17 @@ class SharedMemory(_Memory):
 
     def __del__(self) -> None:
         try:
-            super().__del__()
+            self.close()
+        except OSError:  # the program has closed its descriptor
+            pass
         finally:  # there may be views. They keep the memory, and need no descriptor
             if self._fd >= 0:
                 self._kept, self._fd = self._fd, -1
-            try:  # noqa: SIM105  # at the interpreter's end there is no suppress() in this module
-                self._let_go()
-            except OSError:  # the program has closed it
-                pass
+            if self._kept >= 0:
+                try:  # noqa: SIM105  # at the interpreter's end there is no suppress() in this module
+                    self._let_go()
+                except OSError:
+                    pass
 
 
 def _rebuild(cls: type[SharedMemory], file: Any, track: bool) -> SharedMemory:
@@ -395,8 +463,7 @@ class ShareableList(_List[_T]):  # type: ignore[type-var]
 
     def __repr__(self) -> str:
         """Shows no name that nobody has asked for."""
-        known = self.shm._known
-        return f"{type(self).__name__}({list(iter(self))}, name={known and known.removeprefix('/')!r})"
+        return f"{type(self).__name__}({list(iter(self))}, name={self.shm._read_name()!r})"
 
 
 def _rebuild_list(cls: type[ShareableList[Any]], shm: SharedMemory) -> ShareableList[Any]:

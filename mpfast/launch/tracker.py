@@ -132,7 +132,7 @@ os.register_at_fork(after_in_child=_leave)
 def ensure() -> None:
     """Has this process use the common tracker, and starts that if nobody has. To be called before register()."""
     global _pipe
-    if _started() or _pipe < 0:
+    if _pipe < 0 or _started():
         return
     from multiprocessing import process, resource_tracker
 

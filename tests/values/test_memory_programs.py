@@ -182,6 +182,34 @@ if __name__ == "__main__":
 """
 
 
+AT_ONCE = """
+import mpfast.shared_memory
+import memories
+
+if __name__ == "__main__":
+    made = [mpfast.shared_memory.SharedMemory(create=True, size=10) for _ in range(8)]
+    for memory in made:
+        memory.name
+        memory.close()
+        memory.unlink()
+    memory = mpfast.shared_memory.SharedMemory(create=True, size=10)
+    print(memory, memory._known is not None, flush=True)
+    memories.die()
+"""
+
+
+def test_killed_with_a_name_that_nobody_read(tmp_path):
+    path = tmp_path / "program.py"
+    path.write_text(AT_ONCE)
+    program = Program(path, warnings="default")
+    out, err = program.process.communicate(timeout=60)
+    assert program.process.returncode == -signal.SIGKILL, err
+    assert out.split() == ["SharedMemory(None,", "size=10)", "True"]
+    assert "1 leaked shared_memory objects" in err
+    until(lambda: not members(program.process.pid), "processes of the program are left")
+    until(lambda: not watch.shared_files(0) - program.before, "files in /dev/shm are left")
+
+
 @pytest.mark.parametrize("end", ["unlinks", "killed", "forgets"])
 def test_what_a_child_named_stays(method, tmp_path, end):
     """The tracker that the child started is that of all processes, and is there until all have ended."""

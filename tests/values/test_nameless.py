@@ -27,6 +27,12 @@ def mp():
     return mpfast
 
 
+@pytest.fixture(autouse=True)
+def no_habit():
+    """What tests before this one have read does not count."""
+    nameless.habit.ends()
+
+
 @pytest.fixture
 def memory():
     made = SharedMemory(create=True, size=100)
@@ -170,6 +176,158 @@ def test_a_signal_handler_names_it(ctx, memory, monkeypatch):
     monkeypatch.setattr(theirs, "_make_filename", interrupted)
     assert memory.name == drawn[0]
     assert links(memory) == 1
+
+
+# At once --------------------------------------------------------------------------------------------------------------
+
+
+def read_and_drop(times=8):
+    for _ in range(times):
+        read = SharedMemory(create=True, size=10)
+        assert read.name
+        read.close()
+        read.unlink()
+
+
+def read_together(times=20):
+    made = [SharedMemory(create=True, size=10) for _ in range(times)]
+    assert len({each.name for each in made}) == times
+    dropped(*made)
+
+
+def dropped(*made):
+    """The names that they had, as far as others see."""
+    names = [each._known for each in made]
+    for each in made:
+        each.close()
+        each.unlink()
+    return names
+
+
+@inside
+def test_who_reads_each_name_gets_the_next_at_once(ctx):
+    """It is like any other one. Its process knows the name when it is read."""
+    read_and_drop()
+    memory = SharedMemory(create=True, size=10)
+    assert links(memory) == 1
+    assert repr(memory) == "SharedMemory(None, size=10)"
+    memory.close()
+    name = memory.name
+    assert memory._name == f"/{name}"
+    assert repr(memory) == f"SharedMemory({name!r}, size=10)"
+    assert os.path.exists(nameless.path_of(name))
+    memory.unlink()
+    assert raised(memory.unlink)[0] == "FileNotFoundError"
+
+
+@inside
+def test_who_reads_none_gets_none(ctx):
+    """However many it makes, keeps, drops and unlinks, and whatever a few others are read for."""
+    made = [SharedMemory(create=True, size=10) for _ in range(40)]
+    assert {links(each) for each in made} == {0}
+    assert dropped(*made) == [None] * 40
+    for _ in range(3):
+        read_and_drop(7)
+        memory = SharedMemory(create=True, size=10)
+        assert links(memory) == 0
+        dropped(memory)
+
+
+@inside
+@pytest.mark.parametrize("end", ["close", "unlink", "drop"])
+@pytest.mark.parametrize("at_once", [False, True])
+def test_one_that_nobody_reads_ends_the_habit(ctx, end, at_once):
+    read_and_drop(8 if at_once else 7)
+    memory = SharedMemory(create=True, size=10)
+    assert links(memory) == at_once
+    unlink = memory.unlink
+    if end == "close":
+        memory.close()
+    elif end == "unlink":
+        unlink()
+    else:
+        name = memory._known
+        del memory, unlink
+        gc.collect()
+        if name:
+            SharedMemory(name[1:]).unlink()
+    read_and_drop(1)
+    after = SharedMemory(create=True, size=10)
+    assert links(after) == 0
+    after.unlink()
+    if end == "close":
+        unlink()
+
+
+@inside
+def test_few_have_a_name_that_nobody_reads(ctx):
+    for _ in range(5):
+        read_together()
+    made = [SharedMemory(create=True, size=10) for _ in range(40)]
+    assert sum(links(each) for each in made) == 9
+    dropped(*made)
+
+
+def test_a_started_child_ends_the_habit(ctx, start, method):
+    """Without a name, the child would have had the file itself."""
+    read_and_drop()
+    memory = SharedMemory(create=True, size=10)
+    child = start(memory)
+    child.run(memories.put, memory, 7)
+    assert memory.buf[0] == 7
+    if method != "fork":
+        after = SharedMemory(create=True, size=10)
+        assert links(after) == 0
+        dropped(after)
+    child.on(memory).close()
+    memory.close()
+    memory.unlink()
+
+
+@inside
+@pytest.mark.parametrize("at_once", [False, True])
+def test_the_tracker_knows_the_name_first(ctx, monkeypatch, at_once):
+    """So a process that is killed between the two leaves no file."""
+    if at_once:
+        read_and_drop()
+    tracker = importlib.import_module("multiprocessing.resource_tracker")
+    told, register = [], tracker.register
+
+    def first(name, kind):
+        told.append((name, os.path.exists(nameless.path_of(name))))
+        register(name, kind)
+
+    monkeypatch.setattr(tracker, "register", first)
+    memory = SharedMemory(create=True, size=10)
+    assert len(told) == at_once
+    assert told == [(memory._name, False)] or not told
+    assert (memory._name, False) in told
+    dropped(memory)
+
+
+@inside
+def test_at_once_by_the_functions_of_the_program(ctx, monkeypatch):
+    """Names that exist already are nobody's loss."""
+    read_together()
+    theirs = importlib.import_module("multiprocessing.shared_memory")
+    names = [f"/psm_mpfast{n}-{os.getpid()}" for n in range(2)]
+    monkeypatch.setattr(theirs, "_make_filename", iter([names[0], names[0], names[1]]).__next__)
+    first, second = (SharedMemory(create=True, size=1) for _ in range(2))
+    assert (links(first), links(second)) == (1, 1)
+    assert [first._name, second._name] == names
+    dropped(first, second)
+
+
+@inside
+def test_at_once_and_too_much(ctx, monkeypatch):
+    read_and_drop()
+    tracker = importlib.import_module("multiprocessing.resource_tracker")
+    told = []
+    for call in (tracker.register, tracker.unregister):
+        monkeypatch.setattr(tracker, call.__name__, lambda name, kind, call=call: told.append(name) or call(name, kind))
+    assert raised(lambda: SharedMemory(create=True, size=1 << 62))[0] in ("OSError", "MemoryError")
+    assert told[0] == told[1]
+    assert not os.path.exists(nameless.path_of(told[0]))
 
 
 # The end of it --------------------------------------------------------------------------------------------------------
@@ -352,6 +510,24 @@ def test_a_manager_unlinks(ctx):
         assert shut_out(memory)[0] == "FileNotFoundError"
         memory.close()
     named.close()
+
+
+@inside
+def test_a_manager_is_told_when_the_name_is_read(ctx, monkeypatch):
+    """Also if the memory had it at once. Read or not, it is gone with the manager."""
+    managers = importlib.import_module("mpfast.managers")
+    told, tell = [], managers._tell
+    monkeypatch.setattr(managers, "_tell", lambda *args: told.append(args[-1]) or tell(*args))
+    read_together()
+    with managers.SharedMemoryManager(ctx=ctx) as manager:
+        read, unread = manager.SharedMemory(10), manager.SharedMemory(20)
+        assert (links(read), links(unread), told) == (1, 1, [])
+        assert (read.name, *told) == (read.name, read.name)
+        names = read._known, unread._known
+    assert not any(map(os.path.exists, map(nameless.path_of, names)))
+    assert told == [read.name]
+    read.close()
+    unread.close()
 
 
 def test_a_manager_that_is_not_started(ctx):
