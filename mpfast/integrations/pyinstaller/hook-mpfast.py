@@ -10,6 +10,7 @@ OF_EXTENSIONS = [
         "atexit",
         "builtins",
         "collections",
+        "collections.abc",
         "concurrent.futures",
         "concurrent.futures._base",
         "contextlib",
