@@ -89,7 +89,7 @@ asv: build $(VENV)/.bench
 	@$(VENV)/bin/asv $(or $(ARGS),check --python=same)
 
 test: build $(VENV)/.test
-	@$(call pytest) -n $(WORKERS) $(ARGS)
+	@$(call pytest) -n $(WORKERS) --dist loadgroup $(ARGS)
 
 stress: build $(VENV)/.test
 	@$(call pytest) -m stress $(ARGS)

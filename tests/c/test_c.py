@@ -20,6 +20,7 @@ SOURCES = sorted((ROOT / "tests" / "c").glob("*.c"))
 BUILD = ROOT / "build" / "c"
 SKIP = 77
 sanitize = pytest.mark.sanitize
+pytestmark = pytest.mark.xdist_group("c")  # one after the other: many of them spin on all CPUs
 
 
 class Variant(NamedTuple):

@@ -3,6 +3,7 @@
 
 import contextlib
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -53,6 +54,12 @@ class Program:
     def kill(self):
         """All of its processes, at once. Its leader is not reaped yet, so the number still means it."""
         os.killpg(self.process.pid, signal.SIGKILL)
+
+    def may_end(self, seconds):
+        """Waits as long at the most, and does not reap it."""
+        pidfd = os.pidfd_open(self.process.pid)
+        select.select([pidfd], [], [], seconds)
+        os.close(pidfd)
 
     def end(self, code=0):
         """Nothing is left of it, and nobody complains."""
@@ -143,8 +150,7 @@ def test_killed_at_any_time(method, whole):
         program = Program(whole, method)
         for _ in range(turn % 5):
             program.line()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            program.process.wait(turn / 300)
+        program.may_end(turn / 300)
         program.kill()
         program.process.communicate(timeout=60)
         until(lambda group=program.process.pid: not members(group), "processes of the program are left")
