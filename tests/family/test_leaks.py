@@ -91,7 +91,7 @@ def test_dropped_in_a_cycle():
         box.content = [box, mpfast.Condition(mpfast.Lock())]
     del box
     gc.collect()
-    assert len(mpfast.locks()) == before
+    assert len(mpfast.locks()) <= before  # less, if one that was left held has gone, as it does with new ones
 
 
 def look():
@@ -193,4 +193,4 @@ def test_a_child_that_could_not_be_started(ctx):
             process.start()
         del lock, process
     gc.collect()
-    assert len(mpfast.locks()) == before
+    assert len(mpfast.locks()) <= before  # less, as in test_dropped_in_a_cycle

@@ -144,7 +144,7 @@ def test_a_failed_start_makes_nothing():
     for call in (lambda: Dict(a=lambda: 1), lambda: Dict({(1, []): 1}), lambda: List([lambda: 1]), lambda: Dict(5)):
         with pytest.raises((TypeError, AttributeError, pickle.PicklingError)):
             call()
-    assert len(mpfast.locks()) == before
+    assert len(mpfast.locks()) <= before  # less, if a lock that was left held has gone, as it does with new ones
 
 
 def test_names():
