@@ -20,7 +20,6 @@ SOURCES = sorted((ROOT / "tests" / "c").glob("*.c"))
 BUILD = ROOT / "build" / "c"
 SKIP = 77
 sanitize = pytest.mark.sanitize
-pytestmark = pytest.mark.xdist_group("c")  # one after the other: many of them spin on all CPUs
 
 
 class Variant(NamedTuple):
@@ -105,9 +104,13 @@ def launcher(name: str) -> tuple[list[str], str]:
 
 
 def cases() -> list[object]:
+    """Those of one variant run one after the other, because many of them spin on all CPUs."""
     return [
         pytest.param(
-            source, variant, id=f"{source.stem}-{variant.name}", marks=[*variant.marks, pytest.mark.timeout(1000)]
+            source,
+            variant,
+            id=f"{source.stem}-{variant.name}",
+            marks=[*variant.marks, pytest.mark.timeout(1000), pytest.mark.xdist_group(variant.name)],
         )
         for source in SOURCES
         for variant in VARIANTS
